@@ -1,0 +1,307 @@
+//! One living instance of a module, set back after every call. How that is done is known here
+//! alone.
+//!
+//! The image is what the snapshot left in memory. A call marks the pages it writes to, in code
+//! that the marking pass added; the host marks what imports write. Afterwards the marked pages are
+//! copied back from the image and the mutable globals are set back: then nothing is left of the
+//! call. Modules that no snapshot can hold get a fresh instance for every call instead.
+
+use std::sync::Arc;
+
+use store::Transaction;
+use wasmtime::{Global, Instance, Memory, Store, TypedFunc, Val};
+
+use crate::call::{Call, Outcome, Report};
+use crate::error::{HostError, PrepareError};
+use crate::imports::session::{Caller, Session, Source};
+use crate::limits::MARK_PAGE_BYTES;
+use crate::module::Inner;
+use crate::prepare::{
+    CALL_REDUCER, DEPTH, Ending, Guard, MARKS, MEMORY, SPILL_BYTES, UNITS, instantiate, set_fuel,
+};
+use crate::prices;
+
+/// Runs calls of one module, one at a time.
+pub struct Runner {
+    module: Arc<Inner>,
+    live: Live,
+    /// What memory holds before a call, up to the last page that is not all zero. Empty if every
+    /// call gets an instance of its own.
+    image: Vec<u8>,
+    /// Pages that the last call wrote to: kept to save allocating.
+    marked: Vec<u32>,
+    /// Whether the instance is as the snapshot left it.
+    clean: bool,
+}
+
+/// Number, sender, connection, time, arguments, sink; all but the first and the last two 64 bits.
+type Params = (u32, u64, u64, u64, u64, u64, u64, u64, u32, u32);
+
+/// A running instance with the handles that a call needs.
+struct Live {
+    store: Store<Session>,
+    instance: Instance,
+    call_reducer: TypedFunc<Params, u32>,
+    memory: Memory,
+    marks: Memory,
+    units: Global,
+    depth: Global,
+    /// Every mutable global, with what it holds before a call.
+    globals: Vec<(Global, Val)>,
+}
+
+/// What a reducer returns when it wrote an error text.
+const FAILED: u32 = 1;
+
+impl Runner {
+    pub(crate) fn new(module: Arc<Inner>) -> Result<Self, HostError> {
+        let live = Live::new(&module)?;
+        let mut image = Vec::new();
+        if module.initialisers.is_none() {
+            // What lies behind was never there while it was initialised, and is not even looked at:
+            // looking would make the machine give it pages.
+            let memory = live.memory.data(&live.store);
+            let memory = &memory[..module.image_bytes.min(memory.len())];
+            image.extend_from_slice(&memory[..used(memory)]);
+        }
+        Ok(Self { module, live, image, marked: Vec::new(), clean: true })
+    }
+
+    /// Runs one call in a transaction and gives that back, to be committed or aborted as the
+    /// outcome says. Nothing of one call can be seen by the next.
+    ///
+    /// A call of a reducer that does not exist is [`Outcome::Trapped`].
+    ///
+    /// # Errors
+    /// [`HostError`] is never an outcome: the call may have come to something on another peer, so
+    /// the database must be stopped. The transaction is gone with it.
+    ///
+    /// # Panics
+    /// Never because of the module.
+    pub fn call(
+        &mut self,
+        call: Call<'_>,
+        transaction: Transaction,
+    ) -> Result<(Transaction, Report), HostError> {
+        self.ready()?;
+        self.clean = false;
+        let given = call.units.min(self.module.limits.units_per_invocation);
+        let ended = self.live.run(&call, given, transaction);
+        let (transaction, mut report) = self.live.report(ended, given, &self.module)?;
+        self.set_back()?;
+        let pages = prices::MARKED_PAGE * self.marked.len() as u64;
+        report.units += pages;
+        if report.units > given {
+            report.units = given;
+            report.outcome = Outcome::OutOfUnits;
+        }
+        Ok((transaction, report))
+    }
+
+    /// Makes sure that nothing is left of an earlier call, even of one that ended in a panic of
+    /// ours.
+    fn ready(&mut self) -> Result<(), HostError> {
+        if self.clean {
+            return Ok(());
+        }
+        if self.module.initialisers.is_some() {
+            self.live = Live::new(&self.module)?;
+        } else {
+            self.set_back()?;
+        }
+        self.clean = true;
+        Ok(())
+    }
+
+    /// Undoes what a call did to the instance. An instance that is used once is only read.
+    fn set_back(&mut self) -> Result<(), HostError> {
+        self.marked.clear();
+        collect_marks(self.live.marks.data_mut(&mut self.live.store), &mut self.marked);
+        if self.module.initialisers.is_some() {
+            return Ok(());
+        }
+        let memory = self.live.memory.data_mut(&mut self.live.store);
+        for page in &self.marked {
+            copy_back(memory, &self.image, *page as usize);
+        }
+        for (global, value) in &self.live.globals {
+            global
+                .set(&mut self.live.store, *value)
+                .map_err(|error| HostError::Bug(format!("a global cannot be set back: {error:#}")))?;
+        }
+        self.clean = true;
+        Ok(())
+    }
+
+    /// Whether memory is as the snapshot left it: what setting back promises.
+    #[cfg(test)]
+    pub(crate) fn is_image(&self) -> bool {
+        let memory = self.live.memory.data(&self.live.store);
+        let (image, rest) = memory.split_at(self.image.len());
+        image == self.image && rest.iter().all(|byte| *byte == 0)
+    }
+}
+
+impl Live {
+    fn new(module: &Inner) -> Result<Self, HostError> {
+        let mut store = Store::new(module.pre.module().engine(), Session::new());
+        // It went well when the module was prepared, with the same code: so it is not the module.
+        let failed = |error: PrepareError| match error {
+            PrepareError::Host(error) => error,
+            other => HostError::Instance(other.to_string()),
+        };
+        let instance = instantiate(&module.pre, &mut store).map_err(failed)?;
+        if let Some(initialisers) = &module.initialisers {
+            let guard = Guard { call_depth_max: module.limits.call_depth_max };
+            guard.run(&mut store, instance, initialisers).map_err(failed)?;
+            store.data_mut().clear();
+        }
+        let lacks = |what: &str| HostError::Bug(format!("an instance lacks {what}"));
+        let memory = instance.get_memory(&mut store, MEMORY).ok_or_else(|| lacks(MEMORY))?;
+        if memory.data_size(&store) != module.memory_bytes {
+            return Err(lacks("a memory of full size"));
+        }
+        let marks = instance.get_memory(&mut store, MARKS).ok_or_else(|| lacks(MARKS))?;
+        // Only calls are charged for the pages they write to.
+        marks.data_mut(&mut store).fill(0);
+        let units = instance.get_global(&mut store, UNITS).ok_or_else(|| lacks(UNITS))?;
+        let depth = instance.get_global(&mut store, DEPTH).ok_or_else(|| lacks(DEPTH))?;
+        let call_reducer = instance
+            .get_typed_func(&mut store, CALL_REDUCER)
+            .map_err(|error| HostError::Bug(format!("{error:#}")))?;
+        let mut globals = Vec::with_capacity(module.globals.len());
+        for name in &module.globals {
+            let global = instance.get_global(&mut store, name).ok_or_else(|| lacks(name))?;
+            let value = global.get(&mut store);
+            globals.push((global, value));
+        }
+        Ok(Self { store, instance, call_reducer, memory, marks, units, depth, globals })
+    }
+
+    /// Runs the call, to its return or to its end.
+    fn run(
+        &mut self,
+        call: &Call<'_>,
+        units: u64,
+        transaction: Transaction,
+    ) -> wasmtime::Result<u32> {
+        let session = self.store.data_mut();
+        session.clear();
+        session.transaction = Some(transaction);
+        session.caller = Caller {
+            connection: Some(call.connection).filter(|id| id.0 != [0; 16]),
+            claims: call.claims.map(str::to_owned),
+            database: Some(call.database),
+        };
+        let args = if call.args.is_empty() {
+            0
+        } else {
+            session.sources.open(Source { bytes: call.args.to_vec(), read: 0 }).unwrap_or(0)
+        };
+        let store = &mut self.store;
+        // At most `UNITS_MAX`, which fits.
+        self.units.set(&mut *store, Val::I64(units.cast_signed()))?;
+        self.depth.set(&mut *store, Val::I32(0))?;
+        set_fuel(store, units)?;
+        let sender = words::<4>(&call.sender);
+        let connection = words::<2>(&call.connection.0);
+        let reducer = u32::try_from(call.reducer).unwrap_or(u32::MAX);
+        let [s0, s1, s2, s3] = sender;
+        let [c0, c1] = connection;
+        let sink = crate::imports::session::FIRST_HANDLE;
+        self.call_reducer
+            .call(&mut *store, (reducer, s0, s1, s2, s3, c0, c1, call.time.0, args, sink))
+    }
+
+    /// Says what the call came to.
+    fn report(
+        &mut self,
+        ended: wasmtime::Result<u32>,
+        given: u64,
+        module: &Inner,
+    ) -> Result<(Transaction, Report), HostError> {
+        let outcome = match ended {
+            Ok(0) => Outcome::Ok,
+            Ok(FAILED) => {
+                let text = String::from_utf8_lossy(&self.store.data().sink);
+                Outcome::Failed(text.into_owned())
+            }
+            Ok(status) => Outcome::Trapped(format!("the reducer returned an unknown status: {status}")),
+            Err(error) => {
+                let depth_max = module.limits.call_depth_max;
+                match Ending::of(&mut self.store, self.instance, depth_max, error)? {
+                    Ending::OutOfUnits => Outcome::OutOfUnits,
+                    Ending::TooDeep => Outcome::TooDeep,
+                    Ending::Trapped(why) => Outcome::Trapped(why),
+                }
+            }
+        };
+        let Val::I64(left) = self.units.get(&mut self.store) else {
+            return Err(HostError::Bug("the units are no 64-bit global".into()));
+        };
+        // The last stretch of code may have taken more than there was without looking.
+        let outcome = if left < 0 { Outcome::OutOfUnits } else { outcome };
+        let used = given - u64::try_from(left).unwrap_or(0).min(given);
+        let session = self.store.data_mut();
+        let console = std::mem::take(&mut session.console);
+        let Some(transaction) = session.transaction.take() else {
+            return Err(HostError::Bug("the transaction is gone".into()));
+        };
+        session.clear();
+        Ok((
+            transaction,
+            Report {
+                outcome,
+                units: used,
+                console: console.lines,
+                console_dropped: console.dropped,
+            },
+        ))
+    }
+}
+
+/// Little-endian words of a number, as the ABI passes it.
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
+    words
+}
+
+/// Bytes up to the end of the last page that is not all zero.
+fn used(memory: &[u8]) -> usize {
+    let pages = memory.chunks(MARK_PAGE_BYTES);
+    let zero = pages.rev().take_while(|page| page.iter().all(|byte| *byte == 0)).count();
+    memory.len() - zero * MARK_PAGE_BYTES
+}
+
+/// Lists the marked pages in ascending order, and takes the marks away. Nearly all of them are
+/// zero, so they are looked at a cache line at a time.
+fn collect_marks(marks: &mut [u8], marked: &mut Vec<u32>) {
+    const LINE: usize = 64;
+    for (line, bytes) in marks.chunks_exact_mut(LINE).enumerate() {
+        if bytes.iter().fold(0, |all, byte| all | byte) == 0 {
+            continue;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            if *byte != 0 {
+                *byte = 0;
+                marked.push((line * LINE + at) as u32);
+            }
+        }
+    }
+}
+
+/// Copies a page back from the image, and the few bytes behind it that a store at its end may have
+/// written. Behind the image all is zero.
+fn copy_back(memory: &mut [u8], image: &[u8], page: usize) {
+    let start = (page * MARK_PAGE_BYTES).min(memory.len());
+    let end = (start + MARK_PAGE_BYTES + SPILL_BYTES).min(memory.len());
+    let in_image = end.min(image.len()).max(start);
+    let (from_image, zero) = memory[start..end].split_at_mut(in_image - start);
+    if !from_image.is_empty() {
+        from_image.copy_from_slice(&image[start..in_image]);
+    }
+    zero.fill(0);
+}

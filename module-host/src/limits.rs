@@ -1,0 +1,147 @@
+//! Every bound of the module host, with its unit and its reason. They belong to the engine number: a
+//! peer with others would refuse a module that the rest runs, or end a call that the rest finishes.
+
+/// What a database permits its module. Part of the database, never a local setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory, a multiple of [`WASM_PAGE_BYTES`]; at most [`MEMORY_BYTES_MAX`].
+    pub memory_bytes_max: u32,
+    /// Units of one invocation; a call may ask for less, never for more.
+    pub units_per_invocation: u64,
+    /// Nested calls of ordinary functions. A function with a large frame counts for several.
+    pub call_depth_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 64 << 20,
+            units_per_invocation: 1_000_000_000,
+            call_depth_max: CALL_DEPTH_MAX,
+        }
+    }
+}
+
+/// Bytes of a page of WebAssembly memory: fixed by its specification.
+pub const WASM_PAGE_BYTES: usize = 64 << 10;
+
+/// Bytes of a page that is marked and copied back as a whole. Smaller pages would mean more marks to
+/// look through after each call, larger ones more bytes to copy.
+pub const MARK_PAGE_BYTES: usize = 4 << 10;
+
+/// Bytes of linear memory that a database may permit: 1 GiB keeps the marks of an instance at
+/// 256 KiB, which can be looked through after every call.
+pub const MEMORY_BYTES_MAX: u32 = 1 << 30;
+
+/// Units that a call can be given: half of what a signed 64-bit counter holds, so that a price taken
+/// from it cannot wrap around.
+pub const UNITS_MAX: u64 = 1 << 62;
+
+/// Nested calls that a database may permit: as many as fit [`STACK_BYTES_MAX`] when each of them
+/// uses the largest frame of its weight.
+pub const CALL_DEPTH_MAX: u32 = 1_000;
+
+/// Parameters, locals and operands of a function that count as one level of call depth. A frame of
+/// that many values takes 256 bytes of native stack, or a small multiple where registers spill.
+pub const DEPTH_SLOTS: u32 = 32;
+
+/// Bytes of native stack for a module's frames. A backstop: call depth ends first, and a call that
+/// reaches this is reported as our failure. Threads have 2 MiB by default; the rest is for imports.
+pub const STACK_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a module as it is published.
+pub const MODULE_BYTES_MAX: usize = sync_protocol::limits::MODULE_BYTES_MAX;
+
+/// Functions of a module. The largest modules known (a whole .NET runtime) have fewer than 60,000.
+pub const FUNCTIONS_MAX: usize = 200_000;
+
+/// Bytes of one function's body: compiling takes longer than linear time in it.
+pub const FUNCTION_BYTES_MAX: usize = 1 << 20;
+
+/// Parameters, locals and operands of one function: compiling takes longer than linear time in
+/// them, and a frame must stay small beside [`STACK_BYTES_MAX`].
+pub const FUNCTION_SLOTS_MAX: u32 = 10_000;
+
+/// Parameters of one function, and its results: passed on the native stack.
+pub const FUNCTION_PARAMS_MAX: usize = 256;
+
+/// Tables of a module. Compilers make one.
+pub const TABLES_MAX: usize = 16;
+
+/// Elements of one table: eight bytes each.
+pub const TABLE_ELEMENTS_MAX: u32 = 1 << 20;
+
+/// Globals of a module: the mutable ones are set back before every call.
+pub const GLOBALS_MAX: usize = 1_000;
+
+/// Imports of a module: several times what all ABI versions offer together.
+pub const IMPORTS_MAX: usize = 1_000;
+
+/// Exports of a module: a registration function for each table, reducer and type.
+pub const EXPORTS_MAX: usize = 20_000;
+
+/// Units that initialising may take: a million times what a Rust module needs, and a second's work.
+pub const INITIALISE_UNITS_MAX: u64 = 2_000_000_000;
+
+/// Bytes of a module's description of itself.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
+
+/// Levels of nesting in the bytes of a description, a type being two or three of them.
+pub const DESCRIPTION_DEPTH_MAX: usize = 256;
+
+/// Levels of nesting of a column's or parameter's type.
+pub const TYPE_DEPTH_MAX: usize = 32;
+
+/// Parts of one type after references are resolved: references can double it with each level.
+pub const TYPE_NODES_MAX: usize = 10_000;
+
+/// Parts of all types of a description together.
+pub const DESCRIPTION_TYPE_NODES_MAX: usize = 1_000_000;
+
+/// Tables that a module may define.
+pub const DEFINED_TABLES_MAX: usize = 4_096;
+
+/// Reducers that a module may define.
+pub const DEFINED_REDUCERS_MAX: usize = 16_384;
+
+/// Columns of a table.
+pub const COLUMNS_MAX: usize = 1_024;
+
+/// Indexes of a table.
+pub const INDEXES_MAX: usize = 64;
+
+/// Reasons that a refusal lists; the rest is counted.
+pub const REASONS_MAX: usize = 50;
+
+/// Bytes that a reducer may say about its failure.
+pub const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// Console lines kept of one call; later ones are counted.
+pub const CONSOLE_LINES_MAX: usize = 256;
+
+/// Bytes of console text kept of one call.
+pub const CONSOLE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a name that a module looks up or gives to a timer.
+pub const LOOKUP_BYTES_MAX: usize = 1 << 10;
+
+/// Row iterators that a call may hold open.
+pub const ITERATORS_MAX: usize = 1_024;
+
+/// Bytes of rows that the open iterators of a call may hold together: rows are shared with the
+/// store where they lie in memory, and those read from disk are copies.
+pub const ITERATOR_BYTES_MAX: usize = 256 << 20;
+
+/// Byte sources that a call may hold open.
+pub const SOURCES_MAX: usize = 64;
+
+/// Console timers that a call may hold open.
+pub const TIMERS_MAX: usize = 64;
+
+const _: () = assert!(MEMORY_BYTES_MAX as usize % WASM_PAGE_BYTES == 0);
+const _: () = assert!(WASM_PAGE_BYTES % MARK_PAGE_BYTES == 0);
+// A full batch of the deepest calls, each of the largest frame of its weight, stays below the
+// backstop even if every value is spilled twice.
+const _: () = assert!((CALL_DEPTH_MAX * DEPTH_SLOTS * 8 * 3) as usize <= STACK_BYTES_MAX);
+const _: () = assert!(INITIALISE_UNITS_MAX < UNITS_MAX);
+const _: () = assert!(DESCRIPTION_BYTES_MAX < MODULE_BYTES_MAX);

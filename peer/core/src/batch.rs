@@ -1,0 +1,228 @@
+//! Calls that wait to be sealed into one entry: one signature and one durable commit for all of
+//! them. A batch is flushed when the driver's queue is empty, at `BATCH_BYTES`, or after
+//! `BATCH_WAIT_MS`.
+
+use std::collections::BTreeMap;
+
+use sync_protocol::limits::{BATCH_BYTES, BATCH_WAIT_MS, INVOCATIONS_MAX};
+use sync_protocol::{
+    Body, CallName, Caller, ConnectionId, Invocation, SYSTEM_CALL_NAME, SystemCall, Tick,
+};
+
+use crate::identity::Claims;
+use crate::request::RequestId;
+
+/// Who hears what became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyTo {
+    /// Nobody waits.
+    Nobody,
+    /// A request: with [`crate::Reply::Called`].
+    Call(RequestId),
+    /// A request: with [`crate::Reply::Done`].
+    Done(RequestId),
+    /// A joiner on `/tombolo/join/1`.
+    Joiner(RequestId),
+}
+
+/// One invocation that is not yet in an entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) caller: Claims,
+    pub(crate) name: String,
+    pub(crate) arguments_type: [u8; 8],
+    pub(crate) args: Vec<u8>,
+    pub(crate) connection: ConnectionId,
+}
+
+impl Waiting {
+    /// A system call by `caller`.
+    pub(crate) fn system(caller: Claims, call: &SystemCall, connection: ConnectionId) -> Self {
+        Self {
+            caller,
+            name: SYSTEM_CALL_NAME.to_owned(),
+            arguments_type: [0; 8],
+            args: call.encode(),
+            connection,
+        }
+    }
+}
+
+/// Invocations that stay together in one entry, and who waits for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) invocations: Vec<Waiting>,
+    /// Which of them the reply is about.
+    pub(crate) subject: usize,
+    /// The connect before it, whose refusal is what the caller hears.
+    pub(crate) connect: Option<usize>,
+    pub(crate) reply: ReplyTo,
+}
+
+impl Group {
+    pub(crate) fn single(invocation: Waiting, reply: ReplyTo) -> Self {
+        Self {
+            invocations: vec![invocation],
+            subject: 0,
+            connect: None,
+            reply,
+        }
+    }
+}
+
+/// Who waits for an entry's outcomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) index: u16,
+    pub(crate) connect: Option<u16>,
+    pub(crate) reply: ReplyTo,
+}
+
+/// The batch of one database.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    groups: Vec<Group>,
+    invocations: usize,
+    bytes: usize,
+    since: Option<Tick>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// When it has to be flushed at the latest.
+    pub(crate) fn due(&self) -> Option<Tick> {
+        self.since.map(|since| since.plus_ms(BATCH_WAIT_MS))
+    }
+
+    /// Whether it has to be flushed before `group` can be added.
+    pub(crate) fn is_full_for(&self, group: &Group) -> bool {
+        self.bytes >= BATCH_BYTES || self.invocations + group.invocations.len() > INVOCATIONS_MAX
+    }
+
+    pub(crate) fn push(&mut self, group: Group, now: Tick) {
+        self.since.get_or_insert(now);
+        self.invocations += group.invocations.len();
+        self.bytes += group
+            .invocations
+            .iter()
+            // Name and caller are written once an entry; an invocation adds its two indices, its
+            // connection and its arguments.
+            .map(|invocation| invocation.args.len() + 24)
+            .sum::<usize>();
+        self.groups.push(group);
+    }
+
+    /// Empties the batch into a body, and says who waits for which place in it.
+    pub(crate) fn take(&mut self) -> (Body, Vec<Expected>) {
+        let groups = std::mem::take(self).groups;
+        let mut body = Body {
+            names: Vec::new(),
+            callers: Vec::new(),
+            invocations: Vec::new(),
+        };
+        let mut names: BTreeMap<(String, [u8; 8]), u16> = BTreeMap::new();
+        let mut callers: BTreeMap<Claims, u16> = BTreeMap::new();
+        let mut expected = Vec::new();
+        for group in groups {
+            let first = index(body.invocations.len());
+            if group.reply != ReplyTo::Nobody {
+                expected.push(Expected {
+                    index: first + index(group.subject),
+                    connect: group.connect.map(|at| first + index(at)),
+                    reply: group.reply,
+                });
+            }
+            for waiting in group.invocations {
+                let name = *names
+                    .entry((waiting.name, waiting.arguments_type))
+                    .or_insert_with_key(|(name, arguments_type)| {
+                        body.names.push(CallName {
+                            name: name.clone(),
+                            arguments_type: *arguments_type,
+                        });
+                        index(body.names.len() - 1)
+                    });
+                let caller = *callers
+                    .entry(waiting.caller)
+                    .or_insert_with_key(|claims| {
+                        body.callers.push(Caller {
+                            issuer: claims.issuer.clone(),
+                            subject: claims.subject.clone(),
+                            claims: claims.payload.clone(),
+                        });
+                        index(body.callers.len() - 1)
+                    });
+                body.invocations.push(Invocation {
+                    name,
+                    caller,
+                    connection: waiting.connection,
+                    args: waiting.args,
+                });
+            }
+        }
+        (body, expected)
+    }
+}
+
+fn index(at: usize) -> u16 {
+    u16::try_from(at).expect("a batch holds at most INVOCATIONS_MAX invocations")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(name: &str, subject: &str) -> Waiting {
+        Waiting {
+            caller: Claims {
+                issuer: "did:key:z".to_owned(),
+                subject: subject.to_owned(),
+                payload: String::new(),
+            },
+            name: name.to_owned(),
+            arguments_type: [0; 8],
+            args: vec![1, 2, 3],
+            connection: ConnectionId([1; 16]),
+        }
+    }
+
+    #[test]
+    fn names_and_callers_are_written_once_and_replies_find_their_place() {
+        let mut batch = Batch::default();
+        batch.push(
+            Group::single(call("send", "ann"), ReplyTo::Call(RequestId(1))),
+            Tick(0),
+        );
+        batch.push(
+            Group {
+                invocations: vec![call("hello", "bob"), call("send", "bob"), call("bye", "bob")],
+                subject: 1,
+                connect: Some(0),
+                reply: ReplyTo::Call(RequestId(2)),
+            },
+            Tick(0),
+        );
+        assert_eq!(batch.due(), Some(Tick(0).plus_ms(BATCH_WAIT_MS)));
+        let (body, expected) = batch.take();
+        assert_eq!(body.names.len(), 3);
+        assert_eq!(body.callers.len(), 2);
+        assert_eq!(body.invocations.len(), 4);
+        assert_eq!(expected[1].index, 2);
+        assert_eq!(expected[1].connect, Some(1));
+        assert!(batch.is_empty() && batch.due().is_none());
+    }
+
+    #[test]
+    fn a_group_that_would_not_fit_is_seen_before_it_is_added() {
+        let mut batch = Batch::default();
+        let group = Group::single(call("send", "ann"), ReplyTo::Nobody);
+        assert!(!batch.is_full_for(&group));
+        for _ in 0..INVOCATIONS_MAX {
+            batch.push(group.clone(), Tick(0));
+        }
+        assert!(batch.is_full_for(&group));
+    }
+}

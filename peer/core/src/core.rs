@@ -1,0 +1,271 @@
+//! The peer's core: every database it holds, every join it is at, every link that is up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use module_host::HostEngine;
+use store::Disk;
+use sync_protocol::{DatabaseId, DeviceKey, Now, SecretKey, Tick};
+
+use crate::effect::{Effect, NoteLevel};
+use crate::error::{OpenError, Stop};
+use crate::input::Input;
+use crate::joining::Joining;
+use crate::mesh_time::MeshTime;
+use crate::replica::{Context, Health, Replica};
+use crate::request::RequestId;
+use crate::restart;
+
+/// Milliseconds between two looks at clocks, cuts and conversations when nothing else is due.
+const IDLE_WAKE_MS: u64 = 5_000;
+
+/// What differs from start to start.
+#[derive(Clone, Debug)]
+pub struct CoreOptions {
+    /// Fresh randomness: the epoch of the chains this process writes. Two starts with the same
+    /// value would make an honest peer look like one that equivocates.
+    pub epoch: u64,
+}
+
+/// A whole peer without its sockets and clock.
+///
+/// # Durability
+/// Whatever an [`Effect::Send`] or a successful [`Effect::Reply`] speaks of is on disk.
+pub struct Core {
+    pub(crate) parts: Parts,
+    pub(crate) replicas: BTreeMap<DatabaseId, Replica>,
+    pub(crate) joins: BTreeMap<DatabaseId, Joining>,
+    /// Joins that wait for a member's answer.
+    pub(crate) asked: BTreeMap<RequestId, DatabaseId>,
+    /// Databases that could not be opened, with the reason.
+    pub(crate) broken: BTreeMap<DatabaseId, String>,
+}
+
+/// What replicas borrow from the core, apart from each other.
+pub(crate) struct Parts {
+    pub(crate) disk: Box<dyn Disk>,
+    pub(crate) host: HostEngine,
+    pub(crate) key: SecretKey,
+    pub(crate) device: DeviceKey,
+    pub(crate) epoch: u64,
+    pub(crate) mesh: MeshTime,
+    pub(crate) links: BTreeSet<DeviceKey>,
+    /// Where remotes listen, as far as conversations told.
+    pub(crate) addresses: BTreeMap<DeviceKey, Vec<String>>,
+    pub(crate) own_addresses: Vec<String>,
+    pub(crate) effects: Vec<Effect>,
+    wake_at: Option<Tick>,
+}
+
+impl Parts {
+    pub(crate) fn context(&mut self, now: Now) -> Context<'_> {
+        Context {
+            now,
+            mesh: self.mesh.now(now.tick),
+            own_wall: self.mesh.own(now.tick),
+            key: &self.key,
+            device: self.device,
+            disk: &*self.disk,
+            effects: &mut self.effects,
+        }
+    }
+
+    pub(crate) fn note(&mut self, level: NoteLevel, text: impl Into<String>) {
+        self.effects.push(Effect::Note {
+            level,
+            text: text.into(),
+        });
+    }
+}
+
+impl Core {
+    /// Opens every database on the disk. One that cannot be opened is reported and left alone; the
+    /// others serve. Entries of the tail run again before this returns.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the disk cannot be listed or wasm cannot be run on this machine.
+    pub fn open(
+        disk: Box<dyn Disk>,
+        key: SecretKey,
+        options: &CoreOptions,
+        now: Now,
+    ) -> Result<Self, OpenError> {
+        let device = key.public();
+        let mut parts = Parts {
+            host: HostEngine::new()?,
+            key,
+            device,
+            epoch: options.epoch,
+            mesh: MeshTime::starting(now),
+            links: BTreeSet::new(),
+            addresses: BTreeMap::new(),
+            own_addresses: Vec::new(),
+            effects: Vec::new(),
+            wake_at: None,
+            disk,
+        };
+        let mut replicas = BTreeMap::new();
+        let mut broken = BTreeMap::new();
+        for id in parts.disk.databases()? {
+            let host = parts.host.clone();
+            let epoch = parts.epoch;
+            let opened = restart::open(&host, id, epoch, &mut parts.context(now));
+            match opened {
+                Ok(Some(replica)) => {
+                    replicas.insert(id, replica);
+                }
+                Ok(None) => parts.disk.remove(&id)?,
+                Err(stop) => {
+                    parts.note(
+                        NoteLevel::Error,
+                        format!("database {id} cannot be opened: {stop}"),
+                    );
+                    broken.insert(id, stop.to_string());
+                }
+            }
+        }
+        Ok(Self {
+            parts,
+            replicas,
+            joins: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            broken,
+        })
+    }
+
+    /// This peer's device key.
+    #[must_use]
+    pub fn device(&self) -> DeviceKey {
+        self.parts.device
+    }
+
+    /// Handles one input. The effects are in the order in which they have to be carried out.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Request {
+                id,
+                caller,
+                owner,
+                request,
+            } => self.request(now, id, caller, owner, request),
+            Input::LinkUp { remote } => self.link_up(now, remote),
+            Input::LinkDown { remote } => self.link_down(remote),
+            Input::Message { remote, bytes } => self.message(now, remote, &bytes),
+            Input::JoinAsked { id, remote, bytes } => self.join_asked(now, id, remote, &bytes),
+            Input::JoinAnswered { join, result } => self.join_answered(now, join, result),
+            Input::Listening { addresses } => {
+                self.parts.own_addresses = addresses;
+                self.pass_addresses(now);
+            }
+            Input::Idle => {
+                for id in self.replica_ids() {
+                    self.with(id, now, |replica, ctx| replica.flush(ctx));
+                }
+                self.settle_down(now);
+            }
+            Input::Woken => {
+                self.parts.wake_at = None;
+                self.correct_clock();
+                self.settle_down(now);
+            }
+        }
+        self.flush_overdue(now);
+        self.schedule(now);
+        std::mem::take(&mut self.parts.effects)
+    }
+
+    pub(crate) fn replica_ids(&self) -> Vec<DatabaseId> {
+        self.replicas.keys().copied().collect()
+    }
+
+    /// Lets `act` work on one database. If it stops, that database is out of service with the
+    /// reason, whoever waited is told, and the others go on.
+    pub(crate) fn with<T>(
+        &mut self,
+        id: DatabaseId,
+        now: Now,
+        act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
+    ) -> Option<T> {
+        let replica = self.replicas.get_mut(&id)?;
+        if !replica.serves() {
+            return None;
+        }
+        match act(replica, &mut self.parts.context(now)) {
+            Ok(value) => Some(value),
+            Err(stop) => {
+                let text = stop.to_string();
+                replica.health = match stop {
+                    Stop::Diverged { .. } => Health::Diverged(text.clone()),
+                    _ => Health::Stopped(text.clone()),
+                };
+                replica.fail_waiting(&text, &mut self.parts.effects);
+                self.parts
+                    .note(NoteLevel::Error, format!("database {id} stopped: {text}"));
+                None
+            }
+        }
+    }
+
+    /// Runs what is dirty, answers who waits, makes cuts, and tells the members.
+    pub(crate) fn settle_down(&mut self, now: Now) {
+        for id in self.replica_ids() {
+            self.with(id, now, |replica, ctx| {
+                if replica.held_back_is_due(ctx) {
+                    replica.dirty = true;
+                }
+                replica.sweep(ctx)?;
+                replica.retry_pending_cut(ctx)?;
+                replica.make_cut(ctx)?;
+                replica.sweep(ctx)?;
+                replica.converse(ctx)
+            });
+        }
+        self.wake_joins(now);
+        self.go_on_joining(now);
+    }
+
+    /// A queue that never empties must not keep a batch waiting.
+    fn flush_overdue(&mut self, now: Now) {
+        for id in self.replica_ids() {
+            let overdue = self.replicas[&id]
+                .batch
+                .due()
+                .is_some_and(|due| now.tick >= due);
+            if overdue {
+                self.with(id, now, |replica, ctx| {
+                    replica.flush(ctx)?;
+                    replica.sweep(ctx)?;
+                    replica.converse(ctx)
+                });
+            }
+        }
+    }
+
+    fn correct_clock(&mut self) {
+        let offsets: BTreeMap<DeviceKey, i64> = self
+            .replicas
+            .values()
+            .flat_map(Replica::clock_offsets)
+            .collect();
+        self.parts.mesh.correct(offsets.into_values());
+    }
+
+    fn schedule(&mut self, now: Now) {
+        let mut wake = now.tick.plus_ms(IDLE_WAKE_MS);
+        for replica in self.replicas.values() {
+            let ctx = self.parts.context(now);
+            if let Some(due) = replica.wake(&ctx) {
+                wake = wake.min(due);
+            }
+        }
+        for joining in self.joins.values() {
+            if let Some(due) = joining.wake() {
+                wake = wake.min(due);
+            }
+        }
+        // An earlier wake that is still to come stays; a needless one does no harm.
+        if self.parts.wake_at.is_none_or(|set| wake < set) {
+            self.parts.wake_at = Some(wake);
+            self.parts.effects.push(Effect::WakeAt(wake));
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Runs the invocations of one entry, each in a transaction at its position.
+//!
+//! Everything here is a function of the entry and the rows below it, so it gives the same outcome
+//! on every peer. Permissions are checked in the one order, at the invocation's position, never in
+//! a pass of their own (ORDERING 6).
+
+mod console;
+mod system;
+
+use module_host::{Call, Lifecycle, Module, Outcome, Runner};
+use store::{CallContext, State, Transaction};
+use sync_protocol::{
+    ConnectionId, DatabaseId, Entry, Hlc, Invocation, Options, Ordered, Role, SYSTEM_CALL_NAME,
+    SystemCall,
+};
+
+use crate::error::Stop;
+use crate::identity::{did_key, identity_of};
+use crate::outcome::CallOutcome;
+use crate::system_tables::{self, ClientRow};
+
+/// What running one entry gave.
+#[derive(Debug, Default)]
+pub(crate) struct EntryRun {
+    /// One outcome per invocation, in order.
+    pub(crate) outcomes: Vec<CallOutcome>,
+    /// Lines that the module logged, as JSON objects.
+    pub(crate) console: Vec<String>,
+    /// Whether a system call changed members, tickets or frozen authors.
+    pub(crate) rights_changed: bool,
+}
+
+/// A module with its one living instance and the options of its database.
+pub(crate) struct Executor {
+    module: Module,
+    runner: Runner,
+    options: Options,
+    /// The database's identity as modules see it: little-endian.
+    identity: [u8; 32],
+}
+
+/// A caller of an entry, checked against its author.
+struct CheckedCaller<'a> {
+    identity: [u8; 32],
+    /// The author speaks for itself, not for a user of its.
+    is_author: bool,
+    claims: Option<&'a str>,
+}
+
+/// A call name of an entry, looked up once.
+enum Target {
+    System,
+    Reducer(usize),
+    Unknown(String),
+}
+
+/// A transaction and what became of the invocation that ran in it.
+type Ran = (Transaction, CallOutcome);
+
+impl Executor {
+    pub(crate) fn new(module: Module, options: Options, database: DatabaseId) -> Result<Self, Stop> {
+        let runner = module.instantiate()?;
+        let mut identity = database.0;
+        identity.reverse();
+        Ok(Self {
+            module,
+            runner,
+            options,
+            identity,
+        })
+    }
+
+    pub(crate) fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Whether clients are rows: the module wants to hear of them.
+    pub(crate) fn has_clients(&self) -> bool {
+        self.module.def().lifecycle(Lifecycle::ClientConnected).is_some()
+            || self
+                .module
+                .def()
+                .lifecycle(Lifecycle::ClientDisconnected)
+                .is_some()
+    }
+
+    /// Runs an entry on top of `state`, whose overlay must hold everything before it and nothing
+    /// after. After an error the state is gone: the database stops, its log is whole.
+    pub(crate) fn run(&mut self, mut state: State, ordered: &Ordered) -> Result<(State, EntryRun), Stop> {
+        let entry = &ordered.entry;
+        let mut run = EntryRun::default();
+        if ordered.void {
+            run.outcomes = vec![CallOutcome::Void; entry.body.invocations.len()];
+            return Ok((state, run));
+        }
+        let callers = checked_callers(entry);
+        let targets = self.targets(entry);
+        let mut units_left = self.options.units_per_entry;
+        let mut role: Option<Option<Role>> = None;
+        for (index, invocation) in (0u16..).zip(&entry.body.invocations) {
+            let context = CallContext {
+                position: entry.position(index),
+                time: entry.time_of(index),
+            };
+            let time = context.time;
+            let tx = state.begin(context);
+            let author_role = match role {
+                Some(known) => known,
+                None => system_tables::member_role(&tx, &entry.header.author)?,
+            };
+            role = Some(author_role);
+            let target = &targets[usize::from(invocation.name)];
+            let caller = callers[usize::from(invocation.caller)].as_ref();
+            let (tx, outcome) = match (target, caller) {
+                (Target::System, Some(caller)) => {
+                    let ran = self.run_system(tx, entry, index, invocation, caller, author_role, &mut run)?;
+                    role = None;
+                    ran
+                }
+                (_, None) => (
+                    tx,
+                    CallOutcome::Refused(
+                        "the author may not speak for this caller: another device issued its identity"
+                            .to_owned(),
+                    ),
+                ),
+                (Target::Unknown(why), Some(_)) => (tx, CallOutcome::Refused(why.clone())),
+                (Target::Reducer(reducer), Some(caller)) => {
+                    self.run_reducer(tx, *reducer, invocation, caller, time, author_role, &mut units_left, &mut run)?
+                }
+            };
+            state = if outcome.is_ok() {
+                tx.commit().0
+            } else {
+                tx.abort()
+            };
+            run.outcomes.push(outcome);
+        }
+        Ok((state, run))
+    }
+
+    fn targets(&self, entry: &Entry) -> Vec<Target> {
+        let def = self.module.def();
+        entry
+            .body
+            .names
+            .iter()
+            .map(|call| {
+                if call.name == SYSTEM_CALL_NAME {
+                    return Target::System;
+                }
+                match def.reducer_by_name(&call.name) {
+                    None => Target::Unknown(format!("there is no reducer `{}`", call.name)),
+                    Some((_, reducer)) if reducer.lifecycle.is_some() || !reducer.client_callable => {
+                        Target::Unknown(format!("`{}` cannot be called by clients", call.name))
+                    }
+                    Some((_, reducer)) if reducer.arguments_type != call.arguments_type => {
+                        Target::Unknown(format!(
+                            "the arguments of `{}` have another type in this module",
+                            call.name
+                        ))
+                    }
+                    Some((index, _)) => Target::Reducer(index),
+                }
+            })
+            .collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site, all of them plain values")]
+    fn run_reducer(
+        &mut self,
+        tx: Transaction,
+        reducer: usize,
+        invocation: &Invocation,
+        caller: &CheckedCaller<'_>,
+        time: Hlc,
+        role: Option<Role>,
+        units_left: &mut u64,
+        run: &mut EntryRun,
+    ) -> Result<Ran, Stop> {
+        if !role.is_some_and(Role::may_write) {
+            return Ok((
+                tx,
+                CallOutcome::Refused("this device may not write to the database".to_owned()),
+            ));
+        }
+        if invocation.connection == ConnectionId::ZERO {
+            return Ok((
+                tx,
+                CallOutcome::Refused("a call needs a connection; zero is for system calls".to_owned()),
+            ));
+        }
+        if self.has_clients() {
+            let client = ClientRow::find(&tx, &invocation.connection)?;
+            if client.is_none_or(|client| client.identity != caller.identity) {
+                return Ok((
+                    tx,
+                    CallOutcome::Refused("the module did not accept this connection".to_owned()),
+                ));
+            }
+        }
+        if *units_left == 0 {
+            return Ok((
+                tx,
+                CallOutcome::Trapped("the calls before it used up the entry's budget".to_owned()),
+            ));
+        }
+        let units = self.options.units_per_invocation.min(*units_left);
+        let (tx, outcome, used) = self.call(
+            tx,
+            Call {
+                reducer,
+                sender: caller.identity,
+                connection: invocation.connection,
+                time,
+                args: &invocation.args,
+                claims: caller.claims,
+                database: self.identity,
+                units,
+            },
+            run,
+        )?;
+        *units_left = units_left.saturating_sub(used);
+        Ok((tx, outcome))
+    }
+
+    /// Runs the guest once. The transaction comes back open.
+    fn call(
+        &mut self,
+        tx: Transaction,
+        call: Call<'_>,
+        run: &mut EntryRun,
+    ) -> Result<(Transaction, CallOutcome, u64), Stop> {
+        let time = call.time;
+        let budget = call.units;
+        let (tx, report) = self.runner.call(call, tx)?;
+        run.console
+            .extend(report.console.iter().map(|line| console::json(line, time)));
+        let outcome = match report.outcome {
+            Outcome::Ok => CallOutcome::Ok {
+                units: report.units,
+            },
+            Outcome::Failed(text) => CallOutcome::Failed(text),
+            Outcome::Trapped(text) => CallOutcome::Trapped(text),
+            Outcome::OutOfUnits => CallOutcome::Trapped(format!(
+                "the reducer used up its budget of {budget} units: it loops, or does too much in one call"
+            )),
+            Outcome::TooDeep => CallOutcome::Trapped(format!(
+                "the reducer called itself more than {} levels deep",
+                self.options.call_depth_max
+            )),
+        };
+        Ok((tx, outcome, report.units))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site, all of them plain values")]
+    fn run_system(
+        &mut self,
+        tx: Transaction,
+        entry: &Entry,
+        index: u16,
+        invocation: &Invocation,
+        caller: &CheckedCaller<'_>,
+        role: Option<Role>,
+        run: &mut EntryRun,
+    ) -> Result<Ran, Stop> {
+        let Ok(system_call) = SystemCall::decode(&invocation.args) else {
+            return Ok((
+                tx,
+                CallOutcome::Refused("not a system call this peer knows".to_owned()),
+            ));
+        };
+        system::run(
+            self,
+            tx,
+            &system::Place {
+                entry,
+                index,
+                invocation,
+                caller: caller.identity,
+                caller_is_author: caller.is_author,
+                claims: caller.claims,
+                role,
+            },
+            &system_call,
+            run,
+        )
+    }
+}
+
+/// Callers an author may speak for: itself and the users it issued. Others are `None`.
+fn checked_callers(entry: &Entry) -> Vec<Option<CheckedCaller<'_>>> {
+    let did = did_key(&entry.header.author);
+    entry
+        .body
+        .callers
+        .iter()
+        .map(|caller| {
+            (caller.issuer == did).then(|| CheckedCaller {
+                identity: identity_of(&caller.issuer, &caller.subject),
+                is_author: caller.subject == did,
+                claims: (!caller.claims.is_empty()).then_some(caller.claims.as_str()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,258 @@
+//! What system calls do to the system tables. Each needs the right in both author and caller.
+
+use module_host::{Call, Lifecycle};
+use store::Transaction;
+use sync_protocol::{
+    ConnectionId, DeviceKey, Entry, EquivocationProof, Genesis, Invocation, Role, Signature,
+    SystemCall, check_admission,
+};
+
+use super::{EntryRun, Executor, Ran};
+use crate::error::Stop;
+use crate::outcome::CallOutcome;
+use crate::system_tables::{
+    CLIENT, ClientRow, EQUIVOCATION, MEMBER, MODULE, TICKET, TicketRow, equivocation_row,
+    member_role, member_row, module_row,
+};
+
+/// Where a system call stands and who makes it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) index: u16,
+    pub(super) invocation: &'a Invocation,
+    pub(super) caller: [u8; 32],
+    pub(super) caller_is_author: bool,
+    pub(super) claims: Option<&'a str>,
+    pub(super) role: Option<Role>,
+}
+
+const DONE: CallOutcome = CallOutcome::Ok { units: 0 };
+
+fn refused(tx: Transaction, why: &str) -> Ran {
+    (tx, CallOutcome::Refused(why.to_owned()))
+}
+
+pub(super) fn run(
+    executor: &mut Executor,
+    tx: Transaction,
+    place: &Place<'_>,
+    call: &SystemCall,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    let is_genesis = matches!(call, SystemCall::Genesis(_));
+    if is_genesis != place.entry.is_genesis() {
+        return Ok(refused(tx, "a database is born once"));
+    }
+    let for_clients = matches!(
+        call,
+        SystemCall::ClientConnected | SystemCall::ClientDisconnected
+    );
+    if !for_clients && !place.caller_is_author {
+        return Ok(refused(tx, "only a device itself can make this system call"));
+    }
+    if for_clients && !place.role.is_some_and(Role::may_write) {
+        return Ok(refused(tx, "this device may not write to the database"));
+    }
+    match call {
+        SystemCall::Genesis(genesis) => be_born(executor, tx, place, genesis, run),
+        SystemCall::Invite {
+            ticket,
+            role,
+            uses,
+            expires,
+        } => {
+            let row = TicketRow {
+                ticket: *ticket,
+                role: *role,
+                uses_left: *uses,
+                expires: *expires,
+            };
+            invite(tx, place, row, run)
+        }
+        SystemCall::Admit {
+            member,
+            ticket,
+            proof,
+        } => admit(tx, place, member, ticket, proof, run),
+        SystemCall::ReportEquivocation(proof) => report(tx, place, proof, run),
+        SystemCall::ClientConnected => connected(executor, tx, place, run),
+        SystemCall::ClientDisconnected => disconnected(executor, tx, place, run),
+    }
+}
+
+fn be_born(
+    executor: &mut Executor,
+    mut tx: Transaction,
+    place: &Place<'_>,
+    genesis: &Genesis,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    let creator = &place.entry.header.author;
+    tx.insert(MEMBER, &member_row(creator, Role::Owner))?;
+    tx.insert(MODULE, &module_row(&genesis.module.0, genesis.engine))?;
+    run.rights_changed = true;
+    let Some(init) = executor.module.def().lifecycle(Lifecycle::Init) else {
+        return Ok((tx, DONE));
+    };
+    lifecycle(executor, tx, place, init, ConnectionId::ZERO, run)
+}
+
+/// Runs a life-cycle reducer with the invocation's own caller.
+fn lifecycle(
+    executor: &mut Executor,
+    tx: Transaction,
+    place: &Place<'_>,
+    reducer: usize,
+    connection: ConnectionId,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    let call = Call {
+        reducer,
+        sender: place.caller,
+        connection,
+        time: place.entry.time_of(place.index),
+        args: &[],
+        claims: place.claims,
+        database: executor.identity,
+        units: executor.options.units_per_invocation,
+    };
+    let (tx, outcome, _) = executor.call(tx, call, run)?;
+    Ok((tx, outcome))
+}
+
+fn invite(
+    mut tx: Transaction,
+    place: &Place<'_>,
+    row: TicketRow,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    if !place.role.is_some_and(Role::may_invite) {
+        return Ok(refused(tx, "only an owner or admin may invite"));
+    }
+    if row.uses_left == 0 || row.role == Role::Owner {
+        return Ok(refused(
+            tx,
+            "a ticket has at least one use, and ownership cannot be invited to",
+        ));
+    }
+    if TicketRow::find(&tx, &row.ticket)?.is_some() {
+        return Ok(refused(tx, "that ticket exists already"));
+    }
+    tx.insert(TICKET, &row.write())?;
+    run.rights_changed = true;
+    Ok((tx, DONE))
+}
+
+fn admit(
+    mut tx: Transaction,
+    place: &Place<'_>,
+    member: &DeviceKey,
+    ticket: &DeviceKey,
+    proof: &Signature,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    if place.role.is_none() {
+        return Ok(refused(tx, "only members can admit others"));
+    }
+    let database = place.entry.database();
+    if check_admission(ticket, &database, member, proof).is_err() {
+        return Ok(refused(tx, "the proof was not made with the ticket's key"));
+    }
+    let Some(row) = TicketRow::find(&tx, ticket)? else {
+        return Ok(refused(tx, "there is no such ticket"));
+    };
+    if member_role(&tx, member)?.is_some() {
+        return Ok((tx, DONE)); // two members admitted the same device while apart
+    }
+    if row.uses_left == 0 {
+        return Ok(refused(tx, "the ticket has been used up: ask for a new one"));
+    }
+    if place.entry.time_of(place.index) > row.expires {
+        return Ok(refused(tx, "the ticket has expired: ask for a new one"));
+    }
+    let used = TicketRow {
+        uses_left: row.uses_left - 1,
+        ..row
+    };
+    used.update(&mut tx)?;
+    tx.insert(MEMBER, &member_row(member, row.role))?;
+    run.rights_changed = true;
+    Ok((tx, DONE))
+}
+
+fn report(
+    mut tx: Transaction,
+    place: &Place<'_>,
+    proof: &EquivocationProof,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    // A proof speaks for itself, so any member may bring it.
+    if place.role.is_none() || proof.verify(&place.entry.database()).is_err() {
+        return Ok(refused(tx, "this proves no equivocation in this database"));
+    }
+    tx.insert(EQUIVOCATION, &equivocation_row(&proof.author()))?;
+    run.rights_changed = true;
+    Ok((tx, DONE))
+}
+
+fn connected(
+    executor: &mut Executor,
+    mut tx: Transaction,
+    place: &Place<'_>,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    let connection = place.invocation.connection;
+    if connection == ConnectionId::ZERO {
+        return Ok(refused(tx, "a client's connection is never zero"));
+    }
+    if ClientRow::find(&tx, &connection)?.is_some() {
+        return Ok(refused(tx, "that connection is in use"));
+    }
+    let row = ClientRow {
+        connection,
+        identity: place.caller,
+        author: place.entry.header.author,
+    };
+    tx.insert(CLIENT, &row.write())?;
+    match executor.module.def().lifecycle(Lifecycle::ClientConnected) {
+        Some(reducer) => lifecycle(executor, tx, place, reducer, connection, run),
+        None => Ok((tx, DONE)),
+    }
+}
+
+fn disconnected(
+    executor: &mut Executor,
+    tx: Transaction,
+    place: &Place<'_>,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    let connection = place.invocation.connection;
+    let client = ClientRow::find(&tx, &connection)?;
+    let Some(client) = client.filter(|row| row.author == place.entry.header.author) else {
+        return Ok(refused(tx, "there is no such connection"));
+    };
+    // A peer also reports, in its own name, clients that it lost in a crash: the module hears of
+    // the client in either case.
+    let place = &Place {
+        caller: client.identity,
+        ..*place
+    };
+    let mut tx = tx;
+    if let Some(reducer) = executor
+        .module
+        .def()
+        .lifecycle(Lifecycle::ClientDisconnected)
+    {
+        let context = tx.context().clone();
+        let (ran, outcome) = lifecycle(executor, tx, place, reducer, connection, run)?;
+        // The client is gone whatever its reducer says, so an error costs its changes only.
+        tx = if outcome.is_ok() {
+            ran
+        } else {
+            ran.abort().begin(context)
+        };
+    }
+    ClientRow::delete(&mut tx, &connection)?;
+    Ok((tx, DONE))
+}

@@ -1,0 +1,391 @@
+//! Cuts: made by the finaliser, taken by everybody else (DESIGN 4).
+//!
+//! Both bring execution to exactly the cut's segment, plan the settling, and compare or certify
+//! the root; only then is anything written. The log is written first: after a crash in between,
+//! the segment runs again from the log.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use store::{RowWrite, Settlement};
+use sync_protocol::limits::{FRONTIER_MAX, SETTLE_US};
+use sync_protocol::{Cut, CutDraft, Entry, EntryId, Ordered, SystemCall, order_root};
+
+use crate::effect::{Effect, NoteLevel};
+use crate::error::Stop;
+use crate::replica::{Context, FinalsAt, Health, Replica};
+use crate::system_tables::{self, RIGHT, RightRow, TicketRow};
+
+/// Milliseconds between two cuts at least.
+pub(crate) const CUT_EVERY_MS: u64 = 1_000;
+
+/// After this many settle times a finaliser no longer waits for a gapless start of the tail: an
+/// author that keeps sending back-dated entries must not hold finality up.
+const PATIENCE: u64 = 3;
+
+/// What came of a cut that arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TakenCut {
+    /// It is ours now.
+    Taken,
+    /// It was ours already.
+    Known,
+    /// It waits for these entries.
+    Missing(Vec<EntryId>),
+    /// Cuts before it are missing.
+    Gap,
+    /// It breaks a rule: the sender's fault.
+    Bad(String),
+}
+
+impl Replica {
+    /// Whether this peer certifies cuts alone.
+    pub(crate) fn is_finaliser(&self, ctx: &Context<'_>) -> bool {
+        self.cut.finalisers == [ctx.device]
+    }
+
+    /// When a cut could be made, if there is something to cover.
+    pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<sync_protocol::Tick> {
+        if !self.is_finaliser(ctx) || self.health != Health::Ok || self.executed.is_empty() {
+            return None;
+        }
+        let oldest = self
+            .executed
+            .iter()
+            .filter_map(|ran| self.accepted_at.get(&ran.entry.id))
+            .min()?;
+        let settled = sync_protocol::Tick(oldest.0.saturating_add(SETTLE_US));
+        Some(
+            settled
+                .max(self.last_cut_at.plus_ms(CUT_EVERY_MS))
+                .max(self.may_cut_from),
+        )
+    }
+
+    /// Makes a cut over what has been held for the settle time, if it is time for one.
+    pub(crate) fn make_cut(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.cut_due(ctx).is_none_or(|due| ctx.now.tick < due) {
+            return Ok(());
+        }
+        self.last_cut_at = ctx.now.tick;
+        let frontier = self.frontier_of(&self.settled_entries(ctx));
+        if frontier == self.cut.frontier || frontier.len() > FRONTIER_MAX {
+            return Ok(());
+        }
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let segment = self.dag.segment(&frontier, &finals);
+        finals.checked()?;
+        let segment = segment
+            .unwrap_or_else(|missing| unreachable!("the frontier is of executed entries: {missing:?}"));
+        let height = self.cut.height + 1;
+        let settlement = self.run_segment(&segment, height, ctx)?;
+        let draft = CutDraft {
+            database: self.id,
+            height,
+            parent: self.cut.id(),
+            engine: self.cut.engine,
+            frontier,
+            order_root: root_of(&segment),
+            state_root: settlement.root,
+            finalisers: self.cut.finalisers.clone(),
+        };
+        let cut = Cut::seal(draft, ctx.key)
+            .unwrap_or_else(|error| unreachable!("a cut of ours stays within the limits: {error}"));
+        self.write_cut(cut, &segment, settlement, true, ctx)?;
+        self.fresh_cut = Some(self.cut.encoded().to_vec());
+        Ok(())
+    }
+
+    /// Executed entries that a cut may cover now.
+    fn settled_entries(&self, ctx: &Context<'_>) -> Vec<Arc<Entry>> {
+        let held = |entry: &Entry| {
+            self.accepted_at
+                .get(&entry.id)
+                .map_or(u64::MAX, |at| ctx.now.tick.since(*at))
+        };
+        // A gapless start of the tail is flushed without running anything again.
+        let start: Vec<_> = self
+            .executed
+            .iter()
+            .take_while(|ran| held(&ran.entry) >= SETTLE_US)
+            .map(|ran| Arc::clone(&ran.entry))
+            .collect();
+        let impatient = self
+            .executed
+            .iter()
+            .any(|ran| held(&ran.entry) >= SETTLE_US * PATIENCE);
+        if !start.is_empty() || !impatient {
+            return start;
+        }
+        self.executed
+            .iter()
+            .filter(|ran| held(&ran.entry) >= SETTLE_US)
+            .map(|ran| Arc::clone(&ran.entry))
+            .collect()
+    }
+
+    /// Heads of what is final plus `entries`, which are closed under ancestors.
+    fn frontier_of(&self, entries: &[Arc<Entry>]) -> Vec<EntryId> {
+        let parents: BTreeSet<EntryId> = entries
+            .iter()
+            .flat_map(|entry| entry.header.parents.iter().copied())
+            .collect();
+        let mut frontier: Vec<EntryId> = self
+            .cut
+            .frontier
+            .iter()
+            .copied()
+            .chain(entries.iter().map(|entry| entry.id))
+            .filter(|id| !parents.contains(id))
+            .collect();
+        frontier.sort_unstable();
+        frontier.dedup();
+        frontier
+    }
+
+    /// Takes a cut that a remote sent.
+    pub(crate) fn take_cut(&mut self, cut: Cut, ctx: &mut Context<'_>) -> Result<TakenCut, Stop> {
+        if cut.database != self.id {
+            return Ok(TakenCut::Bad("a cut of another database".to_owned()));
+        }
+        if cut.height <= self.cut.height {
+            return self.compare_with_ours(&cut);
+        }
+        if cut.height > self.cut.height + 1 {
+            return Ok(TakenCut::Gap);
+        }
+        if let Err(error) = cut.verify(&self.cut.finalisers) {
+            return Ok(TakenCut::Bad(format!("a cut that is not certified: {error}")));
+        }
+        if cut.parent != self.cut.id() {
+            self.health = Health::Forked(format!(
+                "a certified cut of height {} does not follow ours",
+                cut.height
+            ));
+            return Ok(TakenCut::Known);
+        }
+        if cut.engine != module_host::ENGINE {
+            self.health = Health::BehindEngine(cut.engine);
+            return Ok(TakenCut::Known);
+        }
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let segment = self.dag.segment(&cut.frontier, &finals);
+        finals.checked()?;
+        let segment = match segment {
+            Ok(segment) => segment,
+            Err(missing) => {
+                self.pending_cut = Some(cut);
+                return Ok(TakenCut::Missing(missing));
+            }
+        };
+        self.pending_cut = None;
+        if root_of(&segment) != cut.order_root {
+            self.health = Health::Forked(format!(
+                "the certified cut of height {} orders its entries otherwise than the rules do",
+                cut.height
+            ));
+            return Ok(TakenCut::Known);
+        }
+        let settlement = self.run_segment(&segment, cut.height, ctx)?;
+        if settlement.root != cut.state_root {
+            return Err(Stop::Diverged { height: cut.height });
+        }
+        self.write_cut(cut, &segment, settlement, true, ctx)?;
+        Ok(TakenCut::Taken)
+    }
+
+    /// Runs a segment again whose cut the log holds but the base does not: after a crash.
+    pub(crate) fn retake_cut(&mut self, cut: Cut, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let damaged = Stop::Damaged {
+            what: "segment",
+            database: self.id,
+        };
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let segment = self.dag.segment(&cut.frontier, &finals);
+        finals.checked()?;
+        let Ok(segment) = segment else {
+            return Err(damaged);
+        };
+        let settlement = self.run_segment(&segment, cut.height, ctx)?;
+        if settlement.root != cut.state_root {
+            return Err(Stop::Diverged { height: cut.height });
+        }
+        self.write_cut(cut, &segment, settlement, false, ctx)
+    }
+
+    fn compare_with_ours(&mut self, cut: &Cut) -> Result<TakenCut, Stop> {
+        if self.log.cut_id(cut.height)? == Some(cut.id()) {
+            return Ok(TakenCut::Known);
+        }
+        if cut.verify(&self.cut.finalisers).is_err() {
+            return Ok(TakenCut::Bad("a cut that is not certified".to_owned()));
+        }
+        self.health = Health::Forked(format!(
+            "there are two certified cuts of height {}",
+            cut.height
+        ));
+        Ok(TakenCut::Known)
+    }
+
+    /// Brings execution to where `segment`, and for a change of rights nothing else, has run; plans
+    /// the settling.
+    fn run_segment(
+        &mut self,
+        segment: &[Ordered],
+        height: u64,
+        ctx: &mut Context<'_>,
+    ) -> Result<Settlement, Stop> {
+        let common = self.common(0, segment);
+        if common < segment.len() {
+            self.rewind(common)?;
+            for ordered in &segment[common..] {
+                self.run(ordered, ctx)?;
+            }
+        }
+        let rights_changed = self.executed[..segment.len()]
+            .iter()
+            .any(|ran| ran.rights_changed);
+        let extra = if rights_changed {
+            // The history of rights is read off the state at the end of the segment.
+            self.rewind(segment.len())?;
+            self.right_rows(height)?
+        } else {
+            Vec::new()
+        };
+        let last = segment.last().map(|ordered| {
+            let invocations = ordered.entry.header.invocations;
+            ordered.entry.position(invocations.saturating_sub(1))
+        });
+        Ok(self.state()?.plan_settle(last.as_ref(), extra)?)
+    }
+
+    /// Lines to add to the history of rights at `height`: where the visible rows differ from it.
+    pub(crate) fn right_rows(&self, height: u64) -> Result<Vec<RowWrite>, Stop> {
+        right_rows(self.state()?, &self.rights, height)
+    }
+
+    fn write_cut(
+        &mut self,
+        cut: Cut,
+        segment: &[Ordered],
+        settlement: Settlement,
+        into_log: bool,
+        ctx: &Context<'_>,
+    ) -> Result<(), Stop> {
+        let entries: Vec<Arc<Entry>> = segment
+            .iter()
+            .map(|ordered| Arc::clone(&ordered.entry))
+            .collect();
+        if into_log {
+            self.log.put_cut(&cut, &entries)?;
+        }
+        let database = self.id;
+        let state = self.state.as_mut().ok_or(Stop::Damaged {
+            what: "state",
+            database,
+        })?;
+        state.settle(settlement, cut.height)?;
+        let touches_rights = entries
+            .iter()
+            .any(|entry| entry.system_calls().any(|(_, call)| changes_rights(&call)));
+        if touches_rights {
+            self.rights = system_tables::rights(&self.state()?.final_rows(RIGHT)?);
+        }
+        self.executed.drain(..segment.len());
+        for entry in &entries {
+            self.accepted_at.remove(&entry.id);
+            self.logged.remove(&entry.id);
+        }
+        let finals = FinalsAt::new(&self.log, cut.height);
+        let released = self.dag.advance(&cut, self.rights.clone(), &finals);
+        finals.checked()?;
+        self.cut = cut;
+        self.dirty = true;
+        if !released.is_empty() {
+            self.log.append(&released)?;
+            self.accepted(&released, None, ctx.now.tick);
+        }
+        Ok(())
+    }
+
+    /// Tries the cut that waited for entries.
+    pub(crate) fn retry_pending_cut(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let Some(cut) = self.pending_cut.take() else {
+            return Ok(());
+        };
+        if let TakenCut::Bad(why) = self.take_cut(cut, ctx)? {
+            ctx.effects.push(Effect::Note {
+                level: NoteLevel::Warn,
+                text: format!("dropped {why}"),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn changes_rights(call: &SystemCall) -> bool {
+    !matches!(
+        call,
+        SystemCall::ClientConnected | SystemCall::ClientDisconnected
+    )
+}
+
+fn root_of(segment: &[Ordered]) -> sync_protocol::OrderRoot {
+    let ids: Vec<EntryId> = segment.iter().map(|ordered| ordered.entry.id).collect();
+    order_root(&ids)
+}
+
+/// Where the visible rows of `state` differ from the history of rights.
+pub(crate) fn right_rows(
+    state: &store::State,
+    known: &sync_protocol::Rights,
+    height: u64,
+) -> Result<Vec<RowWrite>, Stop> {
+    let mut rights = Vec::new();
+    let mut seen = BTreeSet::new();
+    for row in state.rows(system_tables::MEMBER)? {
+        let (device, role) = system_tables::read_member(&row?);
+        seen.insert(device);
+        if known.role_at(&device, height) != role {
+            rights.push(RightRow::Member {
+                device,
+                height,
+                role,
+            });
+        }
+    }
+    for device in known.roles.keys().filter(|device| !seen.contains(*device)) {
+        if known.role_at(device, height).is_some() {
+            rights.push(RightRow::Member {
+                device: *device,
+                height,
+                role: None,
+            });
+        }
+    }
+    for row in state.rows(system_tables::TICKET)? {
+        let row = TicketRow::read(&row?);
+        if !known.tickets.contains_key(&row.ticket) {
+            rights.push(RightRow::Ticket {
+                ticket: row.ticket,
+                height,
+                role: row.role,
+                expires: row.expires,
+            });
+        }
+    }
+    for row in state.rows(system_tables::EQUIVOCATION)? {
+        let author = system_tables::read_equivocation(&row?);
+        if !known.frozen.contains_key(&author) {
+            rights.push(RightRow::Frozen { author, height });
+        }
+    }
+    Ok(rights
+        .iter()
+        .map(|right| RowWrite {
+            table: RIGHT,
+            row: right.write(),
+            delete: false,
+        })
+        .collect())
+}

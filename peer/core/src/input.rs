@@ -1,0 +1,66 @@
+//! What the driver tells the core.
+
+use sync_protocol::DeviceKey;
+
+use crate::identity::Claims;
+use crate::request::{Request, RequestId};
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A client, the command line or an application asks for something. Exactly one
+    /// [`Effect::Reply`](crate::Effect::Reply) with the same id follows, now or later.
+    Request {
+        /// Chosen by the driver, never used twice while open.
+        id: RequestId,
+        /// Who asks, from a token that the driver has checked.
+        caller: Claims,
+        /// Whether the caller is the peer's own identity, proven by its owner token.
+        owner: bool,
+        /// What is asked.
+        request: Request,
+    },
+    /// A sync stream to an authenticated remote can be used, both ways.
+    LinkUp {
+        /// The remote's device key, proven by the transport's handshake.
+        remote: DeviceKey,
+    },
+    /// The link is gone.
+    LinkDown {
+        /// Whose link.
+        remote: DeviceKey,
+    },
+    /// One frame of `/tombolo/sync/1` arrived.
+    Message {
+        /// Who sent it.
+        remote: DeviceKey,
+        /// The frame, at most `MESSAGE_BYTES_MAX` long.
+        bytes: Vec<u8>,
+    },
+    /// Somebody asks to be admitted, on `/tombolo/join/1`. One
+    /// [`Effect::JoinAnswer`](crate::Effect::JoinAnswer) with the same id follows.
+    JoinAsked {
+        /// Chosen by the driver.
+        id: RequestId,
+        /// The device that asks, proven by the handshake.
+        remote: DeviceKey,
+        /// The encoded `JoinRequest`.
+        bytes: Vec<u8>,
+    },
+    /// The answer to an [`Effect::JoinAsk`](crate::Effect::JoinAsk).
+    JoinAnswered {
+        /// The id of the ask.
+        join: RequestId,
+        /// The encoded `JoinAnswer`, or why there is none, for a person to read.
+        result: Result<Vec<u8>, String>,
+    },
+    /// The peer now listens on these addresses (multiaddr texts).
+    Listening {
+        /// All of them.
+        addresses: Vec<String>,
+    },
+    /// The driver's queue is empty: what waits in a batch is flushed, what is dirty is swept.
+    Idle,
+    /// The time of the last [`Effect::WakeAt`](crate::Effect::WakeAt) has come.
+    Woken,
+}

@@ -1,0 +1,367 @@
+//! Joining a database with a ticket: ask a member for admission, fetch genesis, cut 0 and module,
+//! then go on as any replica that is behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sync_protocol::limits::MODULE_BYTES_MAX;
+use sync_protocol::{
+    BlobHash, Cut, DatabaseId, DeviceKey, Entry, Genesis, Hlc, JoinAnswer, JoinRequest, Now,
+    SystemCall, Tick, Ticket,
+};
+
+use crate::batch::{Group, ReplyTo, Waiting};
+use crate::birth;
+use crate::conversations::Link;
+use crate::core::Core;
+use crate::effect::{Effect, NoteLevel};
+use crate::error::refuse;
+use crate::identity::Claims;
+use crate::replica::OwnChain;
+use crate::reply::{BlobProgress, ErrorKind, JoinProgress, JoinState};
+use crate::request::RequestId;
+use crate::system_tables::{self, TicketRow};
+
+/// Genesis and cut 0 of a database whose module is still missing.
+pub(crate) struct Birth {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) genesis: Genesis,
+    pub(crate) cut: Cut,
+}
+
+/// One join, from asking to usable.
+pub(crate) struct Joining {
+    pub(crate) state: JoinState,
+    pub(crate) error: Option<String>,
+    pub(crate) birth: Option<Birth>,
+    pub(crate) module: Vec<u8>,
+    pub(crate) links: BTreeMap<DeviceKey, Link>,
+}
+
+impl Joining {
+    fn asking() -> Self {
+        Self {
+            state: JoinState::Asking,
+            error: None,
+            birth: None,
+            module: Vec::new(),
+            links: BTreeMap::new(),
+        }
+    }
+
+    fn fail(&mut self, why: impl Into<String>) {
+        self.state = JoinState::Failed;
+        self.error = Some(why.into());
+        self.links.clear();
+    }
+
+    pub(crate) fn wake(&self) -> Option<Tick> {
+        self.links.values().filter_map(|link| link.wake).min()
+    }
+
+    /// The module, while it is missing.
+    pub(crate) fn wanted_blob(&self) -> Option<BlobHash> {
+        self.birth.as_ref().map(|birth| birth.genesis.module)
+    }
+
+    /// Takes the genesis and cut 0. An error is the remote's fault.
+    pub(crate) fn take_birth(
+        &mut self,
+        id: &DatabaseId,
+        cut: &[u8],
+        entries: &[Vec<u8>],
+    ) -> Result<(), String> {
+        if self.birth.is_some() {
+            return Ok(());
+        }
+        let cut = Cut::open(cut).map_err(|error| format!("cut 0 is malformed: {error}"))?;
+        let [entry] = entries else {
+            return Err("segment 0 is not one entry".to_owned());
+        };
+        let entry = Entry::open(entry).map_err(|error| format!("the genesis is malformed: {error}"))?;
+        let genesis = birth::genesis_of(&entry, id)
+            .ok_or("the genesis is not that of the ticket's database")?;
+        if entry.verify().is_err() || !birth::certifies_birth(&cut, &genesis, &entry) {
+            return Err("the genesis or cut 0 is not properly signed".to_owned());
+        }
+        if genesis.engine != module_host::ENGINE {
+            self.fail(format!(
+                "the database runs on engine {}, which this version does not know: update tombolo",
+                genesis.engine
+            ));
+            return Ok(());
+        }
+        self.birth = Some(Birth {
+            entry: Arc::new(entry),
+            genesis,
+            cut,
+        });
+        Ok(())
+    }
+
+    /// Takes a piece of the module that continues what is here. An error is the remote's fault.
+    pub(crate) fn take_chunk(&mut self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), String> {
+        let Some(birth) = &self.birth else {
+            return Ok(());
+        };
+        let len = birth.genesis.module_len as usize;
+        if *hash != birth.genesis.module || offset != self.module.len() as u64 {
+            return Ok(()); // a piece that came twice
+        }
+        if self.module.len() + bytes.len() > len || len > MODULE_BYTES_MAX {
+            return Err("the module is longer than its genesis says".to_owned());
+        }
+        self.module.extend_from_slice(bytes);
+        if self.module.len() == len && BlobHash::of(&self.module) != birth.genesis.module {
+            self.module.clear();
+            return Err("the module is not the one its genesis names".to_owned());
+        }
+        Ok(())
+    }
+
+    fn is_fetched(&self) -> bool {
+        self.birth
+            .as_ref()
+            .is_some_and(|birth| self.module.len() == birth.genesis.module_len as usize)
+    }
+}
+
+/// The encoded answer to a joiner.
+pub(crate) fn answer(result: Result<(), String>) -> Vec<u8> {
+    match result {
+        Ok(()) => JoinAnswer::Admitted,
+        Err(why) => JoinAnswer::refused(&why),
+    }
+    .encode()
+}
+
+impl Core {
+    /// Starts a join. An error is for the person who holds the ticket.
+    pub(crate) fn start_join(&mut self, ticket: &str, id: RequestId) -> Result<DatabaseId, String> {
+        let ticket: Ticket = ticket.trim().parse().map_err(|error| format!("{error}"))?;
+        let database = ticket.database;
+        let is_member = self
+            .replicas
+            .get(&database)
+            .is_some_and(|replica| replica.members.contains_key(&self.parts.device));
+        if is_member {
+            let mut done = Joining::asking();
+            done.state = JoinState::Done;
+            self.joins.insert(database, done);
+            return Ok(database);
+        }
+        let request = ticket.request(&self.parts.device);
+        self.joins.insert(database, Joining::asking());
+        self.parts.effects.push(Effect::Dial {
+            remote: ticket.inviter,
+            addresses: ticket.addresses.clone(),
+        });
+        self.parts.effects.push(Effect::JoinAsk {
+            join: id,
+            remote: ticket.inviter,
+            addresses: ticket.addresses.clone(),
+            bytes: request.encode(),
+        });
+        self.asked.insert(id, database);
+        Ok(database)
+    }
+
+    /// A member answered, or could not be reached.
+    pub(crate) fn join_answered(
+        &mut self,
+        now: Now,
+        join: RequestId,
+        result: Result<Vec<u8>, String>,
+    ) {
+        let Some(database) = self.asked.remove(&join) else {
+            return;
+        };
+        let Some(joining) = self.joins.get_mut(&database) else {
+            return;
+        };
+        let answer = result.and_then(|bytes| {
+            JoinAnswer::decode(&bytes).map_err(|error| format!("the member's answer is {error}"))
+        });
+        match answer {
+            Ok(JoinAnswer::Admitted) => joining.state = JoinState::Fetching,
+            Ok(JoinAnswer::Refused(why)) => joining.fail(format!("the member refused: {why}")),
+            Err(why) => joining.fail(why),
+        }
+        for remote in self.parts.links.clone() {
+            self.open_link(now, remote, database);
+        }
+        self.settle_down(now);
+    }
+
+    /// Somebody asks us for admission.
+    pub(crate) fn join_asked(&mut self, now: Now, id: RequestId, remote: DeviceKey, bytes: &[u8]) {
+        let refused = self.admit(now, id, remote, bytes).err();
+        if let Some(why) = refused {
+            self.parts.effects.push(Effect::JoinAnswer {
+                id,
+                bytes: answer(Err(why)),
+            });
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        remote: DeviceKey,
+        bytes: &[u8],
+    ) -> Result<(), String> {
+        let request = JoinRequest::decode(bytes).map_err(|error| error.to_string())?;
+        request
+            .verify(&remote)
+            .map_err(|_| "the request was not signed with a ticket's key".to_owned())?;
+        // A stranger learns nothing about databases whose tickets it does not hold.
+        let unknown = || "this peer knows no such ticket".to_owned();
+        let replica = self.replicas.get(&request.database).ok_or_else(unknown)?;
+        if !replica.serves() {
+            return Err("the database is out of service here: ask another member".to_owned());
+        }
+        let row = replica
+            .ticket(&request.ticket)
+            .map_err(|stop| stop.to_string())?
+            .ok_or_else(unknown)?;
+        if replica.members.contains_key(&remote) {
+            self.parts.effects.push(Effect::JoinAnswer {
+                id,
+                bytes: answer(Ok(())),
+            });
+            return Ok(());
+        }
+        check_ticket(&row, self.parts.mesh.now(now.tick))?;
+        let call = Waiting::system(
+            Claims::of_device(&self.parts.device),
+            &SystemCall::Admit {
+                member: remote,
+                ticket: request.ticket,
+                proof: request.proof,
+            },
+            sync_protocol::ConnectionId::ZERO,
+        );
+        self.with(request.database, now, |replica, ctx| {
+            replica.enqueue(Group::single(call, ReplyTo::Joiner(id)), ctx)
+        })
+        .ok_or_else(|| "the database stopped: ask another member".to_owned())
+    }
+
+    /// Brings joins forward: to life when the module is here, to done when the database is usable.
+    pub(crate) fn go_on_joining(&mut self, now: Now) {
+        let ids: Vec<DatabaseId> = self.joins.keys().copied().collect();
+        for id in ids {
+            if self.joins[&id].state != JoinState::Fetching {
+                continue;
+            }
+            if let Some(replica) = self.replicas.get(&id) {
+                let usable = replica.members.contains_key(&self.parts.device)
+                    && !replica.dirty
+                    && replica.links.values().any(|link| link.conversation.in_sync());
+                if usable && let Some(joining) = self.joins.get_mut(&id) {
+                    joining.state = JoinState::Done;
+                }
+            } else {
+                self.come_alive(now, id);
+            }
+        }
+    }
+
+    fn come_alive(&mut self, now: Now, id: DatabaseId) {
+        let Some(joining) = self.joins.get_mut(&id) else {
+            return;
+        };
+        if !joining.is_fetched() {
+            return;
+        }
+        let Some(birth) = joining.birth.take() else {
+            return;
+        };
+        let wasm = std::mem::take(&mut joining.module);
+        let host = self.parts.host.clone();
+        let own = OwnChain {
+            epoch: self.parts.epoch,
+            next_seq: 0,
+            previous: None,
+            last_time: Hlc(0),
+        };
+        let name = self.free_name(&birth.genesis.name);
+        let mut ctx = self.parts.context(now);
+        let adopted = ctx.disk.put_blob(&wasm).map_err(Into::into).and_then(|_| {
+            let module = birth::prepare(&host, &wasm, &birth.genesis.options)
+                .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?;
+            birth::adopt(module, birth.entry, birth.genesis, birth.cut, own, &mut ctx)
+        });
+        let Some(joining) = self.joins.get_mut(&id) else {
+            return;
+        };
+        match adopted {
+            Ok(mut replica) => {
+                joining.links.clear();
+                replica.name = name;
+                self.broken.remove(&id);
+                self.replicas.insert(id, replica);
+                self.keep_name(now, id);
+                for remote in self.parts.links.clone() {
+                    self.open_link(now, remote, id);
+                }
+            }
+            Err(error) => {
+                self.parts
+                    .note(NoteLevel::Error, format!("joining {id} failed: {error}"));
+                if let Some(joining) = self.joins.get_mut(&id) {
+                    joining.fail(error.message);
+                }
+            }
+        }
+    }
+
+    /// How the join of `id` goes, if there is one.
+    pub(crate) fn join_progress(&self, id: &DatabaseId) -> Option<JoinProgress> {
+        let joining = self.joins.get(id)?;
+        let replica = self.replicas.get(id);
+        let total = joining
+            .birth
+            .as_ref()
+            .map(|birth| u64::from(birth.genesis.module_len))
+            .or_else(|| replica.map(|replica| u64::from(replica.genesis.module_len)))
+            .unwrap_or(0);
+        Some(JoinProgress {
+            database: *id,
+            name: replica.map(|replica| replica.name.clone()),
+            state: joining.state,
+            module: BlobProgress {
+                have: replica.map_or(joining.module.len() as u64, |_| total),
+                total,
+            },
+            height: replica.map_or(0, |replica| replica.cut.height),
+            entries: replica.map_or(0, |replica| replica.entries),
+            error: joining.error.clone(),
+        })
+    }
+}
+
+/// Says early, to the joiner, what execution would say to nobody.
+fn check_ticket(row: &TicketRow, now: Hlc) -> Result<(), String> {
+    if row.uses_left == 0 {
+        return Err("the ticket has been used up: ask for a new one".to_owned());
+    }
+    if now > row.expires {
+        return Err("the ticket has expired: ask for a new one".to_owned());
+    }
+    Ok(())
+}
+
+impl crate::replica::Replica {
+    /// A ticket's row in the visible state.
+    pub(crate) fn ticket(&self, ticket: &DeviceKey) -> Result<Option<TicketRow>, crate::error::Stop> {
+        for row in self.state()?.rows(system_tables::TICKET)? {
+            let row = TicketRow::read(&row?);
+            if row.ticket == *ticket {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,49 @@
+//! Decides what a peer does: [`Core::step`] is told what happened and when, and answers with
+//! [`Effect`]s for the driver to carry out.
+//!
+//! The core keeps every database of the peer ([`replica`]): its log, its rows, its module. It
+//! batches calls into signed entries, runs sweeps, makes and takes cuts, answers queries, and holds
+//! one conversation per connected member. It reads and writes disk through `store` alone. It knows
+//! no sockets, no threads, no clock and no dice: time and randomness are arguments, so that a whole
+//! mesh of cores runs in one thread from one seed.
+//!
+//! Words used here: an *entry* is a signed batch of invocations by one author; a *sweep* brings the
+//! overlay up to date after entries came in; the *tail* are the entries no cut covers yet.
+
+mod batch;
+mod birth;
+mod conversations;
+mod core;
+mod effect;
+mod error;
+mod execute;
+mod finality;
+mod identity;
+mod input;
+mod joining;
+mod mesh_time;
+mod outcome;
+mod replica;
+mod reply;
+mod request;
+mod requests;
+mod restart;
+mod sql;
+mod status;
+mod sweep;
+mod system_tables;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use crate::core::{Core, CoreOptions};
+pub use effect::{Effect, NoteLevel};
+pub use error::OpenError;
+pub use identity::{Claims, did_key, identity_hex, identity_of};
+pub use input::Input;
+pub use outcome::CallOutcome;
+pub use reply::{
+    BlobProgress, Called, DatabaseInfo, DatabaseStatus, CutStatus, ErrorKind, JoinProgress,
+    JoinState, MemberInfo, PeerInfo, Published, Reply, RequestError, RemoteInfo, SqlRows,
+};
+pub use request::{Arguments, Request, RequestId, SchemaVersion};

@@ -1,0 +1,68 @@
+//! Mesh time: the own monotonic clock, set by the wall clock at start and corrected by the median
+//! of the offsets that connected members report. A wrong clock harms its owner alone (DESIGN 3).
+
+use sync_protocol::{Hlc, Now, Tick};
+
+/// The clock by which entries are stamped and held back.
+#[derive(Debug)]
+pub(crate) struct MeshTime {
+    start_wall_us: u64,
+    start_tick: Tick,
+    offset_us: i64,
+}
+
+impl MeshTime {
+    pub(crate) fn starting(now: Now) -> Self {
+        Self {
+            start_wall_us: now.wall,
+            start_tick: now.tick,
+            offset_us: 0,
+        }
+    }
+
+    /// The own clock without correction: what a Hello tells. It does not jump when the wall clock
+    /// is set while the peer runs.
+    pub(crate) fn own(&self, tick: Tick) -> u64 {
+        self.start_wall_us
+            .saturating_add(tick.since(self.start_tick))
+    }
+
+    pub(crate) fn now(&self, tick: Tick) -> Hlc {
+        Hlc(self.own(tick).saturating_add_signed(self.offset_us))
+    }
+
+    /// Takes the median of the members' offsets and our own, which is zero. Of an even number the
+    /// one nearer to zero counts: two peers that disagree each keep their own time.
+    pub(crate) fn correct(&mut self, offsets_us: impl Iterator<Item = i64>) {
+        let mut all: Vec<i64> = offsets_us.chain([0]).collect();
+        all.sort_unstable();
+        let (low, high) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
+        self.offset_us = if low.unsigned_abs() <= high.unsigned_abs() {
+            low
+        } else {
+            high
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corrected(offsets: &[i64]) -> i64 {
+        let mut time = MeshTime::starting(Now {
+            tick: Tick(5),
+            wall: 1_000_000_000,
+        });
+        time.correct(offsets.iter().copied());
+        i64::try_from(time.now(Tick(5)).0).expect("small") - 1_000_000_000
+    }
+
+    #[test]
+    fn the_majority_corrects_a_wrong_clock_and_cannot_be_moved_by_one() {
+        assert_eq!(corrected(&[]), 0);
+        assert_eq!(corrected(&[3_600_000_000]), 0, "one against one: keep ours");
+        assert_eq!(corrected(&[70, 90]), 70, "two agree that we are behind");
+        assert_eq!(corrected(&[-4, 1, 9_000_000]), 0, "one liar among three");
+    }
+}

@@ -1,0 +1,356 @@
+//! One database on this peer: its log, its rows, its module, its conversations.
+//!
+//! `sweep` runs entries, `finality` makes and takes cuts, `conversations` talks to members; this
+//! file holds what they share and how entries get in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use store::{Disk, Log, State, StoreError};
+use sync_protocol::{
+    Cut, DatabaseId, Dag, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis,
+    Hlc, Now, Offered, Rights, Role, SecretKey, Tick,
+};
+
+use crate::batch::{Batch, Expected, Group};
+use crate::conversations::Link;
+use crate::effect::Effect;
+use crate::error::Stop;
+use crate::execute::Executor;
+use crate::outcome::CallOutcome;
+
+/// What a replica needs of the peer while it handles one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    /// Mesh time: stamps entries, holds them back.
+    pub(crate) mesh: Hlc,
+    /// The own clock without correction: what a Hello tells.
+    pub(crate) own_wall: u64,
+    pub(crate) key: &'a SecretKey,
+    pub(crate) device: DeviceKey,
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+/// How a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Ok,
+    /// Two certified cuts at one height: finality stops, the tail goes on.
+    Forked(String),
+    /// Our rows differ from the certified ones.
+    Diverged(String),
+    /// The database needs an engine that this peer does not know: it reads but does not run.
+    BehindEngine(u32),
+    /// Its files or its module failed.
+    Stopped(String),
+}
+
+impl Health {
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Forked(_) => "forked",
+            Self::Diverged(_) => "diverged",
+            Self::BehindEngine(_) => "behind-engine",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+
+    pub(crate) fn detail(&self) -> Option<String> {
+        match self {
+            Self::Ok => None,
+            Self::Forked(text) | Self::Diverged(text) | Self::Stopped(text) => Some(text.clone()),
+            Self::BehindEngine(engine) => Some(format!(
+                "the database runs on engine {engine}, which this version does not know: update tombolo"
+            )),
+        }
+    }
+
+    /// Whether calls can be taken.
+    pub(crate) fn takes_calls(&self) -> bool {
+        matches!(self, Self::Ok | Self::Forked(_))
+    }
+}
+
+/// An entry of the tail that ran, with what became of it.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) void: bool,
+    pub(crate) outcomes: Vec<CallOutcome>,
+    pub(crate) rights_changed: bool,
+}
+
+/// The chain this process writes.
+#[derive(Debug)]
+pub(crate) struct OwnChain {
+    pub(crate) epoch: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) previous: Option<EntryId>,
+    pub(crate) last_time: Hlc,
+}
+
+/// One database.
+pub(crate) struct Replica {
+    pub(crate) id: DatabaseId,
+    pub(crate) name: String,
+    pub(crate) genesis: Genesis,
+    pub(crate) creator: DeviceKey,
+    pub(crate) log: Log,
+    pub(crate) dag: Dag,
+    pub(crate) cut: Cut,
+    pub(crate) rights: Rights,
+    pub(crate) executor: Executor,
+    /// `None` after a run that failed on our side: the database is stopped then.
+    pub(crate) state: Option<State>,
+    pub(crate) executed: Vec<Executed>,
+    /// Entries came in that have not run.
+    pub(crate) dirty: bool,
+    /// When an entry that is held back may run.
+    pub(crate) next_due: Option<Hlc>,
+    /// Visible members, kept beside the rows because every message asks for them.
+    pub(crate) members: BTreeMap<DeviceKey, Role>,
+    pub(crate) members_stale: bool,
+    pub(crate) own: OwnChain,
+    pub(crate) batch: Batch,
+    pub(crate) expected: BTreeMap<EntryId, Vec<Expected>>,
+    /// When each entry of the tail came in: a finaliser covers what it has held for a while.
+    pub(crate) accepted_at: BTreeMap<EntryId, Tick>,
+    /// Own entries of the tail whose log lines have been written.
+    pub(crate) logged: BTreeSet<EntryId>,
+    pub(crate) links: BTreeMap<DeviceKey, Link>,
+    /// Entries to push, with whom they came from.
+    pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
+    /// A cut to push.
+    pub(crate) fresh_cut: Option<Vec<u8>>,
+    /// A cut that waits for entries.
+    pub(crate) pending_cut: Option<Cut>,
+    pub(crate) last_cut_at: Tick,
+    pub(crate) may_cut_from: Tick,
+    pub(crate) health: Health,
+    pub(crate) executions: u64,
+    pub(crate) entries: u64,
+}
+
+/// What cuts up to a height cover, by the log. A disk error is kept and surfaces after the call,
+/// because validity itself must not depend on the disk.
+pub(crate) struct FinalsAt<'a> {
+    log: &'a Log,
+    height: u64,
+    error: std::cell::RefCell<Option<StoreError>>,
+}
+
+impl<'a> FinalsAt<'a> {
+    pub(crate) fn new(log: &'a Log, height: u64) -> Self {
+        Self {
+            log,
+            height,
+            error: std::cell::RefCell::new(None),
+        }
+    }
+
+    fn keep<T>(&self, result: Result<Option<T>, StoreError>) -> Option<T> {
+        result.unwrap_or_else(|error| {
+            self.error.replace(Some(error));
+            None
+        })
+    }
+
+    /// The disk error that happened while it was asked, if any.
+    pub(crate) fn checked(self) -> Result<(), StoreError> {
+        self.error.into_inner().map_or(Ok(()), Err)
+    }
+}
+
+impl Finals for FinalsAt<'_> {
+    fn final_entry(&self, id: &EntryId) -> Option<FinalEntry> {
+        self.keep(self.log.final_entry(id))
+            .filter(|entry| entry.height <= self.height)
+    }
+
+    fn cut_id(&self, height: u64) -> Option<sync_protocol::CutId> {
+        if height > self.height {
+            return None;
+        }
+        self.keep(self.log.cut_id(height))
+    }
+}
+
+impl Replica {
+    /// The rows. Only a stopped database has none, and a stopped database is asked nothing.
+    pub(crate) fn state(&self) -> Result<&State, Stop> {
+        self.state.as_ref().ok_or(Stop::Damaged {
+            what: "state",
+            database: self.id,
+        })
+    }
+
+    /// Adds calls to the batch, flushing it first if they would not fit.
+    pub(crate) fn enqueue(&mut self, group: Group, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.batch.is_full_for(&group) {
+            self.flush(ctx)?;
+        }
+        self.batch.push(group, ctx.now.tick);
+        Ok(())
+    }
+
+    /// Seals the batch into an entry, durable when this returns, and queues it for the members.
+    pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let (body, expected) = self.batch.take();
+        let parents = self.dag.parents_for_next(self.own.previous, ctx.mesh);
+        let (stride, place) = self.stride(&ctx.device);
+        let earliest = ctx
+            .mesh
+            .max(self.latest_time(&parents)?)
+            .max(self.own.last_time);
+        let draft = Draft {
+            database: self.id,
+            epoch: self.own.epoch,
+            seq: self.own.next_seq,
+            parents,
+            hlc: stamp(earliest, stride, place),
+            stride,
+            base: self.cut.reference(),
+        };
+        let entry = Entry::seal(draft, body, ctx.key)
+            .unwrap_or_else(|error| unreachable!("a batch stays within the limits: {error}"));
+        let entry = Arc::new(entry);
+        self.log.append(std::slice::from_ref(&entry))?;
+        self.own.previous = Some(entry.id);
+        self.own.next_seq += 1;
+        self.own.last_time = entry.last_time();
+        if !expected.is_empty() {
+            self.expected.insert(entry.id, expected);
+        }
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
+        finals.checked()?;
+        match offered {
+            Offered::Accepted(entries) => self.accepted(&entries, None, ctx.now.tick),
+            other => unreachable!("an own entry builds on what is here: {other:?}"),
+        }
+        Ok(())
+    }
+
+    fn latest_time(&self, parents: &[EntryId]) -> Result<Hlc, Stop> {
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let latest = self.dag.latest_time(parents, &finals);
+        finals.checked()?;
+        Ok(latest)
+    }
+
+    /// Whether an entry that was held back may run now.
+    pub(crate) fn held_back_is_due(&self, ctx: &Context<'_>) -> bool {
+        self.next_due.is_some_and(|due| due <= ctx.mesh)
+    }
+
+    /// Bits to shift an invocation's index by, and our place among the members, so that no two
+    /// members share a microsecond (DESIGN 3).
+    fn stride(&self, device: &DeviceKey) -> (u8, u64) {
+        let members = self.members.len().max(1);
+        let stride = usize::BITS - (members - 1).leading_zeros();
+        let stride = u8::try_from(stride)
+            .unwrap_or(sync_protocol::limits::STRIDE_MAX)
+            .min(sync_protocol::limits::STRIDE_MAX);
+        let place = self.members.keys().position(|member| member == device);
+        (stride, place.unwrap_or(0) as u64)
+    }
+
+    /// Notes entries that the DAG has taken in. They are on disk already.
+    pub(crate) fn accepted(&mut self, entries: &[Arc<Entry>], from: Option<DeviceKey>, tick: Tick) {
+        for entry in entries {
+            self.accepted_at.insert(entry.id, tick);
+            self.entries += 1;
+            self.dirty = true;
+            self.fresh.push((Arc::clone(entry), from));
+        }
+    }
+
+    /// Takes in entries from a remote: checks, stores durably, queues for the sweep. Gives back
+    /// what is missing to go on, or why the remote is at fault.
+    pub(crate) fn ingest(
+        &mut self,
+        encoded: Vec<Vec<u8>>,
+        from: DeviceKey,
+        ctx: &mut Context<'_>,
+    ) -> Result<Ingested, Stop> {
+        let mut ingested = Ingested::default();
+        let mut taken: Vec<Arc<Entry>> = Vec::new();
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        for bytes in encoded {
+            let entry = match Entry::open(&bytes) {
+                Ok(entry) => Arc::new(entry),
+                Err(error) => {
+                    ingested.fault = Some(format!("sent an entry that is malformed: {error}"));
+                    continue;
+                }
+            };
+            match self.dag.offer(entry, Some(from), &finals) {
+                Offered::Accepted(entries) => taken.extend(entries),
+                Offered::Pending { missing, cut } => {
+                    ingested.missing.extend(missing);
+                    ingested.cut_missing |= cut.is_some();
+                }
+                Offered::Known => ingested.known += 1,
+                Offered::Invalid(why) => {
+                    ingested.fault = Some(format!("sent an entry that is invalid: {why}"));
+                }
+                Offered::Full => ingested.full = true,
+            }
+        }
+        finals.checked()?;
+        ingested.missing.sort_unstable();
+        ingested.missing.dedup();
+        ingested.missing.retain(|id| !self.dag.contains(id));
+        if !taken.is_empty() {
+            self.log.append(&taken)?;
+            self.accepted(&taken, Some(from), ctx.now.tick);
+        }
+        Ok(ingested)
+    }
+}
+
+/// What came of entries that a remote sent.
+#[derive(Debug, Default)]
+pub(crate) struct Ingested {
+    /// Parents to ask for.
+    pub(crate) missing: Vec<EntryId>,
+    /// A cut that an entry names is not here yet.
+    pub(crate) cut_missing: bool,
+    /// How many were here already.
+    pub(crate) known: usize,
+    /// The waiting room for this remote is full.
+    pub(crate) full: bool,
+    /// The remote broke a rule.
+    pub(crate) fault: Option<String>,
+}
+
+/// The first time after `earliest` that is ours: `place` modulo `2^stride`.
+fn stamp(earliest: Hlc, stride: u8, place: u64) -> Hlc {
+    let step = 1u64 << stride;
+    let next = earliest.0.saturating_add(1);
+    let ahead = (place % step).wrapping_sub(next) & (step - 1);
+    Hlc(next.saturating_add(ahead))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_later_and_belongs_to_its_author_alone() {
+        for earliest in 0..40 {
+            for stride in 0..4 {
+                for place in 0..(1 << stride) {
+                    let stamped = stamp(Hlc(earliest), stride, place).0;
+                    assert!(stamped > earliest && stamped <= earliest + (1 << stride));
+                    assert_eq!(stamped % (1 << stride), place);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What clients hear from a peer.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
+
+/// An answer.
+#[derive(Debug)]
+pub enum Reply {
+    /// To `Publish`.
+    Published(Published),
+    /// To `Call`: it is durable here and ran without error.
+    Called(Called),
+    /// To `Connect` and `Disconnect`, `Delete`.
+    Done,
+    /// To `Sql`.
+    Rows(SqlRows),
+    /// To `Schema`.
+    Schema(serde_json::Value),
+    /// To `List`.
+    Databases(Vec<DatabaseInfo>),
+    /// To `Resolve`.
+    Database(DatabaseInfo),
+    /// To `Status`.
+    Status(Vec<DatabaseStatus>),
+    /// To `Members`.
+    Members(Vec<MemberInfo>),
+    /// To `Peers`.
+    Peers(Vec<RemoteInfo>),
+    /// To `Peer`.
+    Peer(PeerInfo),
+    /// To `Invite`: the ticket's text.
+    Ticket(String),
+    /// To `Join` and `JoinProgress`.
+    Joining(JoinProgress),
+}
+
+/// Whose fault an error is, so that the driver can choose a status code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The question is wrong (400).
+    BadRequest,
+    /// There is no such database or reducer (404).
+    NotFound,
+    /// The caller may not (403).
+    Denied,
+    /// The module refused the connection (403).
+    ConnectionRejected,
+    /// The reducer returned an error; the message is its text (530).
+    ReducerFailed,
+    /// The guest trapped or ran out of a budget (530).
+    Trapped,
+    /// Not now (503).
+    Unavailable,
+    /// Ours (500).
+    Internal,
+}
+
+/// An error with the sentence a person reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct RequestError {
+    /// Whose fault.
+    pub kind: ErrorKind,
+    /// What was wrong, and what to do.
+    pub message: String,
+}
+
+/// A database came to be, or was there already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// Its identity.
+    pub database: DatabaseId,
+    /// Its local name.
+    pub name: String,
+    /// False: the same module was there already.
+    pub created: bool,
+    /// Told once: the secret key (hex) that can hand finality over when its finaliser is lost.
+    pub recovery_key: Option<String>,
+}
+
+/// A call that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Called {
+    /// The entry that carries it.
+    pub entry: EntryId,
+    /// Its place in the entry.
+    pub index: u16,
+    /// What the reducer saw as `ctx.timestamp`, microseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Metering units it took.
+    pub units: u64,
+}
+
+/// Rows of a query, each a JSON array as SpacetimeDB's HTTP interface gives it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SqlRows {
+    /// Names of the columns in order: as written, or canonical for `*`.
+    pub columns: Vec<String>,
+    /// Their types: SATS-JSON of a product.
+    pub schema: serde_json::Value,
+    /// Rows as SATS-JSON arrays. Text, because a JSON tree cannot hold 128-bit numbers.
+    pub rows: Vec<Box<RawValue>>,
+    /// The same rows as text for people, cell by cell.
+    pub text: Vec<Vec<String>>,
+}
+
+/// A database in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseInfo {
+    /// Its identity.
+    pub database: DatabaseId,
+    /// Its local name.
+    pub name: String,
+    /// The module's hash.
+    pub module_hash: String,
+    /// The creator's identity in hex, as `ctx.sender` shows it.
+    pub owner_identity: String,
+    /// `ok`, `forked`, `diverged`, `behind-engine`, `stopped`.
+    pub status: String,
+}
+
+/// The last cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CutStatus {
+    /// Its height.
+    pub height: u64,
+    /// Its id.
+    pub id: CutId,
+    /// The state root it certifies.
+    pub state_root: StateRoot,
+}
+
+/// What `tombolo status` shows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DatabaseStatus {
+    /// Identity.
+    pub database: DatabaseId,
+    /// Local name.
+    pub name: String,
+    /// The active module.
+    pub module_hash: String,
+    /// The last cut.
+    pub cut: CutStatus,
+    /// Invocations that no cut covers yet.
+    pub tail: u64,
+    /// Entries, all told.
+    pub entries: u64,
+    /// Invocations run since the peer started, repeats included.
+    pub executions: u64,
+    /// Entries waiting for something missing.
+    pub pending: u64,
+    /// `ok`, `forked`, `diverged`, `behind-engine`, `stopped`.
+    pub status: String,
+    /// What the status means, if it is not `ok`, and warnings.
+    pub detail: Option<String>,
+    /// Heads of the clean set.
+    pub heads: Vec<EntryId>,
+    /// Their hash.
+    pub heads_hash: String,
+    /// Root of the visible state, tail included.
+    pub state_root: StateRoot,
+    /// How many members it has.
+    pub members: u64,
+    /// Connected members.
+    pub peers: Vec<RemoteInfo>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MemberInfo {
+    /// Device key.
+    pub id: DeviceKey,
+    /// The identity that modules see for calls of the device itself.
+    pub identity: String,
+    /// `owner`, `admin`, `gateway`, `writer`, `reader`.
+    pub role: String,
+    /// Whether that is us.
+    pub this_peer: bool,
+    /// Whether a link to it is up.
+    pub connected: bool,
+}
+
+/// A remote with a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemoteInfo {
+    /// Device key.
+    pub id: DeviceKey,
+    /// One address it says it listens on, if it said so.
+    pub address: Option<String>,
+    /// Round trip in milliseconds; the driver fills it in.
+    pub rtt_ms: Option<f64>,
+    /// Whether both sides hold the same entries, for every database they share.
+    pub in_sync: bool,
+}
+
+/// This peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerInfo {
+    /// Device key.
+    pub id: DeviceKey,
+    /// Its did:key.
+    pub did: String,
+    /// The identity that modules see for its own calls.
+    pub identity: String,
+    /// Databases it holds.
+    pub databases: u64,
+    /// Links that are up.
+    pub links: u64,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// Where a join stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JoinState {
+    /// A member is asked for admission.
+    Asking,
+    /// Admitted; history and module are being fetched.
+    Fetching,
+    /// The database is usable here.
+    Done,
+    /// It failed; `error` says why.
+    Failed,
+}
+
+/// How much of a blob is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BlobProgress {
+    /// Bytes here.
+    pub have: u64,
+    /// Bytes in all; zero while unknown.
+    pub total: u64,
+}
+
+/// How a join goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JoinProgress {
+    /// What is joined.
+    pub database: DatabaseId,
+    /// Its local name, once known.
+    pub name: Option<String>,
+    /// Where it stands.
+    pub state: JoinState,
+    /// The module on its way.
+    pub module: BlobProgress,
+    /// The height of the last cut here.
+    pub height: u64,
+    /// Entries here.
+    pub entries: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}

@@ -1,0 +1,135 @@
+//! What clients ask of a peer.
+
+use sync_protocol::{ConnectionId, Role};
+
+/// Chosen by the driver to match answers with questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// The arguments of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// A JSON array, or an object keyed by parameter.
+    Json(String),
+    /// The BSATN product, as SDKs send it.
+    Bsatn(Vec<u8>),
+}
+
+/// Which form of a module's schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaVersion {
+    /// `RawModuleDefV9`, canonical names.
+    V9,
+    /// `RawModuleDefV10`, source names plus explicit names.
+    V10,
+    /// Ours, for people: tables with columns and keys, reducers with parameters.
+    Plain,
+}
+
+/// A question or an order. `database` is a local name or the identity in hex.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Creates a database from a module. Owner only. The same module under the same name: no-op.
+    Publish {
+        /// The local name, and the suggestion to those who join.
+        name: String,
+        /// The compiled module.
+        wasm: Vec<u8>,
+        /// Count ids 1, 2, 3 in the one order instead of ids that never change.
+        sequential_auto_inc: bool,
+        /// Fresh randomness: nonce of the genesis and the recovery key come from it.
+        dice: [u8; 32],
+    },
+    /// Calls a reducer.
+    Call {
+        /// Where.
+        database: String,
+        /// Canonical name.
+        reducer: String,
+        /// With what.
+        arguments: Arguments,
+        /// The client's connection, never zero.
+        connection: ConnectionId,
+        /// The connection exists for this call only, as with HTTP: connect, call and disconnect
+        /// travel in one entry.
+        one_shot: bool,
+    },
+    /// A client connected and stays: runs `client_connected` if the module has it.
+    Connect {
+        /// Where.
+        database: String,
+        /// Its connection, never zero.
+        connection: ConnectionId,
+    },
+    /// That client is gone.
+    Disconnect {
+        /// Where.
+        database: String,
+        /// Its connection.
+        connection: ConnectionId,
+    },
+    /// A query.
+    Sql {
+        /// Where.
+        database: String,
+        /// One statement.
+        text: String,
+    },
+    /// The module's schema.
+    Schema {
+        /// Where.
+        database: String,
+        /// In which form.
+        version: SchemaVersion,
+    },
+    /// All databases of this peer.
+    List,
+    /// What a name or identity means.
+    Resolve {
+        /// The name or identity.
+        database: String,
+    },
+    /// Removes the database from this peer (other members keep theirs). Owner only.
+    Delete {
+        /// Which.
+        database: String,
+    },
+    /// State of one database, or of all.
+    Status {
+        /// Which; `None`: all.
+        database: Option<String>,
+    },
+    /// Members of a database.
+    Members {
+        /// Which.
+        database: String,
+    },
+    /// Connected remotes.
+    Peers,
+    /// This peer.
+    Peer,
+    /// Makes a ticket. Owner only.
+    Invite {
+        /// To which database.
+        database: String,
+        /// The joiner's role.
+        role: Role,
+        /// How often the ticket can be used, at least 1.
+        uses: u32,
+        /// Seconds from now until it expires.
+        expires_in_s: u64,
+        /// Fresh randomness: the ticket's key.
+        dice: [u8; 32],
+    },
+    /// Joins a database with a ticket. Owner only. Answered at once with [`Reply::Joining`]
+    /// (crate::Reply::Joining); progress is asked for.
+    Join {
+        /// `tombolo1…`
+        ticket: String,
+    },
+    /// How a join goes.
+    JoinProgress {
+        /// The database's identity, from [`Reply::Joining`](crate::Reply::Joining).
+        database: String,
+    },
+}

@@ -1,0 +1,575 @@
+//! Answers clients. Whatever changes something becomes a call in a batch and is answered when its
+//! entry is durable and has run; everything else is answered at once from the visible state.
+
+use serde_json::value::RawValue;
+use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
+
+use crate::batch::{Group, ReplyTo, Waiting};
+use crate::birth::{self, Publication};
+use crate::core::Core;
+use crate::effect::{Effect, NoteLevel};
+use crate::error::refuse;
+use crate::identity::Claims;
+use crate::replica::Replica;
+use crate::reply::{ErrorKind, Published, Reply, RequestError, SqlRows};
+use crate::request::{Arguments, Request, RequestId, SchemaVersion};
+use crate::restart::NAME_NOTE;
+use crate::{sql, values};
+
+/// Bytes of a database's local name.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Purpose of a ticket's one-time key.
+const TICKET_CONTEXT: &str = "tombolo ticket key 1";
+
+/// The longest a ticket can live, in seconds: a year.
+const TICKET_SECONDS_MAX: u64 = 366 * 24 * 3_600;
+
+/// An answer now, or one that comes with an entry's outcome.
+enum Answer {
+    Now(Reply),
+    Later,
+}
+
+impl Core {
+    pub(crate) fn request(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        caller: Claims,
+        owner: bool,
+        request: Request,
+    ) {
+        let reply = match self.answer(now, id, caller, owner, request) {
+            Ok(Answer::Later) => return,
+            Ok(Answer::Now(reply)) => Ok(reply),
+            Err(error) => Err(error),
+        };
+        self.parts.effects.push(Effect::Reply { id, reply });
+    }
+
+    fn answer(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        caller: Claims,
+        owner: bool,
+        request: Request,
+    ) -> Result<Answer, RequestError> {
+        if !owner && only_for_owner(&request) {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only the owner of this peer may do that: use the token in <data-dir>/owner.token",
+            ));
+        }
+        match request {
+            Request::Call {
+                database,
+                reducer,
+                arguments,
+                connection,
+                one_shot,
+            } => self.call(now, id, caller, &database, &reducer, arguments, connection, one_shot),
+            Request::Connect {
+                database,
+                connection,
+            } => self.client(now, id, caller, &database, connection, SystemCall::ClientConnected),
+            Request::Disconnect {
+                database,
+                connection,
+            } => self.client(now, id, caller, &database, connection, SystemCall::ClientDisconnected),
+            Request::Invite {
+                database,
+                role,
+                uses,
+                expires_in_s,
+                dice,
+            } => self.invite(now, &database, role, uses, expires_in_s, &dice),
+            Request::Publish {
+                name,
+                wasm,
+                sequential_auto_inc,
+                dice,
+            } => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
+        }
+    }
+
+    /// Questions: nothing of a database changes.
+    fn ask(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        caller: &Claims,
+        owner: bool,
+        request: Request,
+    ) -> Result<Reply, RequestError> {
+        Ok(match request {
+            Request::Sql { database, text } => {
+                Reply::Rows(query(self.serving(&database)?, &text, caller, owner)?)
+            }
+            Request::Schema { database, version } => {
+                Reply::Schema(schema(self.find(&database)?, version)?)
+            }
+            Request::List => Reply::Databases(self.list()),
+            Request::Resolve { database } => Reply::Database(self.find(&database)?.info()),
+            Request::Status { database } => self.status(now, database.as_deref())?,
+            Request::Members { database } => Reply::Members(self.members(self.find(&database)?)),
+            Request::Peers => Reply::Peers(self.remotes(None)),
+            Request::Peer => Reply::Peer(self.peer_info()),
+            Request::Delete { database } => self.delete(&database)?,
+            Request::Join { ticket } => {
+                let database = self
+                    .start_join(&ticket, id)
+                    .map_err(|why| refuse(ErrorKind::BadRequest, why))?;
+                self.joining(&database)?
+            }
+            Request::JoinProgress { database } => {
+                let database = database
+                    .parse()
+                    .map_err(|error| refuse(ErrorKind::BadRequest, format!("{error}")))?;
+                self.joining(&database)?
+            }
+            Request::Call { .. }
+            | Request::Connect { .. }
+            | Request::Disconnect { .. }
+            | Request::Invite { .. }
+            | Request::Publish { .. } => unreachable!("answered before"),
+        })
+    }
+
+    fn joining(&self, database: &DatabaseId) -> Result<Reply, RequestError> {
+        self.join_progress(database)
+            .map(Reply::Joining)
+            .ok_or_else(|| refuse(ErrorKind::NotFound, "this database is not being joined"))
+    }
+
+    /// The replica that a name or identity means.
+    pub(crate) fn find(&self, text: &str) -> Result<&Replica, RequestError> {
+        let id = self.find_id(text)?;
+        Ok(&self.replicas[&id])
+    }
+
+    fn find_id(&self, text: &str) -> Result<DatabaseId, RequestError> {
+        let by_identity = text
+            .trim_start_matches("0x")
+            .parse::<DatabaseId>()
+            .ok()
+            .filter(|id| self.replicas.contains_key(id));
+        let by_name = || {
+            self.replicas
+                .values()
+                .find(|replica| replica.name == text)
+                .map(|replica| replica.id)
+        };
+        by_identity.or_else(by_name).ok_or_else(|| {
+            let stopped = text
+                .parse()
+                .ok()
+                .and_then(|id: DatabaseId| self.broken.get(&id));
+            match stopped {
+                Some(why) => refuse(
+                    ErrorKind::Unavailable,
+                    format!("the database could not be opened: {why}"),
+                ),
+                None => refuse(
+                    ErrorKind::NotFound,
+                    format!("there is no database `{text}` on this peer; `tombolo list` shows those it has"),
+                ),
+            }
+        })
+    }
+
+    /// The same, refused if the database cannot answer.
+    fn serving(&self, text: &str) -> Result<&Replica, RequestError> {
+        let replica = self.find(text)?;
+        if replica.serves() {
+            return Ok(replica);
+        }
+        Err(refuse(
+            ErrorKind::Unavailable,
+            replica.health.detail().unwrap_or_default(),
+        ))
+    }
+
+    /// The same, refused if it cannot take calls of this device.
+    fn writable(&self, text: &str) -> Result<DatabaseId, RequestError> {
+        let replica = self.serving(text)?;
+        if !replica.health.takes_calls() {
+            return Err(refuse(
+                ErrorKind::Unavailable,
+                replica.health.detail().unwrap_or_default(),
+            ));
+        }
+        let role = replica.members.get(&self.parts.device);
+        if role.is_some_and(|role| role.may_write()) {
+            return Ok(replica.id);
+        }
+        Err(refuse(
+            ErrorKind::Denied,
+            "this peer may not write to the database: it is a reader, or not a member yet",
+        ))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
+    fn call(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        caller: Claims,
+        database: &str,
+        reducer: &str,
+        arguments: Arguments,
+        connection: ConnectionId,
+        one_shot: bool,
+    ) -> Result<Answer, RequestError> {
+        let database = self.writable(database)?;
+        let replica = &self.replicas[&database];
+        let def = replica.executor.module().def();
+        let Some((_, reducer)) = def.reducer_by_name(reducer) else {
+            return Err(refuse(
+                ErrorKind::NotFound,
+                format!("the module has no reducer `{reducer}`; `tombolo describe` shows those it has"),
+            ));
+        };
+        if reducer.lifecycle.is_some() || !reducer.client_callable {
+            return Err(refuse(
+                ErrorKind::BadRequest,
+                format!("`{}` is called by the database itself, not by clients", reducer.name),
+            ));
+        }
+        let args = match arguments {
+            Arguments::Json(json) => values::arguments_from_json(&reducer.params, &json)
+                .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?,
+            Arguments::Bsatn(bytes) => bytes,
+        };
+        if args.len() > sync_protocol::limits::ARGUMENTS_BYTES_MAX {
+            return Err(refuse(
+                ErrorKind::BadRequest,
+                format!(
+                    "the arguments have {} bytes, at most {} are allowed",
+                    args.len(),
+                    sync_protocol::limits::ARGUMENTS_BYTES_MAX
+                ),
+            ));
+        }
+        let call = Waiting {
+            caller: caller.clone(),
+            name: reducer.name.clone(),
+            arguments_type: reducer.arguments_type,
+            args,
+            connection,
+        };
+        let group = if one_shot && replica.executor.has_clients() {
+            let system = |call| Waiting::system(caller.clone(), &call, connection);
+            Group {
+                invocations: vec![
+                    system(SystemCall::ClientConnected),
+                    call,
+                    system(SystemCall::ClientDisconnected),
+                ],
+                subject: 1,
+                connect: Some(0),
+                reply: ReplyTo::Call(id),
+            }
+        } else {
+            Group::single(call, ReplyTo::Call(id))
+        };
+        self.submit(now, database, group)
+    }
+
+    /// A client that stays connected or leaves.
+    fn client(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        caller: Claims,
+        database: &str,
+        connection: ConnectionId,
+        call: SystemCall,
+    ) -> Result<Answer, RequestError> {
+        let database = self.writable(database)?;
+        if !self.replicas[&database].executor.has_clients() {
+            return Ok(Answer::Now(Reply::Done));
+        }
+        let waiting = Waiting::system(caller, &call, connection);
+        self.submit(now, database, Group::single(waiting, ReplyTo::Done(id)))
+    }
+
+    fn submit(
+        &mut self,
+        now: Now,
+        database: DatabaseId,
+        group: Group,
+    ) -> Result<Answer, RequestError> {
+        self.with(database, now, |replica, ctx| replica.enqueue(group, ctx))
+            .map(|()| Answer::Later)
+            .ok_or_else(|| refuse(ErrorKind::Internal, "the database stopped; see `tombolo status`"))
+    }
+
+    fn invite(
+        &mut self,
+        now: Now,
+        database: &str,
+        role: Role,
+        uses: u32,
+        expires_in_s: u64,
+        dice: &[u8; 32],
+    ) -> Result<Answer, RequestError> {
+        let database = self.writable(database)?;
+        let own_role = self.replicas[&database].members.get(&self.parts.device);
+        if !own_role.is_some_and(|role| role.may_invite()) {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only an owner or admin of the database may invite",
+            ));
+        }
+        if uses == 0 || role == Role::Owner || expires_in_s == 0 || expires_in_s > TICKET_SECONDS_MAX
+        {
+            return Err(refuse(
+                ErrorKind::BadRequest,
+                "a ticket needs a role other than owner, at least one use, and a life of at most a year",
+            ));
+        }
+        let mut secret = blake3::Hasher::new_derive_key(TICKET_CONTEXT);
+        secret.update(dice);
+        let key = SecretKey::from_bytes(secret.finalize().as_bytes());
+        let call = SystemCall::Invite {
+            ticket: key.public(),
+            role,
+            uses,
+            expires: Hlc(self.parts.mesh.now(now.tick).0 + expires_in_s * 1_000_000),
+        };
+        let waiting = Waiting::system(
+            Claims::of_device(&self.parts.device),
+            &call,
+            ConnectionId::ZERO,
+        );
+        // The ticket is told at once: it is the row that follows that makes it good, and that row
+        // is durable before anything leaves this peer.
+        self.submit(now, database, Group::single(waiting, ReplyTo::Nobody))?;
+        self.with(database, now, |replica, ctx| {
+            replica.flush(ctx)?;
+            replica.sweep(ctx)?;
+            replica.converse(ctx)
+        });
+        let ticket = Ticket {
+            database,
+            inviter: self.parts.device,
+            addresses: self.parts.own_addresses.clone(),
+            key,
+        };
+        Ok(Answer::Now(Reply::Ticket(ticket.to_string())))
+    }
+
+    fn publish(
+        &mut self,
+        now: Now,
+        name: &str,
+        wasm: &[u8],
+        sequential_auto_inc: bool,
+        dice: [u8; 32],
+    ) -> Result<Answer, RequestError> {
+        check_name(name)?;
+        let existing = self
+            .find_id(name)
+            .ok()
+            .map(|id| &self.replicas[&id]);
+        if let Some(replica) = existing {
+            if replica.genesis.module == sync_protocol::BlobHash::of(wasm) {
+                return Ok(Answer::Now(Reply::Published(Published {
+                    database: replica.id,
+                    name: replica.name.clone(),
+                    created: false,
+                    recovery_key: None,
+                })));
+            }
+            return Err(refuse(
+                ErrorKind::BadRequest,
+                format!(
+                    "`{name}` exists with another module, and a database's module cannot be changed yet: \
+                     publish under another name, or `tombolo delete {name}` first"
+                ),
+            ));
+        }
+        let host = self.parts.host.clone();
+        let publication = Publication {
+            name,
+            wasm,
+            sequential_auto_inc,
+            dice,
+            epoch: self.parts.epoch,
+        };
+        let (replica, recovery) =
+            birth::publish(&host, &publication, &mut self.parts.context(now))?;
+        let published = Published {
+            database: replica.id,
+            name: name.to_owned(),
+            created: true,
+            recovery_key: Some(data_hex(&recovery.to_bytes())),
+        };
+        let id = replica.id;
+        self.replicas.insert(id, replica);
+        self.keep_name(now, id);
+        Ok(Answer::Now(Reply::Published(published)))
+    }
+
+    fn delete(&mut self, database: &str) -> Result<Reply, RequestError> {
+        let id = self.find_id(database)?;
+        if let Some(mut replica) = self.replicas.remove(&id) {
+            replica.fail_waiting("the database was deleted", &mut self.parts.effects);
+        }
+        self.joins.remove(&id);
+        self.parts.disk.remove(&id)?;
+        self.parts.effects.push(Effect::Deleted { database: id });
+        Ok(Reply::Done)
+    }
+
+    fn status(&mut self, now: Now, database: Option<&str>) -> Result<Reply, RequestError> {
+        let ids = match database {
+            Some(text) => vec![self.find_id(text)?],
+            None => self.replica_ids(),
+        };
+        let mut all = Vec::new();
+        for id in ids {
+            let remotes = self.remotes(Some(&id));
+            let replica = &self.replicas[&id];
+            if replica.state.is_none() {
+                return Err(refuse(
+                    ErrorKind::Unavailable,
+                    replica.health.detail().unwrap_or_default(),
+                ));
+            }
+            let ctx = self.parts.context(now);
+            all.push(replica.status(remotes, &ctx)?);
+        }
+        Ok(Reply::Status(all))
+    }
+
+    /// `wanted`, or `wanted-2`, `-3`…: names are local, and a joined database brings a suggestion.
+    pub(crate) fn free_name(&self, wanted: &str) -> String {
+        let wanted = if check_name(wanted).is_ok() { wanted } else { "joined" };
+        let taken = |name: &str| self.replicas.values().any(|replica| replica.name == name);
+        if !taken(wanted) {
+            return wanted.to_owned();
+        }
+        (2..)
+            .map(|number| format!("{wanted}-{number}"))
+            .find(|name| !taken(name))
+            .unwrap_or_else(|| unreachable!("there are more numbers than databases"))
+    }
+
+    /// Writes the local name where the next start finds it.
+    pub(crate) fn keep_name(&mut self, now: Now, id: DatabaseId) {
+        self.with(id, now, |replica, _| {
+            let name = replica.name.clone();
+            Ok(replica.log.put_note(NAME_NOTE, name.as_bytes())?)
+        });
+    }
+}
+
+impl Replica {
+    /// Whether it can be read.
+    pub(crate) fn serves(&self) -> bool {
+        use crate::replica::Health;
+        self.state.is_some() && !matches!(self.health, Health::Diverged(_) | Health::Stopped(_))
+    }
+
+    /// Tells everybody who waits that there will be no outcome.
+    pub(crate) fn fail_waiting(&mut self, why: &str, effects: &mut Vec<Effect>) {
+        let (_, batched) = self.batch.take();
+        let sealed = std::mem::take(&mut self.expected).into_values().flatten();
+        for expected in batched.into_iter().chain(sealed) {
+            match expected.reply {
+                ReplyTo::Nobody => {}
+                ReplyTo::Call(id) | ReplyTo::Done(id) => effects.push(Effect::Reply {
+                    id,
+                    reply: Err(refuse(ErrorKind::Internal, why)),
+                }),
+                ReplyTo::Joiner(id) => effects.push(Effect::JoinAnswer {
+                    id,
+                    bytes: crate::joining::answer(Err(why.to_owned())),
+                }),
+            }
+        }
+        effects.push(Effect::Note {
+            level: NoteLevel::Info,
+            text: format!("database {}: {why}", self.id.short()),
+        });
+    }
+}
+
+fn only_for_owner(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Publish { .. }
+            | Request::Delete { .. }
+            | Request::Invite { .. }
+            | Request::Join { .. }
+            | Request::JoinProgress { .. }
+            | Request::Members { .. }
+            | Request::Peers
+    )
+}
+
+fn check_name(name: &str) -> Result<(), RequestError> {
+    let sound = !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
+        && name.parse::<DeviceKey>().is_err();
+    if sound {
+        return Ok(());
+    }
+    Err(refuse(
+        ErrorKind::BadRequest,
+        format!(
+            "`{name}` is no database name: use 1 to {NAME_BYTES_MAX} lower-case letters, digits, `-` and `_`"
+        ),
+    ))
+}
+
+fn query(
+    replica: &Replica,
+    text: &str,
+    caller: &Claims,
+    owner: bool,
+) -> Result<SqlRows, RequestError> {
+    let state = replica.state()?;
+    let access = sql::Access {
+        owner,
+        sender: caller.identity(),
+    };
+    let result = sql::run(text, state.schema(), state, &sql::NoVirtualTables, access)
+        .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+    let mut rows = SqlRows {
+        columns: result.columns.iter().map(|(name, _)| name.clone()).collect(),
+        schema: values::columns_json(&result.columns),
+        rows: Vec::with_capacity(result.rows.len()),
+        text: Vec::with_capacity(result.rows.len()),
+    };
+    let internal = |error: &dyn std::fmt::Display| refuse(ErrorKind::Internal, error.to_string());
+    for row in &result.rows {
+        let json = values::row_json(&result.columns, row).map_err(|error| internal(&error))?;
+        let json = RawValue::from_string(json).map_err(|error| internal(&error))?;
+        rows.rows.push(json);
+        let text = values::row_text(&result.columns, row).map_err(|error| internal(&error))?;
+        rows.text.push(text);
+    }
+    Ok(rows)
+}
+
+fn schema(replica: &Replica, version: SchemaVersion) -> Result<serde_json::Value, RequestError> {
+    let def = replica.executor.module().def();
+    match version {
+        SchemaVersion::V9 => values::schema_v9(def),
+        SchemaVersion::V10 => values::schema_v10(def),
+        SchemaVersion::Plain => Ok(values::schema_plain(def)),
+    }
+    .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))
+}
+
+fn data_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,166 @@
+//! Opening a database again. The base is exactly one cut; whatever the log holds beyond it runs
+//! again: first the segments of later cuts (a crash between log and base), then the tail.
+
+use std::sync::Arc;
+
+use module_host::HostEngine;
+use store::Log;
+use sync_protocol::limits::PULL_BYTES_MAX;
+use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, SystemCall};
+
+use crate::batch::{Group, ReplyTo, Waiting};
+use crate::birth::{self, Unborn};
+use crate::error::Stop;
+use crate::identity::Claims;
+use crate::replica::{Context, FinalsAt, OwnChain, Replica};
+use crate::system_tables::{self, ClientRow};
+
+/// Note in the log: the local name.
+pub(crate) const NAME_NOTE: &str = "name";
+
+/// After a restart a finaliser waits this long for members that know higher cuts than its own: its
+/// data directory may be a restored backup.
+const ASK_FIRST_MS: u64 = 3_000;
+
+/// Opens the database `id`. `None`: its files were made but it never came to be.
+pub(crate) fn open(
+    host: &HostEngine,
+    id: DatabaseId,
+    epoch: u64,
+    ctx: &mut Context<'_>,
+) -> Result<Option<Replica>, Stop> {
+    let damaged = |what| Stop::Damaged { what, database: id };
+    let log = Log::open(ctx.disk.log(&id)?)?;
+    let Some(last) = log.last_cut()? else {
+        return Ok(None);
+    };
+    let last = Cut::open(&last).map_err(|_| damaged("cut"))?;
+    let (birth_entries, _) = log.segment(0, 0, PULL_BYTES_MAX)?;
+    let entry = birth_entries
+        .first()
+        .and_then(|bytes| Entry::open(bytes).ok())
+        .map(Arc::new)
+        .ok_or_else(|| damaged("genesis"))?;
+    let genesis = birth::genesis_of(&entry, &id).ok_or_else(|| damaged("genesis"))?;
+    let wasm = ctx
+        .disk
+        .blob(&genesis.module)?
+        .ok_or_else(|| damaged("module"))?;
+    let module = birth::prepare(host, &wasm, &genesis.options)
+        .map_err(|error| Stop::Module(error.to_string()))?;
+    let name = log
+        .note(NAME_NOTE)?
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_else(|| genesis.name.clone());
+    let own = OwnChain {
+        epoch,
+        next_seq: 0,
+        previous: None,
+        last_time: Hlc(0),
+    };
+    let unborn = Unborn::open(entry, genesis, module, log, ctx)?;
+    let mut replica = match unborn.state.height() {
+        Some(height) => {
+            let cut = unborn
+                .log
+                .cut(height)?
+                .and_then(|bytes| Cut::open(&bytes).ok())
+                .ok_or_else(|| damaged("cut"))?;
+            birth::living(unborn, cut, own, name, ctx)?
+        }
+        None => {
+            let cut = unborn
+                .log
+                .cut(0)?
+                .and_then(|bytes| Cut::open(&bytes).ok())
+                .ok_or_else(|| damaged("cut"))?;
+            let newborn = unborn.run()?;
+            if newborn.settlement.root != cut.state_root {
+                return Err(Stop::Diverged { height: 0 });
+            }
+            newborn.settle(cut, true, own, name, ctx)?
+        }
+    };
+    for height in replica.cut.height + 1..=last.height {
+        replica.retake(height, ctx)?;
+    }
+    replica.reload_tail(ctx)?;
+    replica.sweep(ctx)?;
+    replica.disconnect_leftovers(ctx)?;
+    replica.fresh.clear();
+    if replica.members.len() > 1 {
+        replica.may_cut_from = ctx.now.tick.plus_ms(ASK_FIRST_MS);
+    }
+    Ok(Some(replica))
+}
+
+impl Replica {
+    fn retake(&mut self, height: u64, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let database = self.id;
+        let damaged = |what| Stop::Damaged { what, database };
+        let cut = self
+            .log
+            .cut(height)?
+            .and_then(|bytes| Cut::open(&bytes).ok())
+            .ok_or_else(|| damaged("cut"))?;
+        let mut from = 0;
+        loop {
+            let (entries, more) = self.log.segment(height, from, PULL_BYTES_MAX)?;
+            from += u32::try_from(entries.len()).map_err(|_| damaged("segment"))?;
+            self.reoffer(&entries, ctx)?;
+            if !more {
+                break;
+            }
+        }
+        self.retake_cut(cut, ctx)
+    }
+
+    fn reload_tail(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let tail = self.log.tail()?;
+        self.reoffer(&tail, ctx)
+    }
+
+    /// Hands entries of the own log to the DAG. Their signatures were checked before they were
+    /// stored.
+    fn reoffer(&mut self, encoded: &[Vec<u8>], ctx: &Context<'_>) -> Result<(), Stop> {
+        for bytes in encoded {
+            let entry = Entry::open(bytes).map(Arc::new).map_err(|_| Stop::Damaged {
+                what: "entry",
+                database: self.id,
+            })?;
+            let finals = FinalsAt::new(&self.log, self.cut.height);
+            let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
+            finals.checked()?;
+            if entry.header.author == ctx.device && entry.last_time() > self.own.last_time {
+                self.own.last_time = entry.last_time();
+                self.own.previous = Some(entry.id);
+            }
+            self.logged.insert(entry.id);
+            if let Offered::Accepted(entries) = offered {
+                for entry in entries {
+                    self.accepted_at.insert(entry.id, ctx.now.tick);
+                }
+                self.dirty = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Clients that this peer hosted when it stopped are gone.
+    fn disconnect_leftovers(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let rows: Vec<ClientRow> = self
+            .state()?
+            .rows(system_tables::CLIENT)?
+            .map(|row| Ok(ClientRow::read(&row?)))
+            .collect::<Result<_, Stop>>()?;
+        for row in rows.iter().filter(|row| row.author == ctx.device) {
+            let call = Waiting::system(
+                Claims::of_device(&ctx.device),
+                &SystemCall::ClientDisconnected,
+                row.connection,
+            );
+            self.enqueue(Group::single(call, ReplyTo::Nobody), ctx)?;
+        }
+        Ok(())
+    }
+}

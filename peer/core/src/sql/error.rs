@@ -1,0 +1,149 @@
+//! Why a query is not answered.
+
+use std::fmt;
+
+use crate::values::BadValue;
+
+use super::{ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, SQL_BYTES_MAX, SQL_TOKENS_MAX};
+
+/// What can be asked, for errors that refuse the rest.
+const SUPPORTED: &str = "Supported is SELECT of columns, * or COUNT(*) AS name FROM one table, \
+                         with WHERE (=, <>, !=, <, >, <=, >=, AND, OR) and LIMIT";
+
+/// Where in the text, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) line: u64,
+    pub(crate) column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Why a query is not answered. All but the last two are the caller's fault.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SqlError {
+    /// The text is too long.
+    #[error(
+        "the query is over {SQL_BYTES_MAX} bytes or {SQL_TOKENS_MAX} words and signs. Split it"
+    )]
+    TooLong,
+    /// Not SQL.
+    #[error("this is not SQL that can be read: {0}")]
+    Syntax(String),
+    /// Not exactly one statement.
+    #[error("expected one statement, got {0}")]
+    Statements(usize),
+    /// SQL, but not built.
+    #[error("{what} {} not built yet{}. {SUPPORTED}", verb(.what), at(.place))]
+    NotBuilt {
+        /// The feature by name.
+        what: &'static str,
+        /// Where it was met.
+        place: Option<Place>,
+    },
+    /// A statement that would change rows.
+    #[error("{0} is not built yet: rows are changed by reducers. {SUPPORTED}")]
+    ReadOnly(String),
+    /// No such table, or none that the caller may read.
+    #[error("there is no table `{name}` that you may read ({place}). There is {known}")]
+    NoSuchTable {
+        /// As written.
+        name: String,
+        /// Where.
+        place: Place,
+        /// Those that the caller may read.
+        known: String,
+    },
+    /// No such column.
+    #[error("table `{table}` has no column `{name}` ({place}). It has {known}")]
+    NoSuchColumn {
+        /// As written.
+        name: String,
+        /// The table's canonical name.
+        table: String,
+        /// Where.
+        place: Place,
+        /// Its columns.
+        known: String,
+    },
+    /// A column of a type that has no order.
+    #[error("column `{column}` ({place}) is of type {ty}, which cannot be compared")]
+    NotComparable {
+        /// As written.
+        column: String,
+        /// Its type.
+        ty: String,
+        /// Where.
+        place: Place,
+    },
+    /// A literal that is no value of the column's type.
+    #[error("column `{column}` is of type {ty}, and {literal} ({place}) is no {ty}")]
+    Literal {
+        /// As written.
+        column: String,
+        /// Its type.
+        ty: String,
+        /// What was compared with it.
+        literal: String,
+        /// Where.
+        place: Place,
+    },
+    /// Two columns of different types.
+    #[error("columns `{left}` ({left_ty}) and `{right}` ({right_ty}, {place}) cannot be compared")]
+    Columns {
+        /// As written.
+        left: String,
+        /// Its type.
+        left_ty: String,
+        /// As written.
+        right: String,
+        /// Its type.
+        right_ty: String,
+        /// Where the second one is.
+        place: Place,
+    },
+    /// A comparison without a column.
+    #[error("expected a column on one side of the comparison at {0}")]
+    NoColumn(Place),
+    /// The answer grew too large.
+    #[error(
+        "the answer is over {ANSWER_ROWS_MAX} rows or {ANSWER_BYTES_MAX} bytes. \
+         Ask for less with WHERE or LIMIT"
+    )]
+    TooLarge,
+    /// A stored row does not fit its table. Ours, or the disk's.
+    #[error("a row of table `{table}` is damaged: {source}")]
+    Damaged {
+        /// The table.
+        table: String,
+        /// What is wrong with it.
+        #[source]
+        source: BadValue,
+    },
+    /// The store failed. Ours, or the disk's.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+}
+
+impl SqlError {
+    /// Whether the question was fine and we could not answer it.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Store(_))
+    }
+
+    pub(super) const fn not_built(what: &'static str, place: Option<Place>) -> Self {
+        Self::NotBuilt { what, place }
+    }
+}
+
+fn verb(what: &str) -> &'static str {
+    if what.ends_with('s') { "are" } else { "is" }
+}
+
+fn at(place: &Option<Place>) -> String {
+    place.map_or(String::new(), |place| format!(" ({place})"))
+}

@@ -1,0 +1,66 @@
+//! Answers queries: one `SELECT` over one table, by an index where the condition allows it.
+//!
+//! Text is taken apart ([`parse`]), tied to a table's columns ([`plan`]) and run over the visible
+//! rows ([`run`](mod@run)). Everything is bounded: the text before it is parsed, because dropping a
+//! deep tree of the parser's would overflow the stack; the answer while it grows.
+//!
+//! Knows no network and no JSON: rows come out as BSATN, `values` writes them for people.
+
+mod compare;
+mod error;
+mod literal;
+mod parse;
+mod plan;
+mod predicate;
+mod refuse;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use spacetimedb_sats::AlgebraicType;
+use store::{Row, TableSchema};
+
+pub(crate) use error::SqlError;
+pub(crate) use run::run;
+
+/// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
+/// 512 KiB of one overflows a thread's stack.
+pub(crate) const SQL_BYTES_MAX: usize = 32 << 10;
+
+/// Tokens of a query's text: bounds the depth of the parser's tree, whatever the tokens are.
+pub(crate) const SQL_TOKENS_MAX: usize = 4_096;
+
+/// Rows of an answer.
+pub(crate) const ANSWER_ROWS_MAX: usize = 1_000_000;
+
+/// Bytes of an answer, with [`store::limits::ROW_OVERHEAD_BYTES`] for each row.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+// A single row always fits into an answer.
+const _: () = assert!(
+    store::limits::ROW_BYTES_MAX + store::limits::ROW_OVERHEAD_BYTES < ANSWER_BYTES_MAX
+);
+
+/// On whose behalf a query runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    /// Whether the caller owns the database, and so may read private tables.
+    pub(crate) owner: bool,
+    /// The caller's identity as BSATN, little-endian: what `:sender` stands for.
+    pub(crate) sender: [u8; 32],
+}
+
+/// Tables that are not state: views of this peer, made when they are asked for.
+pub(crate) trait VirtualTables {
+    /// The table with this name and all its rows.
+    fn table(&self, name: &str) -> Option<(TableSchema, Vec<Row>)>;
+}
+
+/// What a query answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SqlResult {
+    /// Names and types: canonical names for `*`, else as written.
+    pub(crate) columns: Vec<(String, AlgebraicType)>,
+    /// BSATN of each row. In the order of the index that answered, else in key order.
+    pub(crate) rows: Vec<Vec<u8>>,
+}

@@ -1,0 +1,138 @@
+//! Runs a planned query over the visible rows.
+
+use spacetimedb_sats::AlgebraicType;
+use store::{Range, Row, Schema, State, TableSchema};
+
+use crate::values::{Reader, list_names};
+
+use super::error::SqlError;
+use super::parse::{Query, parse};
+use super::plan::{Output, Plan, Source, plan};
+use super::{ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, Access, SqlResult, VirtualTables};
+
+/// Answers one query over the visible state and the views of this peer.
+///
+/// # Errors
+/// [`SqlError`]: what is wrong with the query, where, and what could be asked instead; or, told
+/// apart by [`SqlError::is_ours`], that the store failed.
+pub(crate) fn run(
+    text: &str,
+    schema: &Schema,
+    state: &State,
+    extra: &dyn VirtualTables,
+    access: Access,
+) -> Result<SqlResult, SqlError> {
+    let query = parse(text)?;
+    let name = query.table.text.as_str();
+    if let Some(table) = schema.table_by_name(name).filter(|table| access.owner || table.public) {
+        let (plan, columns) = plan(&query, table, &access.sender)?;
+        let rows = stored(&plan, table, state)?;
+        return Ok(SqlResult { columns, rows });
+    }
+    let (table, rows) = extra
+        .table(name)
+        .filter(|(table, _)| access.owner || table.public)
+        .ok_or_else(|| no_such_table(&query, schema, access))?;
+    let (mut plan, columns) = plan(&query, &table, &access.sender)?;
+    // Views have no indexes, whatever their schema says.
+    plan.source = Source::Table;
+    let rows = collect(&plan, &table, rows.into_iter().map(Ok))?;
+    Ok(SqlResult { columns, rows })
+}
+
+/// Private tables are not named to those who may not read them: they learn nothing but what a
+/// client can see.
+fn no_such_table(query: &Query, schema: &Schema, access: Access) -> SqlError {
+    let tables = schema.tables().iter().filter(|table| access.owner || table.public);
+    SqlError::NoSuchTable {
+        name: query.table.text.clone(),
+        place: query.table.place,
+        known: list_names(tables.map(|table| table.name.as_str())),
+    }
+}
+
+fn stored(plan: &Plan, table: &TableSchema, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
+    match &plan.source {
+        Source::Table => collect(plan, table, state.rows(table.id)?),
+        Source::Point(index, values) => {
+            collect(plan, table, state.scan_index(*index, &Range::point(values))?)
+        }
+        Source::Range { index, prefix, prefix_len, start, end } => {
+            let range = Range::Prefix {
+                prefix,
+                prefix_len: *prefix_len,
+                start: start.as_ref().map(Vec::as_slice),
+                end: end.as_ref().map(Vec::as_slice),
+            };
+            collect(plan, table, state.scan_index(*index, &range)?)
+        }
+    }
+}
+
+fn collect(
+    plan: &Plan,
+    table: &TableSchema,
+    rows: impl Iterator<Item = Result<Row, store::StoreError>>,
+) -> Result<Vec<Vec<u8>>, SqlError> {
+    let counting = plan.output == Output::Count;
+    // A limit bounds the rows of the answer, and a count is one row.
+    let wanted = plan.limit.unwrap_or(u64::MAX);
+    let mut answer = Answer::default();
+    let mut found = 0_u64;
+    let types: Vec<_> = table.columns.iter().map(|column| &column.ty).collect();
+    let cells_len = match &plan.output {
+        Output::Cells(cells) => cells.iter().max().map_or(0, |last| last + 1),
+        Output::Rows | Output::Count => 0,
+    }
+    .max(plan.predicate.cells_len());
+    let types = &types[..cells_len];
+    for row in rows {
+        if !counting && found >= wanted {
+            break;
+        }
+        let row = row?;
+        let cells = cells(&row, types)
+            .map_err(|source| SqlError::Damaged { table: table.name.clone(), source })?;
+        if !plan.predicate.holds(&cells) {
+            continue;
+        }
+        found += 1;
+        match &plan.output {
+            Output::Rows => answer.push(row.to_vec())?,
+            Output::Cells(columns) => {
+                answer.push(columns.iter().flat_map(|at| cells[*at]).copied().collect())?;
+            }
+            Output::Count => {}
+        }
+    }
+    if counting && wanted > 0 {
+        answer.push(found.to_le_bytes().to_vec())?;
+    }
+    Ok(answer.rows)
+}
+
+/// The first cells of a row, each as BSATN.
+fn cells<'a>(
+    row: &'a [u8],
+    types: &[&AlgebraicType],
+) -> Result<Vec<&'a [u8]>, crate::values::BadValue> {
+    let mut reader = Reader::new(row);
+    types.iter().map(|ty| reader.value(ty)).collect()
+}
+
+#[derive(Default)]
+struct Answer {
+    rows: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Answer {
+    fn push(&mut self, row: Vec<u8>) -> Result<(), SqlError> {
+        self.bytes += row.len() + store::limits::ROW_OVERHEAD_BYTES;
+        if self.rows.len() == ANSWER_ROWS_MAX || self.bytes > ANSWER_BYTES_MAX {
+            return Err(SqlError::TooLarge);
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+}

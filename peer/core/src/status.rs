@@ -1,0 +1,149 @@
+//! What a peer tells about itself.
+
+use sync_protocol::{DatabaseId, Role};
+
+use crate::core::Core;
+use crate::error::Stop;
+use crate::identity::{did_key, identity_hex, identity_of};
+use crate::replica::{Context, Replica};
+use crate::reply::{CutStatus, DatabaseInfo, DatabaseStatus, MemberInfo, PeerInfo, RemoteInfo};
+
+/// Invocations in the tail at which `status` warns: the finaliser is probably gone.
+const TAIL_WARN: u64 = 100_000;
+
+pub(crate) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Gateway => "gateway",
+        Role::Writer => "writer",
+        Role::Reader => "reader",
+    }
+}
+
+impl Replica {
+    pub(crate) fn info(&self) -> DatabaseInfo {
+        let did = did_key(&self.creator);
+        DatabaseInfo {
+            database: self.id,
+            name: self.name.clone(),
+            module_hash: self.genesis.module.to_string(),
+            owner_identity: identity_hex(&identity_of(&did, &did)),
+            status: self.health.word().to_owned(),
+        }
+    }
+
+    /// The whole status. The state root of a long tail costs time in proportion to its rows.
+    pub(crate) fn status(
+        &self,
+        remotes: Vec<RemoteInfo>,
+        ctx: &Context<'_>,
+    ) -> Result<DatabaseStatus, Stop> {
+        let tail = self
+            .executed
+            .iter()
+            .map(|ran| ran.outcomes.len() as u64)
+            .sum();
+        let warning = if tail > TAIL_WARN {
+            Some(format!(
+                "{tail} calls are not final: no cut has come; is the finaliser's peer running?"
+            ))
+        } else if !self.members.contains_key(&ctx.device) {
+            Some("this peer is not a member yet: it reads, but cannot write".to_owned())
+        } else {
+            None
+        };
+        Ok(DatabaseStatus {
+            database: self.id,
+            name: self.name.clone(),
+            module_hash: self.genesis.module.to_string(),
+            cut: CutStatus {
+                height: self.cut.height,
+                id: self.cut.id(),
+                state_root: self.cut.state_root,
+            },
+            tail,
+            entries: self.entries,
+            executions: self.executions,
+            pending: self.dag.pending_len() as u64,
+            status: self.health.word().to_owned(),
+            detail: self.health.detail().or(warning),
+            heads: self.dag.heads(),
+            heads_hash: self.dag.heads_hash().to_string(),
+            state_root: self.state()?.root()?,
+            members: self.members.len() as u64,
+            peers: remotes,
+        })
+    }
+}
+
+impl Core {
+    /// Links to members of `database`, or all links.
+    pub(crate) fn remotes(&self, database: Option<&DatabaseId>) -> Vec<RemoteInfo> {
+        let replica = database.and_then(|id| self.replicas.get(id));
+        self.parts
+            .links
+            .iter()
+            .filter(|remote| replica.is_none_or(|replica| replica.members.contains_key(*remote)))
+            .map(|remote| RemoteInfo {
+                id: *remote,
+                address: self
+                    .parts
+                    .addresses
+                    .get(remote)
+                    .and_then(|addresses| addresses.first().cloned()),
+                rtt_ms: None,
+                in_sync: self
+                    .replicas
+                    .iter()
+                    .filter(|(id, _)| database.is_none_or(|wanted| wanted == *id))
+                    .filter_map(|(_, replica)| replica.links.get(remote))
+                    .all(|link| link.conversation.in_sync()),
+            })
+            .collect()
+    }
+
+    pub(crate) fn members(&self, replica: &Replica) -> Vec<MemberInfo> {
+        replica
+            .members
+            .iter()
+            .map(|(device, role)| {
+                let did = did_key(device);
+                MemberInfo {
+                    id: *device,
+                    identity: identity_hex(&identity_of(&did, &did)),
+                    role: role_word(*role).to_owned(),
+                    this_peer: *device == self.parts.device,
+                    connected: self.parts.links.contains(device),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn peer_info(&self) -> PeerInfo {
+        let did = did_key(&self.parts.device);
+        PeerInfo {
+            id: self.parts.device,
+            identity: identity_hex(&identity_of(&did, &did)),
+            did,
+            databases: self.replicas.len() as u64,
+            links: self.parts.links.len() as u64,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<DatabaseInfo> {
+        let broken = self.broken.keys().map(|id| DatabaseInfo {
+            database: *id,
+            name: String::new(),
+            module_hash: String::new(),
+            owner_identity: String::new(),
+            status: "stopped".to_owned(),
+        });
+        self.replicas
+            .values()
+            .map(Replica::info)
+            .chain(broken)
+            .collect()
+    }
+}

@@ -1,0 +1,172 @@
+//! Brings the overlay up to date after entries came in: everything at and after the first place
+//! where the order changed runs again, in order (suffix replay, ORDERING 2.2). A serial run of the
+//! whole order gives the same rows; the tests hold the two against each other.
+
+use sync_protocol::{EntryId, Ordered, Position};
+
+use crate::batch::{Expected, ReplyTo};
+use crate::effect::Effect;
+use crate::error::{Stop, refuse};
+use crate::outcome::CallOutcome;
+use crate::replica::{Context, Executed, Replica};
+use crate::reply::{Called, ErrorKind, Reply};
+use crate::system_tables;
+
+impl Replica {
+    /// Runs what has not run, or not at its present position. Readers see the state before or after
+    /// this, never within.
+    pub(crate) fn sweep(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.dirty {
+            self.dirty = false;
+            // Whatever lies before the first change has run and stays.
+            let from = self.dag.take_changed_from().unwrap_or_else(|| {
+                let last = self.executed.last();
+                last.map_or(Position::MIN, |ran| ran.entry.position(0))
+            });
+            let from = from.start_of_entry();
+            let kept = self
+                .executed
+                .partition_point(|ran| ran.entry.position(0) < from);
+            let order: Vec<Ordered> = self.dag.tail_from(&from, ctx.mesh).collect();
+            let common = self.common(kept, &order);
+            self.rewind(kept + common)?;
+            for ordered in &order[common..] {
+                self.run(ordered, ctx)?;
+            }
+            self.next_due = self.dag.next_due(ctx.mesh);
+            self.answer_what_cannot_run(ctx);
+        }
+        self.refresh_members()
+    }
+
+    /// How many entries of `order` have run just so, after the first `kept` executed ones.
+    pub(crate) fn common(&self, kept: usize, order: &[Ordered]) -> usize {
+        self.executed[kept..]
+            .iter()
+            .zip(order)
+            .take_while(|(ran, ordered)| {
+                ran.entry.id == ordered.entry.id && ran.void == ordered.void
+            })
+            .count()
+    }
+
+    /// Undoes all but the first `keep` executed entries.
+    pub(crate) fn rewind(&mut self, keep: usize) -> Result<(), Stop> {
+        let Some(first) = self.executed.get(keep) else {
+            return Ok(());
+        };
+        let from = first.entry.position(0);
+        let database = self.id;
+        let state = self.state.as_mut().ok_or(Stop::Damaged {
+            what: "state",
+            database,
+        })?;
+        state.rewind(&from);
+        self.members_stale |= self.executed[keep..].iter().any(|ran| ran.rights_changed);
+        self.executed.truncate(keep);
+        Ok(())
+    }
+
+    /// Runs one entry after everything that has run, and answers who waits for it.
+    pub(crate) fn run(&mut self, ordered: &Ordered, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let database = self.id;
+        let state = self.state.take().ok_or(Stop::Damaged {
+            what: "state",
+            database,
+        })?;
+        let (state, run) = self.executor.run(state, ordered)?;
+        self.state = Some(state);
+        self.executions += run.outcomes.len() as u64;
+        self.members_stale |= run.rights_changed;
+        let entry = &ordered.entry;
+        if entry.header.author == ctx.device && self.logged.insert(entry.id) {
+            ctx.effects
+                .extend(run.console.into_iter().map(|line| Effect::Console {
+                    database,
+                    line,
+                }));
+        }
+        if let Some(expected) = self.expected.remove(&entry.id) {
+            for expected in expected {
+                answer(expected, entry.id, &run.outcomes, |index| entry.time_of(index).0, ctx);
+            }
+        }
+        self.executed.push(Executed {
+            entry: ordered.entry.clone(),
+            void: ordered.void,
+            outcomes: run.outcomes,
+            rights_changed: run.rights_changed,
+        });
+        Ok(())
+    }
+
+    /// An own entry that is neither executed nor held back is quarantined: we were struck.
+    fn answer_what_cannot_run(&mut self, ctx: &mut Context<'_>) {
+        if self.expected.is_empty() || self.next_due.is_some() {
+            return;
+        }
+        for (entry, expected) in std::mem::take(&mut self.expected) {
+            for expected in expected {
+                let outcomes = vec![CallOutcome::Void; usize::from(expected.index) + 1];
+                answer(expected, entry, &outcomes, |_| 0, ctx);
+            }
+        }
+    }
+
+    /// Reads the visible members again if a system call touched them.
+    pub(crate) fn refresh_members(&mut self) -> Result<(), Stop> {
+        if !std::mem::take(&mut self.members_stale) {
+            return Ok(());
+        }
+        let mut members = std::collections::BTreeMap::new();
+        for row in self.state()?.rows(system_tables::MEMBER)? {
+            let (device, role) = system_tables::read_member(&row?);
+            if let Some(role) = role {
+                members.insert(device, role);
+            }
+        }
+        self.members = members;
+        Ok(())
+    }
+}
+
+/// Tells whoever waits what became of a call.
+fn answer(
+    expected: Expected,
+    entry: EntryId,
+    outcomes: &[CallOutcome],
+    time: impl Fn(u16) -> u64,
+    ctx: &mut Context<'_>,
+) {
+    let rejected = expected
+        .connect
+        .and_then(|at| outcomes[usize::from(at)].error())
+        .map(|error| refuse(ErrorKind::ConnectionRejected, error.message));
+    let outcome = &outcomes[usize::from(expected.index)];
+    let result = match (rejected.or_else(|| outcome.error()), outcome) {
+        (Some(error), _) => Err(error),
+        (None, CallOutcome::Ok { units }) => Ok(Called {
+            entry,
+            index: expected.index,
+            timestamp: time(expected.index),
+            units: *units,
+        }),
+        (None, other) => unreachable!("an outcome without an error is ok: {other:?}"),
+    };
+    let effect = match expected.reply {
+        ReplyTo::Nobody => return,
+        ReplyTo::Call(id) => Effect::Reply {
+            id,
+            reply: result.map(Reply::Called),
+        },
+        ReplyTo::Done(id) => Effect::Reply {
+            id,
+            reply: result.map(|_| Reply::Done),
+        },
+        ReplyTo::Joiner(id) => Effect::JoinAnswer {
+            id,
+            bytes: crate::joining::answer(result.map(drop).map_err(|error| error.message)),
+        },
+    };
+    ctx.effects.push(effect);
+}

@@ -1,0 +1,502 @@
+//! The replicated tables that only system calls write: members, tickets, clients, the module, and
+//! the final history of rights. They are rows like any other, so they are ordered, rolled back,
+//! settled and hashed like any other. Modules cannot see them; the owner can, by SQL.
+
+use spacetimedb_sats::AlgebraicType;
+use store::{
+    Column, DataError, IndexId, IndexKind, IndexSchema, Range, Row, TableId, TableSchema,
+    Transaction,
+};
+use sync_protocol::{ConnectionId, DeviceKey, Hlc, Rights, Role, RoleChange, TicketRight};
+
+/// `sys_member(device, role)`.
+pub(crate) const MEMBER: TableId = TableId(1);
+/// `sys_ticket(ticket, role, uses_left, expires)`.
+pub(crate) const TICKET: TableId = TableId(2);
+/// `sys_equivocation(author)`.
+pub(crate) const EQUIVOCATION: TableId = TableId(3);
+/// `sys_client(connection, identity, author)`.
+pub(crate) const CLIENT: TableId = TableId(4);
+/// `sys_module(slot, module, engine)`.
+pub(crate) const MODULE: TableId = TableId(5);
+/// `sys_right(kind, key, height, role, expires)`: written at cuts only, so that a right can be
+/// judged at the height an entry names. Nothing in the tail ever reads it.
+pub(crate) const RIGHT: TableId = TableId(6);
+
+/// No role: the right ended at that height.
+const ROLE_NONE: u8 = u8::MAX;
+
+/// Kinds of rows in `sys_right`.
+const KIND_MEMBER: u8 = 0;
+const KIND_TICKET: u8 = 1;
+const KIND_FROZEN: u8 = 2;
+
+fn table(id: TableId, name: &str, columns: &[(&str, AlgebraicType)], keyed: bool) -> TableSchema {
+    let indexes = if keyed {
+        vec![IndexSchema {
+            id: IndexId(id.0),
+            name: format!("{name}_{}_idx_btree", columns[0].0),
+            source_name: format!("{name}_{}_idx_btree", columns[0].0),
+            columns: vec![0],
+            unique: true,
+            kind: IndexKind::BTree,
+        }]
+    } else {
+        Vec::new()
+    };
+    TableSchema {
+        id,
+        name: name.to_owned(),
+        source_name: name.to_owned(),
+        columns: columns
+            .iter()
+            .map(|(name, ty)| Column {
+                name: (*name).to_owned(),
+                source_name: (*name).to_owned(),
+                ty: ty.clone(),
+            })
+            .collect(),
+        primary_key: keyed.then_some(0),
+        indexes,
+        auto_inc: Vec::new(),
+        public: false,
+        event: false,
+    }
+}
+
+/// The schemas of all system tables.
+pub(crate) fn schemas() -> Vec<TableSchema> {
+    let bytes = AlgebraicType::bytes;
+    vec![
+        table(
+            MEMBER,
+            "sys_member",
+            &[("device", bytes()), ("role", AlgebraicType::U8)],
+            true,
+        ),
+        table(
+            TICKET,
+            "sys_ticket",
+            &[
+                ("ticket", bytes()),
+                ("role", AlgebraicType::U8),
+                ("uses_left", AlgebraicType::U32),
+                ("expires", AlgebraicType::U64),
+            ],
+            true,
+        ),
+        table(
+            EQUIVOCATION,
+            "sys_equivocation",
+            &[("author", bytes())],
+            true,
+        ),
+        table(
+            CLIENT,
+            "sys_client",
+            &[
+                ("connection", AlgebraicType::U128),
+                ("identity", AlgebraicType::U256),
+                ("author", bytes()),
+            ],
+            true,
+        ),
+        table(
+            MODULE,
+            "sys_module",
+            &[
+                ("slot", AlgebraicType::U8),
+                ("module", bytes()),
+                ("engine", AlgebraicType::U32),
+            ],
+            true,
+        ),
+        table(
+            RIGHT,
+            "sys_right",
+            &[
+                ("kind", AlgebraicType::U8),
+                ("key", bytes()),
+                ("height", AlgebraicType::U64),
+                ("role", AlgebraicType::U8),
+                ("expires", AlgebraicType::U64),
+            ],
+            false,
+        ),
+    ]
+}
+
+/// The index over a keyed system table's first column.
+fn index_of(table: TableId) -> IndexId {
+    IndexId(table.0)
+}
+
+/// Writes BSATN fields one after the other.
+#[derive(Default)]
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn u8(mut self, value: u8) -> Self {
+        self.0.push(value);
+        self
+    }
+
+    fn fixed(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn bytes(self, bytes: &[u8; 32]) -> Self {
+        self.fixed(&32u32.to_le_bytes()).fixed(bytes)
+    }
+}
+
+/// Reads them again. The rows are ours, checked by the store against their types: a short row is a
+/// broken belief about our own code.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (head, rest) = self
+            .0
+            .split_first_chunk::<N>()
+            .expect("system rows have the types of their tables");
+        self.0 = rest;
+        *head
+    }
+
+    fn u8(&mut self) -> u8 {
+        self.take::<1>()[0]
+    }
+
+    fn key(&mut self) -> [u8; 32] {
+        assert_eq!(u32::from_le_bytes(self.take()), 32, "keys have 32 bytes");
+        self.take()
+    }
+}
+
+fn find(tx: &Transaction, table: TableId, key: &[u8]) -> Result<Option<Row>, DataError> {
+    Ok(tx
+        .scan_range(index_of(table), &Range::point(key))?
+        .into_iter()
+        .next())
+}
+
+fn key_field(key: &[u8; 32]) -> Vec<u8> {
+    Fields::default().bytes(key).0
+}
+
+/// A role as it stands in a row; the order of the enum, so part of the format.
+fn role_code(role: Role) -> u8 {
+    match role {
+        Role::Owner => 0,
+        Role::Admin => 1,
+        Role::Gateway => 2,
+        Role::Writer => 3,
+        Role::Reader => 4,
+    }
+}
+
+fn role_of(code: u8) -> Option<Role> {
+    [
+        Role::Owner,
+        Role::Admin,
+        Role::Gateway,
+        Role::Writer,
+        Role::Reader,
+    ]
+    .into_iter()
+    .find(|role| role_code(*role) == code)
+}
+
+/// A member's row.
+pub(crate) fn member_row(device: &DeviceKey, role: Role) -> Vec<u8> {
+    Fields::default()
+        .bytes(&device.0)
+        .u8(role_code(role))
+        .0
+}
+
+pub(crate) fn read_member(row: &[u8]) -> (DeviceKey, Option<Role>) {
+    let mut reader = Reader(row);
+    (DeviceKey(reader.key()), role_of(reader.u8()))
+}
+
+/// The role a device holds at the transaction's position.
+pub(crate) fn member_role(tx: &Transaction, device: &DeviceKey) -> Result<Option<Role>, DataError> {
+    Ok(find(tx, MEMBER, &key_field(&device.0))?.and_then(|row| read_member(&row).1))
+}
+
+/// A ticket's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TicketRow {
+    pub(crate) ticket: DeviceKey,
+    pub(crate) role: Role,
+    pub(crate) uses_left: u32,
+    pub(crate) expires: Hlc,
+}
+
+impl TicketRow {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        Fields::default()
+            .bytes(&self.ticket.0)
+            .u8(role_code(self.role))
+            .fixed(&self.uses_left.to_le_bytes())
+            .fixed(&self.expires.0.to_le_bytes())
+            .0
+    }
+
+    pub(crate) fn read(row: &[u8]) -> Self {
+        let mut reader = Reader(row);
+        Self {
+            ticket: DeviceKey(reader.key()),
+            role: role_of(reader.u8()).unwrap_or(Role::Reader),
+            uses_left: u32::from_le_bytes(reader.take()),
+            expires: Hlc(u64::from_le_bytes(reader.take())),
+        }
+    }
+
+    pub(crate) fn find(tx: &Transaction, ticket: &DeviceKey) -> Result<Option<Self>, DataError> {
+        Ok(find(tx, TICKET, &key_field(&ticket.0))?.map(|row| Self::read(&row)))
+    }
+
+    pub(crate) fn update(&self, tx: &mut Transaction) -> Result<(), DataError> {
+        tx.update(TICKET, index_of(TICKET), &self.write()).map(drop)
+    }
+}
+
+/// The row of a frozen author.
+pub(crate) fn equivocation_row(author: &DeviceKey) -> Vec<u8> {
+    key_field(&author.0)
+}
+
+pub(crate) fn read_equivocation(row: &[u8]) -> DeviceKey {
+    DeviceKey(Reader(row).key())
+}
+
+pub(crate) fn module_row(module: &[u8; 32], engine: u32) -> Vec<u8> {
+    Fields::default()
+        .u8(0)
+        .bytes(module)
+        .fixed(&engine.to_le_bytes())
+        .0
+}
+
+/// A connected client's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientRow {
+    pub(crate) connection: ConnectionId,
+    pub(crate) identity: [u8; 32],
+    pub(crate) author: DeviceKey,
+}
+
+impl ClientRow {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        Fields::default()
+            .fixed(&self.connection.0)
+            .fixed(&self.identity)
+            .bytes(&self.author.0)
+            .0
+    }
+
+    pub(crate) fn read(row: &[u8]) -> Self {
+        let mut reader = Reader(row);
+        Self {
+            connection: ConnectionId(reader.take()),
+            identity: reader.take(),
+            author: DeviceKey(reader.key()),
+        }
+    }
+
+    pub(crate) fn find(
+        tx: &Transaction,
+        connection: &ConnectionId,
+    ) -> Result<Option<Self>, DataError> {
+        Ok(find(tx, CLIENT, &connection.0)?.map(|row| Self::read(&row)))
+    }
+
+    pub(crate) fn delete(tx: &mut Transaction, connection: &ConnectionId) -> Result<u32, DataError> {
+        tx.delete_by_range(index_of(CLIENT), &Range::point(&connection.0))
+    }
+}
+
+/// One line of the final history of rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RightRow {
+    Member {
+        device: DeviceKey,
+        height: u64,
+        role: Option<Role>,
+    },
+    Ticket {
+        ticket: DeviceKey,
+        height: u64,
+        role: Role,
+        expires: Hlc,
+    },
+    Frozen {
+        author: DeviceKey,
+        height: u64,
+    },
+}
+
+impl RightRow {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let (kind, key, height, role, expires) = match *self {
+            Self::Member {
+                device,
+                height,
+                role,
+            } => (
+                KIND_MEMBER,
+                device,
+                height,
+                role.map_or(ROLE_NONE, role_code),
+                0,
+            ),
+            Self::Ticket {
+                ticket,
+                height,
+                role,
+                expires,
+            } => (KIND_TICKET, ticket, height, role_code(role), expires.0),
+            Self::Frozen { author, height } => (KIND_FROZEN, author, height, ROLE_NONE, 0),
+        };
+        Fields::default()
+            .u8(kind)
+            .bytes(&key.0)
+            .fixed(&height.to_le_bytes())
+            .u8(role)
+            .fixed(&u64::to_le_bytes(expires))
+            .0
+    }
+
+    fn read(row: &[u8]) -> Self {
+        let mut reader = Reader(row);
+        let kind = reader.u8();
+        let key = DeviceKey(reader.key());
+        let height = u64::from_le_bytes(reader.take());
+        let role = role_of(reader.u8());
+        let expires = Hlc(u64::from_le_bytes(reader.take()));
+        match kind {
+            KIND_MEMBER => Self::Member {
+                device: key,
+                height,
+                role,
+            },
+            KIND_TICKET => Self::Ticket {
+                ticket: key,
+                height,
+                role: role.unwrap_or(Role::Reader),
+                expires,
+            },
+            _ => Self::Frozen {
+                author: key,
+                height,
+            },
+        }
+    }
+}
+
+/// Rights as of the last cut, from the rows of `sys_right`.
+pub(crate) fn rights(rows: &[Row]) -> Rights {
+    let mut rights = Rights::default();
+    for row in rows {
+        match RightRow::read(row) {
+            RightRow::Member {
+                device,
+                height,
+                role,
+            } => rights
+                .roles
+                .entry(device)
+                .or_default()
+                .push(RoleChange { from: height, role }),
+            RightRow::Ticket {
+                ticket,
+                height,
+                role,
+                expires,
+            } => {
+                rights.tickets.insert(
+                    ticket,
+                    TicketRight {
+                        from: height,
+                        role,
+                        expires,
+                    },
+                );
+            }
+            RightRow::Frozen { author, height } => {
+                rights.frozen.insert(author, height);
+            }
+        }
+    }
+    for changes in rights.roles.values_mut() {
+        changes.sort_by_key(|change| change.from);
+    }
+    rights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_there_and_back() {
+        let key = DeviceKey([7; 32]);
+        let ticket = TicketRow {
+            ticket: key,
+            role: Role::Writer,
+            uses_left: 3,
+            expires: Hlc(9),
+        };
+        assert_eq!(TicketRow::read(&ticket.write()), ticket);
+        let client = ClientRow {
+            connection: ConnectionId([1; 16]),
+            identity: [2; 32],
+            author: key,
+        };
+        assert_eq!(ClientRow::read(&client.write()), client);
+        for right in [
+            RightRow::Member {
+                device: key,
+                height: 4,
+                role: None,
+            },
+            RightRow::Ticket {
+                ticket: key,
+                height: 5,
+                role: Role::Admin,
+                expires: Hlc(6),
+            },
+            RightRow::Frozen {
+                author: key,
+                height: 7,
+            },
+        ] {
+            assert_eq!(RightRow::read(&right.write()), right);
+        }
+    }
+
+    #[test]
+    fn the_history_of_rights_is_in_order_of_height() {
+        let device = DeviceKey([7; 32]);
+        let rows: Vec<Row> = [9u64, 2, 5]
+            .map(|height| {
+                RightRow::Member {
+                    device,
+                    height,
+                    role: Some(Role::Writer),
+                }
+                .write()
+                .into()
+            })
+            .into();
+        let heights: Vec<u64> = rights(&rows).roles[&device]
+            .iter()
+            .map(|change| change.from)
+            .collect();
+        assert_eq!(heights, [2, 5, 9]);
+    }
+}

@@ -1,0 +1,410 @@
+//! A few cores in one thread. Messages between them are carried at once, or lost when the link is
+//! cut; time moves only when a test says so.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use store::MemoryDisk;
+use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, Tick};
+
+use crate::reply::{DatabaseStatus, JoinState};
+use crate::{
+    Arguments, Claims, Core, CoreOptions, Effect, Input, Reply, Request, RequestError, RequestId,
+};
+
+/// The committed chat module.
+pub(super) const CHAT: &[u8] = include_bytes!("../../../assets/chat.wasm");
+
+/// SplitMix64: an old seed means the same for ever.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
+
+    pub(super) fn bytes(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.draw().to_le_bytes());
+        }
+        bytes
+    }
+}
+
+struct Peer {
+    core: Option<Core>,
+    disk: MemoryDisk,
+    key: SecretKey,
+}
+
+/// Some peers, all able to reach each other unless cut.
+pub(super) struct Mesh {
+    peers: Vec<Peer>,
+    by_device: BTreeMap<DeviceKey, usize>,
+    cut: BTreeSet<(usize, usize)>,
+    queue: VecDeque<(usize, Input)>,
+    replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
+    next: u64,
+    pub(super) now: Now,
+    dice: Dice,
+}
+
+/// How many inputs may follow from one: more means that two cores talk in circles.
+const STEPS_MAX: usize = 200_000;
+
+impl Mesh {
+    pub(super) fn new(peers: usize, seed: u64) -> Self {
+        let mut mesh = Self {
+            peers: Vec::new(),
+            by_device: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            queue: VecDeque::new(),
+            replies: BTreeMap::new(),
+            next: 1,
+            now: Now {
+                tick: Tick(1_000_000),
+                wall: 1_760_000_000_000_000,
+            },
+            dice: Dice(seed),
+        };
+        for at in 0..peers {
+            let key = SecretKey::from_bytes(&mesh.dice.bytes());
+            mesh.by_device.insert(key.public(), at);
+            mesh.peers.push(Peer {
+                core: None,
+                disk: MemoryDisk::default(),
+                key,
+            });
+            mesh.start(at);
+        }
+        mesh.settle();
+        mesh
+    }
+
+    /// Starts (or restarts) a peer on its disk, and brings its links up.
+    pub(super) fn start(&mut self, at: usize) {
+        let epoch = self.dice.draw();
+        let peer = &mut self.peers[at];
+        let core = Core::open(
+            Box::new(peer.disk.clone()),
+            peer.key.clone(),
+            &CoreOptions { epoch },
+            self.now,
+        );
+        peer.core = Some(core.expect("the disk is sound"));
+        for other in 0..self.peers.len() {
+            if other != at && self.is_up(at, other) {
+                self.link(at, other);
+            }
+        }
+    }
+
+    /// The power fails: what was not durable is gone.
+    pub(super) fn crash(&mut self, at: usize) {
+        let device = self.device(at);
+        self.peers[at].core = None;
+        self.peers[at].disk = self.peers[at].disk.after_power_cut();
+        for other in 0..self.peers.len() {
+            if other != at {
+                self.queue.push_back((other, Input::LinkDown { remote: device }));
+            }
+        }
+        self.settle();
+    }
+
+    fn is_up(&self, a: usize, b: usize) -> bool {
+        !self.cut.contains(&(a.min(b), a.max(b)))
+            && self.peers[a].core.is_some()
+            && self.peers[b].core.is_some()
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        for (at, other) in [(a, b), (b, a)] {
+            let remote = self.device(other);
+            self.queue.push_back((at, Input::LinkUp { remote }));
+        }
+    }
+
+    pub(super) fn cut_link(&mut self, a: usize, b: usize) {
+        if self.cut.insert((a.min(b), a.max(b))) {
+            for (at, other) in [(a, b), (b, a)] {
+                let remote = self.device(other);
+                self.queue.push_back((at, Input::LinkDown { remote }));
+            }
+        }
+    }
+
+    pub(super) fn heal_link(&mut self, a: usize, b: usize) {
+        if self.cut.remove(&(a.min(b), a.max(b))) && self.is_up(a, b) {
+            self.link(a, b);
+        }
+    }
+
+    pub(super) fn device(&self, at: usize) -> DeviceKey {
+        self.peers[at].key.public()
+    }
+
+    pub(super) fn core(&self, at: usize) -> &Core {
+        self.peers[at].core.as_ref().expect("the peer runs")
+    }
+
+    /// Carries everything out until nobody has anything more to say.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if let Some((at, input)) = self.queue.pop_front() {
+                self.step(at, input);
+                continue;
+            }
+            for at in 0..self.peers.len() {
+                self.step(at, Input::Idle);
+            }
+            if self.queue.is_empty() {
+                return;
+            }
+        }
+        panic!("the cores talk in circles");
+    }
+
+    /// Lets time pass, waking everybody every so often.
+    pub(super) fn pass_ms(&mut self, ms: u64) {
+        let step_ms = 50;
+        for _ in 0..ms / step_ms {
+            self.now.tick = self.now.tick.plus_ms(step_ms);
+            self.now.wall += step_ms * 1_000;
+            for at in 0..self.peers.len() {
+                self.queue.push_back((at, Input::Woken));
+            }
+            self.settle();
+        }
+    }
+
+    fn step(&mut self, at: usize, input: Input) {
+        self.now.tick = Tick(self.now.tick.0 + 1);
+        self.now.wall += 1;
+        let now = self.now;
+        let Some(core) = self.peers[at].core.as_mut() else {
+            return;
+        };
+        let from = core.device();
+        for effect in core.step(now, input) {
+            match effect {
+                Effect::Reply { id, reply } => {
+                    self.replies.insert(id, reply);
+                }
+                Effect::Send { remote, bytes } => {
+                    let to = self.by_device[&remote];
+                    if self.is_up(at, to) {
+                        self.queue.push_back((
+                            to,
+                            Input::Message {
+                                remote: from,
+                                bytes,
+                            },
+                        ));
+                    }
+                }
+                Effect::JoinAsk {
+                    join,
+                    remote,
+                    bytes,
+                    ..
+                } => {
+                    // The id of the ask also finds the way back: ids are unique in the mesh.
+                    let to = self.by_device[&remote];
+                    self.asks(at, to, join, bytes, from);
+                }
+                Effect::JoinAnswer { id, bytes } => {
+                    let back = usize::try_from(id.0 >> 32).expect("few peers");
+                    let join = RequestId(id.0 & 0xffff_ffff);
+                    self.queue.push_back((
+                        back,
+                        Input::JoinAnswered {
+                            join,
+                            result: Ok(bytes),
+                        },
+                    ));
+                }
+                Effect::HangUp { remote, why } => panic!("{from} hung up on {remote}: {why}"),
+                Effect::Dial { .. }
+                | Effect::WakeAt(_)
+                | Effect::Console { .. }
+                | Effect::Deleted { .. }
+                | Effect::Note { .. } => {}
+            }
+        }
+    }
+
+    fn asks(&mut self, at: usize, to: usize, join: RequestId, bytes: Vec<u8>, from: DeviceKey) {
+        let input = if self.is_up(at, to) {
+            let id = RequestId((at as u64) << 32 | join.0);
+            (
+                to,
+                Input::JoinAsked {
+                    id,
+                    remote: from,
+                    bytes,
+                },
+            )
+        } else {
+            let result = Err("cannot be reached".to_owned());
+            (at, Input::JoinAnswered { join, result })
+        };
+        self.queue.push_back(input);
+    }
+
+    /// Asks as the peer's own identity, without settling: several requests share a batch.
+    pub(super) fn ask_later(&mut self, at: usize, request: Request) -> RequestId {
+        let id = RequestId(self.next);
+        self.next += 1;
+        let caller = Claims::of_device(&self.device(at));
+        self.step(
+            at,
+            Input::Request {
+                id,
+                caller,
+                owner: true,
+                request,
+            },
+        );
+        id
+    }
+
+    pub(super) fn ask(&mut self, at: usize, request: Request) -> Result<Reply, RequestError> {
+        let id = self.ask_later(at, request);
+        self.settle();
+        self.reply(id)
+    }
+
+    pub(super) fn reply(&mut self, id: RequestId) -> Result<Reply, RequestError> {
+        self.replies.remove(&id).expect("every request is answered")
+    }
+
+    pub(super) fn call_request(&mut self, reducer: &str, arguments: &str) -> Request {
+        let mut connection = [0; 16];
+        connection.copy_from_slice(&self.dice.bytes()[..16]);
+        Request::Call {
+            database: "chat".to_owned(),
+            reducer: reducer.to_owned(),
+            arguments: Arguments::Json(arguments.to_owned()),
+            connection: ConnectionId(connection),
+            one_shot: true,
+        }
+    }
+
+    pub(super) fn call(
+        &mut self,
+        at: usize,
+        reducer: &str,
+        arguments: &str,
+    ) -> Result<Reply, RequestError> {
+        let request = self.call_request(reducer, arguments);
+        self.ask(at, request)
+    }
+
+    /// Publishes the chat module on the first peer and joins all others.
+    pub(super) fn publish_and_join(&mut self) -> DatabaseId {
+        let dice = self.dice.bytes();
+        let reply = self.ask(
+            0,
+            Request::Publish {
+                name: "chat".to_owned(),
+                wasm: CHAT.to_vec(),
+                sequential_auto_inc: false,
+                dice,
+            },
+        );
+        let Ok(Reply::Published(published)) = reply else {
+            panic!("publish: {reply:?}");
+        };
+        for at in 1..self.peers.len() {
+            let ticket = self.invite(0);
+            let reply = self.ask(at, Request::Join { ticket });
+            assert!(matches!(reply, Ok(Reply::Joining(_))), "join: {reply:?}");
+            self.wait_for_join(at, published.database);
+        }
+        published.database
+    }
+
+    /// A join takes some messages and little time, so that no cut happens meanwhile.
+    fn wait_for_join(&mut self, at: usize, database: DatabaseId) {
+        for _ in 0..100 {
+            let request = Request::JoinProgress {
+                database: database.to_string(),
+            };
+            let progress = self.ask(at, request);
+            let Ok(Reply::Joining(progress)) = progress else {
+                panic!("progress: {progress:?}");
+            };
+            assert_ne!(progress.state, JoinState::Failed, "{:?}", progress.error);
+            if progress.state == JoinState::Done {
+                return;
+            }
+            self.pass_ms(50);
+        }
+        panic!("peer {at} does not come to the end of its join");
+    }
+
+    pub(super) fn invite(&mut self, at: usize) -> String {
+        let dice = self.dice.bytes();
+        let reply = self.ask(
+            at,
+            Request::Invite {
+                database: "chat".to_owned(),
+                role: Role::Writer,
+                uses: 1,
+                expires_in_s: 3_600,
+                dice,
+            },
+        );
+        let Ok(Reply::Ticket(ticket)) = reply else {
+            panic!("invite: {reply:?}");
+        };
+        ticket
+    }
+
+    pub(super) fn status(&mut self, at: usize) -> DatabaseStatus {
+        let reply = self.ask(
+            at,
+            Request::Status {
+                database: Some("chat".to_owned()),
+            },
+        );
+        let Ok(Reply::Status(mut all)) = reply else {
+            panic!("status: {reply:?}");
+        };
+        all.remove(0)
+    }
+
+    /// The visible rows of a query, as text.
+    pub(super) fn rows(&mut self, at: usize, query: &str) -> Vec<Vec<String>> {
+        let reply = self.ask(
+            at,
+            Request::Sql {
+                database: "chat".to_owned(),
+                text: query.to_owned(),
+            },
+        );
+        let Ok(Reply::Rows(rows)) = reply else {
+            panic!("sql: {reply:?}");
+        };
+        rows.text
+    }
+
+    /// Asserts that all peers hold the same.
+    pub(super) fn assert_converged(&mut self) {
+        let first = self.status(0);
+        for at in 1..self.peers.len() {
+            let other = self.status(at);
+            assert_eq!(first.heads_hash, other.heads_hash, "heads of peer {at}");
+            assert_eq!(first.state_root, other.state_root, "root of peer {at}");
+        }
+    }
+}

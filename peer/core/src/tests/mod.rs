@@ -1,0 +1,5 @@
+//! The core as a whole, with the real module and a disk in memory.
+
+mod harness;
+mod mesh;
+mod replay;

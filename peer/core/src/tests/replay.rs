@@ -1,0 +1,258 @@
+//! Late entries: whatever the order of delivery, and whenever sweeps happen in between, the rows
+//! equal those of a serial run of all entries in the one order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use module_host::{HostEngine, Module};
+use store::{Disk, Log, MemoryDisk};
+use sync_protocol::{Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, Ordered, SecretKey, StateRoot};
+
+use super::harness::{CHAT, Dice, Mesh};
+use crate::birth::{self, Unborn};
+use crate::effect::Effect;
+use crate::outcome::CallOutcome;
+use crate::replica::{Context, OwnChain, Replica};
+
+/// Meshes that make entries, and entry sets drawn from each.
+const MESHES: u64 = 32;
+const SETS_PER_MESH: u64 = 8;
+const DELIVERY_ORDERS: u64 = 8;
+
+/// Some entries of one database, and what is needed to run them.
+struct EntrySet {
+    birth: Arc<Entry>,
+    genesis: Genesis,
+    cut: Cut,
+    entries: Vec<Arc<Entry>>,
+}
+
+struct World {
+    host: HostEngine,
+    module: Module,
+}
+
+/// What the entries of a set come to.
+#[derive(Debug, PartialEq, Eq)]
+struct Result {
+    root: StateRoot,
+    outcomes: Vec<Vec<CallOutcome>>,
+}
+
+#[test]
+fn any_delivery_order_gives_the_rows_of_a_serial_run() {
+    let host = HostEngine::new().expect("wasm runs here");
+    let options = birth::default_options(false);
+    let module = birth::prepare(&host, CHAT, &options).expect("chat is sound");
+    let world = World { host, module };
+    let mut failed_somewhere = 0;
+    let mut whole = None;
+    for seed in 0..MESHES * SETS_PER_MESH {
+        if seed % SETS_PER_MESH == 0 {
+            whole = Some(entries_of_mesh(seed));
+        }
+        let whole = whole.as_ref().expect("made first");
+        let set = subset(whole, &mut Dice(seed));
+        let serial = run_serially(&world, &set);
+        failed_somewhere += serial
+            .outcomes
+            .iter()
+            .flatten()
+            .filter(|outcome| !outcome.is_ok())
+            .count();
+        let mut heads = None;
+        for order in 0..DELIVERY_ORDERS {
+            let (delivered, hash) = deliver(&world, &set, &mut Dice(seed << 8 | order));
+            assert_eq!(delivered, serial, "replay: entry set {seed}, delivery order {order}");
+            assert_eq!(*heads.get_or_insert(hash), hash, "entry set {seed}, order {order}");
+        }
+    }
+    assert!(failed_somewhere > 100, "conflicts must happen: {failed_somewhere} failures");
+}
+
+/// Three authors that hear of each other now and then. No cut happens: little time passes.
+fn entries_of_mesh(seed: u64) -> EntrySet {
+    let mut dice = Dice(seed);
+    let mut mesh = Mesh::new(3, seed);
+    let id = mesh.publish_and_join();
+    mesh.call(0, "open_accounts", "[4]").expect("opens");
+    for _ in 0..24 {
+        let at = usize::try_from(dice.below(3)).expect("small");
+        for other in 0..3 {
+            match dice.below(4) {
+                0 if other != at => mesh.heal_link(at, other),
+                1 | 2 if other != at => mesh.cut_link(at, other),
+                _ => {}
+            }
+        }
+        for _ in 0..=dice.below(3) {
+            let request = random_call(&mut mesh, &mut dice);
+            mesh.ask_later(at, request);
+        }
+        mesh.settle();
+    }
+    collect(&mesh, id)
+}
+
+/// Some of the entries with all their ancestors.
+fn subset(whole: &EntrySet, dice: &mut Dice) -> EntrySet {
+    let by_id: BTreeMap<EntryId, &Arc<Entry>> =
+        whole.entries.iter().map(|entry| (entry.id, entry)).collect();
+    let mut wanted: Vec<EntryId> = by_id
+        .keys()
+        .copied()
+        .filter(|_| dice.below(4) == 0)
+        .collect();
+    let mut taken = BTreeMap::new();
+    while let Some(id) = wanted.pop() {
+        if let Some(entry) = by_id.get(&id)
+            && taken.insert(entry.position(0), Arc::clone(entry)).is_none()
+        {
+            wanted.extend(entry.header.parents.iter().copied());
+        }
+    }
+    EntrySet {
+        birth: Arc::clone(&whole.birth),
+        genesis: whole.genesis.clone(),
+        cut: whole.cut.clone(),
+        entries: taken.into_values().collect(),
+    }
+}
+
+fn random_call(mesh: &mut Mesh, dice: &mut Dice) -> crate::Request {
+    match dice.below(4) {
+        0 => mesh.call_request("set_name", &format!(r#"["name {}"]"#, dice.below(3))),
+        1 => mesh.call_request("send_message", r#"["lobby", "hello"]"#),
+        2 => mesh.call_request("open_room", &format!(r#"["room {}"]"#, dice.below(3))),
+        _ => {
+            let (from, amount) = (dice.below(4), 1 + dice.below(900));
+            let to = (from + 1 + dice.below(3)) % 4;
+            mesh.call_request("transfer", &format!("[{from}, {to}, {amount}]"))
+        }
+    }
+}
+
+/// The union of what the three hold beyond the first cut that they share.
+fn collect(mesh: &Mesh, id: DatabaseId) -> EntrySet {
+    let replica = &mesh.core(0).replicas[&id];
+    let log = &replica.log;
+    let (first, _) = log.segment(0, 0, usize::MAX).expect("the log is sound");
+    let birth = Arc::new(Entry::open(&first[0]).expect("our own entry"));
+    let cut = log.cut(0).expect("sound").expect("cut 0 is there");
+    let mut entries = BTreeMap::new();
+    for at in 0..3 {
+        let log = &mesh.core(at).replicas[&id].log;
+        let last = mesh.core(at).replicas[&id].cut.height;
+        let finals = (1..=last).flat_map(|height| log.segment(height, 0, usize::MAX).expect("sound").0);
+        for bytes in finals.chain(log.tail().expect("sound")) {
+            let entry = Entry::open(&bytes).expect("our own entry");
+            // Entries that name a later cut need that cut: the set is about the tail alone.
+            if entry.header.base.height == 0 {
+                entries.insert(entry.position(0), Arc::new(entry));
+            }
+        }
+    }
+    EntrySet {
+        genesis: birth::genesis_of(&birth, &id).expect("a genesis"),
+        birth,
+        cut: Cut::open(&cut).expect("our own cut"),
+        entries: entries.into_values().collect(),
+    }
+}
+
+fn run_serially(world: &World, set: &EntrySet) -> Result {
+    with_context(|ctx| {
+        let id = DatabaseId::from(set.birth.id);
+        let log = Log::open(ctx.disk.log(&id).expect("memory")).expect("memory");
+        let unborn = Unborn::open(Arc::clone(&set.birth), set.genesis.clone(), world.module.clone(), log, ctx)
+            .expect("opens");
+        let (mut executor, mut state) = (unborn.executor, unborn.state);
+        let birth = Ordered {
+            entry: Arc::clone(&set.birth),
+            void: false,
+        };
+        state = executor.run(state, &birth).expect("runs").0;
+        let extra = crate::finality::right_rows(&state, &Default::default(), 0).expect("reads");
+        let settlement = state.plan_settle(Some(&set.birth.position(0)), extra).expect("plans");
+        state.settle(settlement, 0).expect("settles");
+        let mut outcomes = Vec::new();
+        for entry in &set.entries {
+            let ordered = Ordered {
+                entry: Arc::clone(entry),
+                void: false,
+            };
+            let (next, run) = executor.run(state, &ordered).expect("runs");
+            state = next;
+            outcomes.push(run.outcomes);
+        }
+        Result {
+            root: state.root().expect("reads"),
+            outcomes,
+        }
+    })
+}
+
+fn deliver(world: &World, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHash) {
+    let mut order = set.entries.clone();
+    for at in (1..order.len()).rev() {
+        let other = usize::try_from(dice.below(at as u64 + 1)).expect("small");
+        order.swap(at, other);
+    }
+    with_context(|ctx| {
+        let own = OwnChain {
+            epoch: 1,
+            next_seq: 0,
+            previous: None,
+            last_time: Hlc(0),
+        };
+        let mut replica: Replica = birth::adopt(
+            world.module.clone(),
+            Arc::clone(&set.birth),
+            set.genesis.clone(),
+            set.cut.clone(),
+            own,
+            ctx,
+        )
+        .expect("is born");
+        let sender = SecretKey::from_bytes(&[3; 32]).public();
+        for entry in &order {
+            let ingested = replica
+                .ingest(vec![entry.encoded().to_vec()], sender, ctx)
+                .expect("the disk is sound");
+            assert_eq!(ingested.fault, None);
+            if dice.below(3) == 0 {
+                replica.sweep(ctx).expect("runs");
+            }
+        }
+        replica.sweep(ctx).expect("runs");
+        let result = Result {
+            root: replica.state().expect("runs").root().expect("reads"),
+            outcomes: replica
+                .executed
+                .iter()
+                .map(|ran| ran.outcomes.clone())
+                .collect(),
+        };
+        (result, replica.dag.heads_hash())
+    })
+}
+
+fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    let disk = MemoryDisk::default();
+    let key = SecretKey::from_bytes(&[9; 32]);
+    let mut effects: Vec<Effect> = Vec::new();
+    let wall = 1_760_000_100_000_000;
+    let mut ctx = Context {
+        now: sync_protocol::Now {
+            tick: sync_protocol::Tick(0),
+            wall,
+        },
+        mesh: Hlc(wall),
+        own_wall: wall,
+        key: &key,
+        device: key.public(),
+        disk: &disk as &dyn Disk,
+        effects: &mut effects,
+    };
+    act(&mut ctx)
+}

@@ -1,0 +1,316 @@
+//! `/v1/database`: publishing, calling, asking.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use peer_core::{Arguments, Published, Reply, Request, SchemaVersion};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sync_protocol::ConnectionId;
+
+use super::answer::{Answer, Refusal};
+use super::caller::Caller;
+use super::{Api, CALL_HEADER, hex};
+use crate::driver::clock::dice;
+
+/// What may be asked of a publish.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct PublishOptions {
+    #[serde(default)]
+    clear: bool,
+    /// `sequential`: count ids 1, 2, 3 in the one order. Ours.
+    auto_inc: Option<String>,
+}
+
+/// `PUT /v1/database/:name`.
+pub(super) async fn publish(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(options): Query<PublishOptions>,
+    wasm: Bytes,
+) -> Answer {
+    publish_as(&api, &caller, name, &options, wasm).await
+}
+
+/// `POST /v1/database`: under a name of our choice.
+pub(super) async fn publish_unnamed(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Query(options): Query<PublishOptions>,
+    wasm: Bytes,
+) -> Answer {
+    let name = format!("unnamed-{}", data_encoding::HEXLOWER.encode(&dice::<4>()));
+    publish_as(&api, &caller, name, &options, wasm).await
+}
+
+async fn publish_as(
+    api: &Api,
+    caller: &Caller,
+    name: String,
+    options: &PublishOptions,
+    wasm: Bytes,
+) -> Answer {
+    caller.must_be_owner()?;
+    if options.clear {
+        let text = "clearing a database is not built yet: delete it and publish again";
+        return Err(Refusal::Text(StatusCode::NOT_IMPLEMENTED, text.to_owned()));
+    }
+    let sequential_auto_inc = match options.auto_inc.as_deref() {
+        None | Some("unique") => false,
+        Some("sequential") => true,
+        Some(other) => {
+            let text = format!("auto_inc is `unique` or `sequential`, not `{other}`");
+            return Err(Refusal::bad_request(text));
+        }
+    };
+    if wasm.is_empty() {
+        return Err(Refusal::bad_request("the body must be the compiled module"));
+    }
+    let request = Request::Publish {
+        name,
+        wasm: wasm.into(),
+        sequential_auto_inc,
+        dice: dice(),
+    };
+    match api.ask(caller, request).await? {
+        Reply::Published(published) => Ok(Json(success(published)).into_response()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// SpacetimeDB's answer to a publish, and the recovery key, which is told once.
+fn success(published: Published) -> Value {
+    let op = if published.created {
+        "created"
+    } else {
+        "updated"
+    };
+    let mut success = json!({
+        "domain": published.name,
+        "database_identity": hex(&published.database),
+        "op": op,
+    });
+    if let (Some(key), Some(success)) = (published.recovery_key, success.as_object_mut()) {
+        success.insert("recovery_key".to_owned(), Value::String(key));
+    }
+    json!({ "Success": success })
+}
+
+/// `GET /v1/database/:db`, as SATS-JSON.
+pub(super) async fn describe(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Answer {
+    let info = api.resolve(&caller, database).await?;
+    let identity = |hex: &str| json!({ "__identity__": format!("0x{hex}") });
+    let answer = json!({
+        "database_identity": identity(&hex(&info.database)),
+        "owner_identity": identity(&info.owner_identity),
+        "host_type": { "Wasm": [] },
+        "initial_program": format!("0x{}", info.module_hash),
+    });
+    Ok(Json(answer).into_response())
+}
+
+/// `GET /v1/database/:db/identity`: hex text.
+pub(super) async fn identity(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Answer {
+    let info = api.resolve(&caller, database).await?;
+    Ok(hex(&info.database).into_response())
+}
+
+/// `GET /v1/database/:db/names`.
+pub(super) async fn names(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Answer {
+    let info = api.resolve(&caller, database).await?;
+    Ok(Json(json!({ "names": [info.name] })).into_response())
+}
+
+/// `DELETE /v1/database/:db`: from this peer alone.
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Answer {
+    match api.ask(&caller, Request::Delete { database }).await? {
+        Reply::Done => Ok(StatusCode::OK.into_response()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// `POST /v1/database/:db/call/:reducer`: 200 and nothing, or why not.
+pub(super) async fn call(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path((database, reducer)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    if !is_json(&headers) {
+        let text = "arguments are sent as Content-Type: application/json";
+        return Err(Refusal::Text(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            text.to_owned(),
+        ));
+    }
+    let Ok(arguments) = String::from_utf8(body.into()) else {
+        return Err(Refusal::bad_request("the arguments are not UTF-8"));
+    };
+    let request = Request::Call {
+        database,
+        reducer,
+        arguments: Arguments::Json(arguments),
+        connection: one_shot_connection(),
+        one_shot: true,
+    };
+    match api.ask(&caller, request).await? {
+        Reply::Called(called) => {
+            let place = serde_json::to_string(&called).unwrap_or_default();
+            let mut response = StatusCode::OK.into_response();
+            if let Ok(place) = HeaderValue::try_from(place) {
+                response.headers_mut().insert(CALL_HEADER, place);
+            }
+            Ok(response)
+        }
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// A connection for one call. All zero would mean none.
+fn one_shot_connection() -> ConnectionId {
+    let mut id = ConnectionId(dice());
+    id.0[0] |= 1;
+    id
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// What may be asked of a query.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct SqlOptions {
+    /// Add the cells as text for people. Ours.
+    #[serde(default)]
+    text: bool,
+}
+
+/// `POST /v1/database/:db/sql`.
+pub(super) async fn sql(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+    Query(options): Query<SqlOptions>,
+    text: String,
+) -> Answer {
+    let started = Instant::now();
+    let rows = match api.ask(&caller, Request::Sql { database, text }).await? {
+        Reply::Rows(rows) => rows,
+        _ => return Err(Refusal::unexpected()),
+    };
+    let elements: Vec<Value> = rows
+        .columns
+        .into_iter()
+        .map(|column| json!({ "name": { "some": column.name }, "algebraic_type": column.ty }))
+        .collect();
+    let mut result = json!({
+        "schema": { "elements": elements },
+        "rows": rows.rows,
+        "total_duration_micros": u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "stats": { "rows_inserted": 0, "rows_deleted": 0, "rows_updated": 0 },
+    });
+    if options.text
+        && let Some(result) = result.as_object_mut()
+    {
+        result.insert("text".to_owned(), json!(rows.text));
+    }
+    Ok(Json(json!([result])).into_response())
+}
+
+/// Which form of the schema.
+#[derive(Debug, Deserialize)]
+pub(super) struct SchemaOptions {
+    version: Option<String>,
+}
+
+/// `GET /v1/database/:db/schema?version=9|10`, and `plain` for people.
+pub(super) async fn schema(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+    Query(options): Query<SchemaOptions>,
+) -> Answer {
+    let version = match options.version.as_deref() {
+        Some("9") => SchemaVersion::V9,
+        Some("10") => SchemaVersion::V10,
+        Some("plain") => SchemaVersion::Plain,
+        _ => {
+            let text = "say which schema: ?version=9, ?version=10, or ?version=plain";
+            return Err(Refusal::bad_request(text));
+        }
+    };
+    match api.ask(&caller, Request::Schema { database, version }).await? {
+        Reply::Schema(schema) => Ok(Json(schema).into_response()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sync_protocol::DatabaseId;
+
+    #[test]
+    fn only_json_is_json() {
+        let check = |kind: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(kind) = kind {
+                headers.insert(header::CONTENT_TYPE, kind.parse().expect("header"));
+            }
+            is_json(&headers)
+        };
+        assert!(check(Some("application/json")));
+        assert!(check(Some("application/json; charset=utf-8")));
+        for kind in [None, Some(""), Some("text/plain"), Some("application/jsonx")] {
+            assert!(!check(kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn connections_differ_and_are_never_none() {
+        let (one, two) = (one_shot_connection(), one_shot_connection());
+        assert_ne!(one, two);
+        assert_ne!(one, ConnectionId::ZERO);
+    }
+
+    #[test]
+    fn a_publish_is_answered_in_spacetimedbs_words() {
+        let published = Published {
+            database: DatabaseId([1; 32]),
+            name: "chat".into(),
+            created: true,
+            recovery_key: None,
+        };
+        let expected = json!({ "Success": {
+            "domain": "chat", "database_identity": "01".repeat(32), "op": "created",
+        }});
+        assert_eq!(success(published), expected);
+    }
+}

@@ -1,0 +1,49 @@
+//! `/v1/identity`: tokens for those who have none, and the check of those who have.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::Api;
+use super::answer::{Answer, Refusal};
+use crate::driver::clock::wall_s;
+use crate::driver::tokens::check_any;
+
+/// `POST /v1/identity`: a new identity and the token that proves it.
+pub(super) async fn create(State(api): State<Arc<Api>>) -> Answer {
+    let bearer = api.tokens.anonymous(wall_s())?;
+    let answer = json!({ "identity": bearer.identity(), "token": bearer.token });
+    Ok(Json(answer).into_response())
+}
+
+/// `GET /v1/identity/public-key`: what checks our tokens, in PEM.
+pub(super) async fn public_key(State(api): State<Arc<Api>>) -> Answer {
+    let kind = [(header::CONTENT_TYPE, "application/pem-certificate-chain")];
+    Ok((kind, api.tokens.public_key_pem()).into_response())
+}
+
+/// `GET /v1/identity/:identity/verify`: whether the token in the request proves that identity.
+/// Tokens of any peer can be checked: the key is in the issuer's name.
+pub(super) async fn verify(Path(identity): Path<String>, headers: HeaderMap) -> Answer {
+    let unauthorized = |why: &str| Refusal::Text(StatusCode::UNAUTHORIZED, why.to_owned());
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .map(|(_, token)| token.trim())
+        .ok_or_else(|| unauthorized("send the token to check as Authorization: Bearer TOKEN"))?;
+    let bearer = check_any(token, wall_s())?;
+    let asked = identity.trim_start_matches("0x").to_ascii_lowercase();
+    if asked.len() != 64 || !asked.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Refusal::bad_request("an identity is 64 hex digits"));
+    }
+    if bearer.identity() != asked {
+        let text = format!("the token is for {}", bearer.identity());
+        return Err(Refusal::bad_request(text));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

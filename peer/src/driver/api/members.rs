@@ -1,0 +1,123 @@
+//! Routes of ours about one database, for the owner: its status, its members, invitations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use peer_core::{RemoteInfo, Reply, Request};
+use serde::Deserialize;
+use serde_json::json;
+use sync_protocol::Role;
+
+use super::Api;
+use super::answer::{Answer, Refusal};
+use super::caller::Caller;
+use crate::driver::clock::dice;
+
+/// Seconds for which a ticket is good unless told otherwise: a day.
+const EXPIRES_IN_S: u64 = 86_400;
+
+/// `GET /v1/database/:db/status`.
+pub(super) async fn status(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Answer {
+    caller.must_be_owner()?;
+    let request = Request::Status {
+        database: Some(database),
+    };
+    match api.ask(&caller, request).await? {
+        Reply::Status(mut all) if all.len() == 1 => {
+            let mut status = all.remove(0);
+            with_round_trips(&api, &mut status.peers);
+            Ok(Json(status).into_response())
+        }
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// Adds to remotes what the transport knows of them.
+pub(super) fn with_round_trips(api: &Api, remotes: &mut [RemoteInfo]) {
+    let connections = api.network.connections();
+    for remote in remotes {
+        if let Some(connection) = connections.get(&remote.id) {
+            remote.rtt_ms = connection.rtt_ms;
+            remote
+                .address
+                .get_or_insert_with(|| connection.address.clone());
+        }
+    }
+}
+
+/// `GET /v1/database/:db/members`.
+pub(super) async fn members(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Answer {
+    caller.must_be_owner()?;
+    match api.ask(&caller, Request::Members { database }).await? {
+        Reply::Members(members) => Ok(Json(members).into_response()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// Who is invited.
+#[derive(Debug, Deserialize)]
+pub(super) struct Invitation {
+    /// `writer` unless told otherwise.
+    role: Option<String>,
+    /// How often the ticket can be used: once unless told otherwise.
+    uses: Option<u32>,
+    /// Seconds until it expires: a day unless told otherwise.
+    expires_in_s: Option<u64>,
+}
+
+/// `POST /v1/database/:db/invite`: a ticket.
+pub(super) async fn invite(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+    Json(invitation): Json<Invitation>,
+) -> Answer {
+    caller.must_be_owner()?;
+    let request = Request::Invite {
+        database,
+        role: role_of(invitation.role.as_deref().unwrap_or("writer"))?,
+        uses: invitation.uses.unwrap_or(1),
+        expires_in_s: invitation.expires_in_s.unwrap_or(EXPIRES_IN_S),
+        dice: dice(),
+    };
+    match api.ask(&caller, request).await? {
+        Reply::Ticket(ticket) => Ok(Json(json!({ "ticket": ticket })).into_response()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// A role by its name.
+fn role_of(name: &str) -> Result<Role, Refusal> {
+    match name {
+        "owner" => Ok(Role::Owner),
+        "admin" => Ok(Role::Admin),
+        "gateway" => Ok(Role::Gateway),
+        "writer" => Ok(Role::Writer),
+        "reader" => Ok(Role::Reader),
+        other => Err(Refusal::bad_request(format!(
+            "there is no role `{other}`: admin, gateway, writer, reader"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_have_names() {
+        assert!(matches!(role_of("writer"), Ok(Role::Writer)));
+        assert!(matches!(role_of("reader"), Ok(Role::Reader)));
+        assert!(role_of("Writer").is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! `/v1/peer`: routes of ours about this peer, for its owner.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use peer_core::{Claims, Reply, Request};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::answer::{Answer, Refusal};
+use super::caller::Caller;
+use super::members::with_round_trips;
+
+/// `GET /v1/health`: whether the core answers.
+pub(super) async fn health(State(api): State<Arc<Api>>) -> Answer {
+    let nobody = Claims {
+        issuer: api.tokens.did().to_owned(),
+        subject: "health".to_owned(),
+        payload: String::new(),
+    };
+    match api.mailbox.request(nobody, false, Request::Peer).await {
+        Ok(_) => Ok(Json(json!({ "status": "ok" })).into_response()),
+        Err(error) if error.kind == peer_core::ErrorKind::Unavailable => Err(error.into()),
+        // It answered, which is what was asked.
+        Err(_) => Ok(Json(json!({ "status": "ok" })).into_response()),
+    }
+}
+
+/// `GET /v1/peer`: who this peer is and where it listens.
+pub(super) async fn peer(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+    caller.must_be_owner()?;
+    let Reply::Peer(info) = api.ask(&caller, Request::Peer).await? else {
+        return Err(Refusal::unexpected());
+    };
+    let mut answer = serde_json::to_value(&info).unwrap_or_default();
+    let run = api.run.borrow().clone();
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("pid".into(), json!(run.pid));
+        answer.insert("http".into(), json!(run.http));
+        answer.insert("p2p".into(), json!(run.p2p));
+        answer.insert("data_dir".into(), json!(api.data_dir.path()));
+        answer.insert("network_on".into(), json!(api.network.is_on()));
+    }
+    Ok(Json(answer).into_response())
+}
+
+/// `GET /v1/peer/databases`.
+pub(super) async fn databases(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+    caller.must_be_owner()?;
+    match api.ask(&caller, Request::List).await? {
+        Reply::Databases(databases) => Ok(Json(databases).into_response()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// `GET /v1/peer/status`: of all databases.
+pub(super) async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+    caller.must_be_owner()?;
+    match api.ask(&caller, Request::Status { database: None }).await? {
+        Reply::Status(mut all) => {
+            for status in &mut all {
+                with_round_trips(&api, &mut status.peers);
+            }
+            Ok(Json(all).into_response())
+        }
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// `GET /v1/peer/peers`: those with a link.
+pub(super) async fn peers(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+    caller.must_be_owner()?;
+    match api.ask(&caller, Request::Peers).await? {
+        Reply::Peers(mut remotes) => {
+            with_round_trips(&api, &mut remotes);
+            Ok(Json(remotes).into_response())
+        }
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// `GET /v1/peer/network`: `{"on": bool}`.
+pub(super) async fn network(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+    caller.must_be_owner()?;
+    Ok(Json(json!({ "on": api.network.is_on() })).into_response())
+}
+
+/// The switch.
+#[derive(Debug, Deserialize)]
+pub(super) struct Switch {
+    on: bool,
+}
+
+/// `POST /v1/peer/network`: off closes every connection and refuses new ones, as if the cable
+/// were pulled; on tries every known peer at once.
+pub(super) async fn set_network(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Json(switch): Json<Switch>,
+) -> Answer {
+    caller.must_be_owner()?;
+    api.network.set_on(switch.on).await;
+    Ok(Json(json!({ "on": api.network.is_on() })).into_response())
+}
+
+/// What is joined.
+#[derive(Debug, Deserialize)]
+pub(super) struct JoinOrder {
+    ticket: String,
+}
+
+/// `POST /v1/peer/join`: starts, and says how it stands.
+pub(super) async fn join(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Json(order): Json<JoinOrder>,
+) -> Answer {
+    caller.must_be_owner()?;
+    let ticket = order.ticket.trim().to_owned();
+    progress(api.ask(&caller, Request::Join { ticket }).await?)
+}
+
+/// Which join.
+#[derive(Debug, Deserialize)]
+pub(super) struct JoinQuestion {
+    database: String,
+}
+
+/// `GET /v1/peer/join?database=…`: how it stands.
+pub(super) async fn join_progress(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Query(question): Query<JoinQuestion>,
+) -> Answer {
+    caller.must_be_owner()?;
+    let request = Request::JoinProgress {
+        database: question.database,
+    };
+    progress(api.ask(&caller, request).await?)
+}
+
+fn progress(reply: Reply) -> Answer {
+    match reply {
+        Reply::Joining(progress) => {
+            let value: Value = serde_json::to_value(&progress).unwrap_or_default();
+            Ok((StatusCode::OK, Json(value)).into_response())
+        }
+        _ => Err(Refusal::unexpected()),
+    }
+}

@@ -1,0 +1,165 @@
+//! What a peer is started with, checked.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+/// Port of the HTTP side, SpacetimeDB's.
+const HTTP_PORT: u16 = 3000;
+
+/// Everything `tombolo start` was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where keys and databases are.
+    pub(crate) data_dir: PathBuf,
+    /// Where the HTTP side listens.
+    pub(crate) listen: SocketAddr,
+    /// Where other peers may reach us; port 0 stands for one that is chosen once and kept.
+    pub(crate) p2p: Vec<Multiaddr>,
+    /// Peers to keep a link to.
+    pub(crate) dial: Vec<Multiaddr>,
+    /// Web origins, beside loopback ones, whose pages may talk to us.
+    pub(crate) allow_origins: Vec<String>,
+    /// Names, beside loopback ones, under which we may be addressed.
+    pub(crate) allow_hosts: Vec<String>,
+    /// Stop when standard input is closed, so that no child outlives its parent.
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// Where the HTTP side listens unless told otherwise.
+pub(crate) const fn default_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT)
+}
+
+/// Where other peers reach us unless told otherwise: every IPv4 interface, a port of our choice.
+pub(crate) fn default_p2p() -> Multiaddr {
+    Multiaddr::from(Ipv4Addr::UNSPECIFIED).with(Protocol::Tcp(0))
+}
+
+/// Reads `--listen`: an IP address with a port, `localhost` with a port, or a port alone.
+///
+/// # Errors
+/// The sentence for the command line.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    if let Ok(port) = numeric.parse::<u16>() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    numeric
+        .parse()
+        .map_err(|_| "expected ADDRESS:PORT, for example 127.0.0.1:3000".to_owned())
+}
+
+/// Reads `--p2p`: an IP address and a TCP port to listen on.
+///
+/// # Errors
+/// The sentence for the command line.
+pub(crate) fn parse_p2p(text: &str) -> Result<Multiaddr, String> {
+    let address = parse_tcp(text, "/ip4/0.0.0.0/tcp/0")?;
+    if address.iter().count() > 2 {
+        return Err("an address to listen on ends after its port".to_owned());
+    }
+    Ok(address)
+}
+
+/// Reads `--dial`: an IP address, a TCP port, and perhaps `/p2p/` with the peer's id.
+///
+/// # Errors
+/// The sentence for the command line.
+pub(crate) fn parse_dial(text: &str) -> Result<Multiaddr, String> {
+    parse_tcp(text, "/ip4/192.0.2.7/tcp/4242")
+}
+
+/// A multiaddr of the only shape that is spoken so far: `/ip4|ip6/…/tcp/…[/p2p/…]`.
+fn parse_tcp(text: &str, example: &str) -> Result<Multiaddr, String> {
+    let wrong = |why: &str| format!("{why}; expected a multiaddr such as {example}");
+    let address: Multiaddr = text
+        .parse()
+        .map_err(|error| wrong(&format!("{error}")))?;
+    let mut parts = address.iter();
+    match parts.next() {
+        Some(Protocol::Ip4(_) | Protocol::Ip6(_)) => {}
+        Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)) => {
+            return Err(wrong("names are not resolved yet, give an IP address"));
+        }
+        _ => return Err(wrong("it does not start with an IP address")),
+    }
+    match parts.next() {
+        Some(Protocol::Tcp(_)) => {}
+        _ => return Err(wrong("peers are reached over TCP only")),
+    }
+    match (parts.next(), parts.next()) {
+        (None | Some(Protocol::P2p(_)), None) => Ok(address),
+        _ => Err(wrong("only /p2p/… may follow the port")),
+    }
+}
+
+/// Reads `--allow-origin`: scheme, host and perhaps a port, as a browser sends it.
+///
+/// # Errors
+/// The sentence for the command line.
+pub(crate) fn parse_origin(text: &str) -> Result<String, String> {
+    let wrong = || "expected an origin such as https://app.example.com, without a path".to_owned();
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .ok_or_else(wrong)?;
+    if host.is_empty() || host.contains(['/', '*', ' ', '@']) {
+        return Err(wrong());
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_takes_an_address_localhost_or_a_port() {
+        let expect = |text: &str, to: &str| {
+            assert_eq!(parse_listen(text), Ok(to.parse().expect("address")), "{text}");
+        };
+        expect("127.0.0.1:3000", "127.0.0.1:3000");
+        expect("localhost:0", "127.0.0.1:0");
+        expect("8080", "127.0.0.1:8080");
+        expect("[::1]:3000", "[::1]:3000");
+        for text in ["", "localhost", "example.com:80", "127.0.0.1", "70000"] {
+            assert!(parse_listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn peers_are_reached_over_ip_and_tcp() {
+        let id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+        assert!(parse_p2p("/ip4/0.0.0.0/tcp/0").is_ok());
+        assert!(parse_p2p("/ip6/::/tcp/4242").is_ok());
+        assert!(parse_p2p(&format!("/ip4/127.0.0.1/tcp/1/p2p/{id}")).is_err());
+        assert!(parse_dial(&format!("/ip4/127.0.0.1/tcp/1/p2p/{id}")).is_ok());
+        for text in [
+            "127.0.0.1:4242",
+            "/tcp/1",
+            "/ip4/127.0.0.1",
+            "/ip4/127.0.0.1/udp/1/quic-v1",
+            "/ip4/127.0.0.1/tcp/1/ws",
+        ] {
+            assert!(parse_dial(text).is_err(), "{text}");
+        }
+        let names = parse_dial("/dns4/example.com/tcp/1").expect_err("no names yet");
+        assert!(names.contains("IP address"), "{names}");
+    }
+
+    #[test]
+    fn origins_are_scheme_and_host() {
+        assert_eq!(
+            parse_origin("https://App.example.com"),
+            Ok("https://app.example.com".into())
+        );
+        for text in ["*", "app.example.com", "https://", "https://a/b", "http://*"] {
+            assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+}

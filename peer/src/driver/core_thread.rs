@@ -1,0 +1,352 @@
+//! The one thread that owns the core: takes what waits in the mailbox, hands it in, carries out
+//! what comes back.
+//!
+//! It takes everything that waits before it says `Idle`, so that calls which arrive together
+//! share one entry, one signature and one write to disk. Nothing it does waits for the network, a
+//! client or another thread: replies and messages go into bounded queues or nowhere.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use peer_core::{
+    Claims, Core, Effect, ErrorKind, Input, NoteLevel, Reply, Request, RequestError, RequestId,
+};
+use sync_protocol::{DeviceKey, Tick};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+use super::console::Consoles;
+use super::network::{Network, Outgoing};
+
+/// Letters that may wait. Senders wait when it is full: HTTP clients by themselves, remotes by
+/// not being read.
+const MAILBOX_MAX: usize = 4_096;
+
+/// Letters taken before `Idle` is said in any case, so that work which is put off until then is
+/// done under a load that never pauses.
+const BURST_MAX: usize = 4_096;
+
+/// What an answer goes to.
+type ReplySender = oneshot::Sender<Result<Reply, RequestError>>;
+
+/// One letter to the core's thread.
+pub(crate) enum Mail {
+    /// A client asks.
+    Request {
+        /// Who, checked.
+        caller: Claims,
+        /// Whether that is the peer's own identity.
+        owner: bool,
+        /// What.
+        request: Request,
+        /// Where the answer goes.
+        reply: ReplySender,
+    },
+    /// A link can be used.
+    LinkUp {
+        /// To whom.
+        remote: DeviceKey,
+        /// The way there.
+        outgoing: Outgoing,
+    },
+    /// Somebody asks to be admitted.
+    JoinAsked {
+        /// Who.
+        remote: DeviceKey,
+        /// The question.
+        bytes: Vec<u8>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Vec<u8>>,
+    },
+    /// Anything that the core takes as it is.
+    Input(Input),
+    /// No more letters are taken; those that wait are answered.
+    Stop,
+}
+
+/// The way to the core's thread. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Mailbox {
+    sender: mpsc::Sender<Mail>,
+}
+
+/// The thread's end of the mailbox.
+pub(crate) type MailReceiver = mpsc::Receiver<Mail>;
+
+impl Mailbox {
+    /// A mailbox and its other end.
+    pub(crate) fn new() -> (Self, MailReceiver) {
+        let (sender, receiver) = mpsc::channel(MAILBOX_MAX);
+        (Self { sender }, receiver)
+    }
+
+    /// Sends a letter, waiting while the mailbox is full. False: the core has stopped.
+    pub(crate) async fn send(&self, mail: Mail) -> bool {
+        self.sender.send(mail).await.is_ok()
+    }
+
+    /// Asks the core and waits for the answer. Dropping the future does not take the request
+    /// back.
+    ///
+    /// # Errors
+    /// What the core answers; `Unavailable` when the peer is stopping.
+    pub(crate) async fn request(
+        &self,
+        caller: Claims,
+        owner: bool,
+        request: Request,
+    ) -> Result<Reply, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let mail = Mail::Request {
+            caller,
+            owner,
+            request,
+            reply,
+        };
+        let stopping = || RequestError {
+            kind: ErrorKind::Unavailable,
+            message: "this peer is stopping; ask again when it is back".to_owned(),
+        };
+        if !self.send(mail).await {
+            return Err(stopping());
+        }
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+}
+
+/// Starts the thread. `open` makes the core, inside the thread; the first receiver hears how that
+/// went, the second when the thread has ended, which without a `Stop` means a bug.
+///
+/// # Errors
+/// When no thread or timer can be had.
+pub(crate) fn start<F>(
+    open: F,
+    clock: Clock,
+    mail: MailReceiver,
+    network: Network,
+    consoles: Consoles,
+) -> io::Result<(oneshot::Receiver<Result<(), String>>, oneshot::Receiver<()>)>
+where
+    F: FnOnce() -> Result<Core, String> + Send + 'static,
+{
+    let timer = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let (opened, has_opened) = oneshot::channel();
+    let (ended, has_ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("core".into())
+        .spawn(move || {
+            match open() {
+                Ok(core) => {
+                    let _ = opened.send(Ok(()));
+                    let thread = CoreThread {
+                        core,
+                        clock,
+                        mail,
+                        network,
+                        consoles,
+                        links: BTreeMap::new(),
+                        replies: BTreeMap::new(),
+                        join_answers: BTreeMap::new(),
+                        next_id: 0,
+                        wake_at: None,
+                    };
+                    thread.run(&timer);
+                }
+                Err(why) => {
+                    let _ = opened.send(Err(why));
+                }
+            }
+            let _ = ended.send(());
+        })?;
+    Ok((has_opened, has_ended))
+}
+
+/// What the thread owns.
+struct CoreThread {
+    core: Core,
+    clock: Clock,
+    mail: MailReceiver,
+    network: Network,
+    consoles: Consoles,
+    links: BTreeMap<DeviceKey, Outgoing>,
+    replies: BTreeMap<RequestId, ReplySender>,
+    join_answers: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
+    next_id: u64,
+    wake_at: Option<Tick>,
+}
+
+/// Whether the thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    End,
+}
+
+impl CoreThread {
+    fn run(mut self, timer: &tokio::runtime::Runtime) {
+        let mut then = Then::GoOn;
+        while then == Then::GoOn {
+            then = self.take_waiting();
+            self.step(Input::Idle);
+            if then == Then::GoOn && self.mail.is_empty() {
+                then = self.wait(timer);
+            }
+        }
+        // `Stop` closed the mailbox, so this ends; everybody gets an answer.
+        while let Ok(mail) = self.mail.try_recv() {
+            self.take(mail);
+        }
+        self.step(Input::Idle);
+    }
+
+    /// Hands in what waits, up to a burst.
+    fn take_waiting(&mut self) -> Then {
+        for _ in 0..BURST_MAX {
+            self.wake_if_due();
+            match self.mail.try_recv() {
+                Ok(mail) => {
+                    if self.take(mail) == Then::End {
+                        return Then::End;
+                    }
+                }
+                Err(TryRecvError::Empty) => return Then::GoOn,
+                Err(TryRecvError::Disconnected) => return Then::End,
+            }
+        }
+        Then::GoOn
+    }
+
+    /// Waits for a letter or for the time that the core asked for.
+    fn wait(&mut self, timer: &tokio::runtime::Runtime) -> Then {
+        let deadline = self.wake_at.map(|tick| self.clock.instant(tick));
+        let mail = &mut self.mail;
+        let next = timer.block_on(async {
+            match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline.into(), mail.recv())
+                    .await
+                    .map_err(drop),
+                None => Ok(mail.recv().await),
+            }
+        });
+        match next {
+            Ok(Some(mail)) => self.take(mail),
+            Ok(None) => Then::End,
+            Err(()) => {
+                self.wake_if_due();
+                Then::GoOn
+            }
+        }
+    }
+
+    fn wake_if_due(&mut self) {
+        if self.wake_at.is_some_and(|at| self.clock.tick() >= at) {
+            self.wake_at = None;
+            self.step(Input::Woken);
+        }
+    }
+
+    fn take(&mut self, mail: Mail) -> Then {
+        match mail {
+            Mail::Request {
+                caller,
+                owner,
+                request,
+                reply,
+            } => {
+                let id = self.next_id();
+                self.replies.insert(id, reply);
+                self.step(Input::Request {
+                    id,
+                    caller,
+                    owner,
+                    request,
+                });
+            }
+            Mail::LinkUp { remote, outgoing } => {
+                self.links.insert(remote, outgoing);
+                self.step(Input::LinkUp { remote });
+            }
+            Mail::JoinAsked {
+                remote,
+                bytes,
+                answer,
+            } => {
+                let id = self.next_id();
+                self.join_answers.insert(id, answer);
+                self.step(Input::JoinAsked { id, remote, bytes });
+            }
+            Mail::Input(input) => {
+                if let Input::LinkDown { remote } = &input {
+                    self.links.remove(remote);
+                }
+                self.step(input);
+            }
+            Mail::Stop => {
+                self.mail.close();
+                return Then::End;
+            }
+        }
+        Then::GoOn
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        self.next_id += 1;
+        RequestId(self.next_id)
+    }
+
+    fn step(&mut self, input: Input) {
+        for effect in self.core.step(self.clock.now(), input) {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply { id, reply } => {
+                // A client that has gone away does not hear its answer.
+                if let Some(sender) = self.replies.remove(&id) {
+                    let _ = sender.send(reply);
+                }
+            }
+            Effect::Send { remote, bytes } => {
+                if let Some(link) = self.links.get(&remote)
+                    && let Err(slow) = link.send(bytes)
+                {
+                    tracing::warn!("link to {} is closed: {slow}", remote.short());
+                    // Until its end has come through the mailbox nothing more is queued.
+                    self.links.remove(&remote);
+                }
+            }
+            Effect::JoinAsk {
+                join,
+                remote,
+                addresses,
+                bytes,
+            } => self.network.ask_to_join(join, remote, addresses, bytes),
+            Effect::JoinAnswer { id, bytes } => {
+                if let Some(sender) = self.join_answers.remove(&id) {
+                    let _ = sender.send(bytes);
+                }
+            }
+            Effect::Dial { remote, addresses } => self.network.dial(remote, &addresses),
+            Effect::HangUp { remote, why } => {
+                tracing::warn!("hung up on {}: {why}", remote.short());
+                if let Some(link) = self.links.remove(&remote) {
+                    link.close();
+                }
+                self.network.hang_up(&remote);
+            }
+            Effect::WakeAt(tick) => self.wake_at = Some(tick),
+            Effect::Console { database, line } => self.consoles.append(database, line),
+            Effect::Deleted { database } => self.consoles.forget(&database),
+            Effect::Note { level, text } => match level {
+                NoteLevel::Error => tracing::error!("{text}"),
+                NoteLevel::Warn => tracing::warn!("{text}"),
+                NoteLevel::Info => tracing::info!("{text}"),
+            },
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! The swarm: libp2p's connections, and what we do as they come and go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, SwarmBuilder, connection_limits, identify, noise, ping, tcp, yamux,
+};
+use libp2p_stream::IncomingStreams;
+use peer_core::Input;
+use sync_protocol::{DeviceKey, SecretKey};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::addresses::{Dial, diallable, is_loopback};
+use super::gate::{self, Gate};
+use super::joins::{self, JOIN};
+use super::keys::{device_of, keypair, peer_of, split};
+use super::links::{self, SYNC};
+use super::listen::{Listeners, port_of};
+use super::{Command, Connection, Shared};
+use crate::driver::core_thread::Mail;
+
+/// What identify says we speak; a peer of another line of versions would change the number.
+const PROTOCOL_VERSION: &str = "tombolo/1";
+
+/// Connections that carry no stream of ours are closed after this. A link keeps its own alive.
+const IDLE_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to be set up.
+const SETUP_WAIT: Duration = Duration::from_secs(10);
+
+/// How often a connection is tested, and how long the answer may take. Two in a row are not
+/// needed: TCP does not lose the answer, so silence means that the other side is gone.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// See [`PING_EVERY`].
+const PING_WAIT: Duration = Duration::from_secs(15);
+
+/// How often the address book is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// New listen addresses come one per interface; they are told together after this pause.
+const LISTEN_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections, all told. Each costs a socket and some buffers.
+const CONNECTIONS_MAX: u32 = 512;
+
+/// Connections of one remote: both sides may dial at once, from two interfaces.
+const CONNECTIONS_PER_REMOTE_MAX: u32 = 4;
+
+/// Connections being set up, in each direction.
+const PENDING_MAX: u32 = 64;
+
+/// Streams on one connection: links, joins, ping and identify need less than ten.
+const STREAMS_MAX: usize = 64;
+
+/// What runs over a connection.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    // First: what it refuses, the others never see.
+    gate: gate::Behaviour,
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) streams: libp2p_stream::Behaviour,
+}
+
+/// Builds a swarm that neither listens nor dials yet.
+///
+/// # Errors
+/// When the key or the transport is refused, which would be our mistake.
+pub(super) fn build(secret: &SecretKey, gate: Arc<Gate>) -> Result<Swarm<Behaviour>, String> {
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(PENDING_MAX))
+        .with_max_pending_outgoing(Some(PENDING_MAX))
+        .with_max_established(Some(CONNECTIONS_MAX))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_REMOTE_MAX));
+    let muxer = || {
+        let mut config = yamux::Config::default();
+        config.set_max_num_streams(STREAMS_MAX);
+        config
+    };
+    let swarm = SwarmBuilder::with_existing_identity(keypair(secret)?)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxer)
+        .map_err(|error| error.to_string())?
+        .with_behaviour(|key| Behaviour {
+            gate: gate::Behaviour(gate),
+            limits: connection_limits::Behaviour::new(limits),
+            identify: identify::Behaviour::new(
+                identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
+                    .with_agent_version(format!("tombolo/{}", env!("CARGO_PKG_VERSION")))
+                    .with_push_listen_addr_updates(true),
+            ),
+            ping: ping::Behaviour::new(
+                ping::Config::new()
+                    .with_interval(PING_EVERY)
+                    .with_timeout(PING_WAIT),
+            ),
+            streams: libp2p_stream::Behaviour::new(),
+        })
+        .map_err(|error| error.to_string())?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_WAIT))
+        .with_connection_timeout(SETUP_WAIT)
+        .build();
+    Ok(swarm)
+}
+
+/// Takes streams that remotes open, each kind in a task of its own.
+///
+/// # Errors
+/// When a protocol is registered twice, which would be our mistake.
+pub(super) fn serve_streams(shared: &Arc<Shared>) -> Result<(), String> {
+    let mut control = shared.control.clone();
+    let sync = control.accept(SYNC).map_err(|error| error.to_string())?;
+    let join = control.accept(JOIN).map_err(|error| error.to_string())?;
+    tokio::spawn(serve_links(sync, Arc::clone(shared)));
+    tokio::spawn(joins::serve(join, shared.mailbox.clone()));
+    Ok(())
+}
+
+async fn serve_links(mut incoming: IncomingStreams, shared: Arc<Shared>) {
+    while let Some((peer, stream)) = incoming.next().await {
+        match device_of(&peer) {
+            // The smaller key opens; a stream the other way round is a mistake of the remote.
+            Some(remote) if remote < shared.device => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    shared.links.run(remote, stream, &shared.mailbox).await;
+                });
+            }
+            _ => tracing::debug!("{peer} opened a stream that is ours to open"),
+        }
+    }
+}
+
+/// Everything the swarm's own task knows.
+pub(super) struct Task {
+    swarm: Swarm<Behaviour>,
+    shared: Arc<Shared>,
+    listeners: Listeners,
+    listening: watch::Sender<Vec<String>>,
+    /// Addresses changed; they are told at this time.
+    tell_at: Option<Instant>,
+    /// Who waits for a connection.
+    waiting: BTreeMap<PeerId, Vec<oneshot::Sender<Result<(), String>>>>,
+}
+
+impl Task {
+    pub(super) fn new(
+        swarm: Swarm<Behaviour>,
+        shared: Arc<Shared>,
+        listeners: Listeners,
+        listening: watch::Sender<Vec<String>>,
+    ) -> Self {
+        Self {
+            swarm,
+            shared,
+            listeners,
+            listening,
+            tell_at: None,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until told to stop.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let tell_at = self.tell_at;
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.on_event(event),
+                Some(command) = commands.recv() => self.on_command(command),
+                _ = look.tick() => {
+                    self.dial_due();
+                    self.keep_book();
+                }
+                () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {
+                    self.tell_at = None;
+                    self.tell_listening();
+                }
+                _ = &mut stop => break,
+            }
+        }
+        self.keep_book();
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Redial => self.dial_due(),
+            Command::HangUp(peer) => {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            Command::CloseAll => {
+                let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+                for peer in peers {
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
+            Command::Connect {
+                peer,
+                addresses,
+                done,
+            } => self.connect(peer, addresses, done),
+        }
+    }
+
+    fn connect(
+        &mut self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        done: oneshot::Sender<Result<(), String>>,
+    ) {
+        if self.swarm.is_connected(&peer) {
+            let _ = done.send(Ok(()));
+            return;
+        }
+        match self.dial(peer, addresses) {
+            // A try is under way: whoever waits hears how it ends.
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {
+                self.waiting.entry(peer).or_default().push(done);
+            }
+            Err(error) => {
+                let _ = done.send(Err(unreachable(&error)));
+            }
+        }
+    }
+
+    fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<(), DialError> {
+        self.swarm.dial(
+            DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                // From our listening port, two peers that dial each other at the same moment
+                // would meet in one TCP connection of which both think they dialled.
+                .allocate_new_port()
+                .build(),
+        )
+    }
+
+    fn dial_due(&mut self) {
+        if !self.shared.gate.is_on() {
+            return;
+        }
+        let due = self.shared.book().take_due(self.shared.now_ms());
+        for dial in due {
+            match dial {
+                Dial::Remote(device, addresses) => {
+                    let Some(peer) = peer_of(&device) else {
+                        continue;
+                    };
+                    match self.dial(peer, addresses) {
+                        Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+                        Err(error) => self.dial_failed(Some(peer), &error),
+                    }
+                }
+                Dial::Address(address) => {
+                    let options = DialOpts::unknown_peer_id()
+                        .address(address.clone())
+                        .allocate_new_port()
+                        .build();
+                    if self.swarm.dial(options).is_err() {
+                        let now = self.shared.now_ms();
+                        self.shared
+                            .book()
+                            .address_failed(&address, now, rand::random());
+                    }
+                }
+            }
+        }
+    }
+
+    fn dial_failed(&mut self, peer: Option<PeerId>, error: &DialError) {
+        let now = self.shared.now_ms();
+        let mut book = self.shared.book();
+        match peer {
+            Some(peer) => {
+                if let Some(device) = device_of(&peer)
+                    && !self.swarm.is_connected(&peer)
+                {
+                    tracing::debug!("cannot reach {}: {error}", device.short());
+                    book.failed(device, now, rand::random());
+                }
+            }
+            None => {
+                if let DialError::Transport(tried) = error {
+                    for (address, _) in tried {
+                        tracing::debug!("cannot reach {address}: {error}");
+                        book.address_failed(&split(address).0, now, rand::random());
+                    }
+                }
+            }
+        }
+        drop(book);
+        if let Some(peer) = peer
+            && !self.swarm.is_connected(&peer)
+        {
+            for done in self.waiting.remove(&peer).unwrap_or_default() {
+                let _ = done.send(Err(unreachable(error)));
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::ConnectionEstablished {
+                peer_id, endpoint, ..
+            } => self.on_connected(peer_id, &endpoint),
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                cause,
+                ..
+            } => self.on_disconnected(&peer_id, cause.map(|cause| cause.to_string())),
+            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
+                self.dial_failed(peer_id, &error);
+            }
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
+                if let Some(asked) = self.listeners.get(&listener_id)
+                    && port_of(asked) == Some(0)
+                    && let Some(port) = port_of(&address)
+                {
+                    self.shared.book().set_listen_port(asked, port);
+                }
+                self.tell_at = Some(Instant::now() + LISTEN_PAUSE);
+            }
+            SwarmEvent::ExpiredListenAddr { .. } => {
+                self.tell_at = Some(Instant::now() + LISTEN_PAUSE);
+            }
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                tracing::error!("no longer listening on {addresses:?}: {reason:?}");
+                self.tell_at = Some(Instant::now() + LISTEN_PAUSE);
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!("listening: {error}"),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                info,
+                ..
+            })) => self.on_identified(&peer_id, &info.listen_addrs),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(&event),
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+        let Some(remote) = device_of(&peer) else {
+            let _ = self.swarm.disconnect_peer_id(peer);
+            return;
+        };
+        let (address, _) = split(endpoint.get_remote_address());
+        let dialled = endpoint.is_dialer().then_some(&address);
+        let now = self.shared.now_ms();
+        self.shared.book().connected(remote, dialled, now);
+        for done in self.waiting.remove(&peer).unwrap_or_default() {
+            let _ = done.send(Ok(()));
+        }
+        let mut connections = self.shared.connections();
+        connections
+            .remotes
+            .entry(remote)
+            .or_insert_with(|| Connection {
+                address: address.to_string(),
+                rtt_ms: None,
+            });
+        if self.shared.device < remote && connections.openers.insert(remote) {
+            drop(connections);
+            self.spawn_opener(remote, peer);
+        }
+    }
+
+    /// Keeps a link to a remote that is connected, until it no longer is.
+    fn spawn_opener(&self, remote: DeviceKey, peer: PeerId) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let connected = || {
+                let mut connections = shared.connections();
+                let there = connections.remotes.contains_key(&remote);
+                if !there {
+                    connections.openers.remove(&remote);
+                }
+                there
+            };
+            links::keep_open(
+                &shared.links,
+                remote,
+                peer,
+                shared.control.clone(),
+                &shared.mailbox,
+                connected,
+            )
+            .await;
+        });
+    }
+
+    fn on_disconnected(&mut self, peer: &PeerId, cause: Option<String>) {
+        let Some(remote) = device_of(peer) else {
+            return;
+        };
+        let cause = cause.unwrap_or_else(|| "closed".to_owned());
+        tracing::debug!("connection to {} is gone: {cause}", remote.short());
+        self.shared.connections().remotes.remove(&remote);
+        let now = self.shared.now_ms();
+        self.shared
+            .book()
+            .disconnected(remote, now, rand::random());
+    }
+
+    fn on_identified(&mut self, peer: &PeerId, says: &[Multiaddr]) {
+        let Some(remote) = device_of(peer) else {
+            return;
+        };
+        let near = match self.shared.connections().remotes.get(&remote) {
+            Some(connection) => connection
+                .address
+                .parse()
+                .is_ok_and(|address| is_loopback(&address)),
+            None => return,
+        };
+        // Somebody else's loopback is not ours.
+        let addresses: Vec<Multiaddr> = says
+            .iter()
+            .filter_map(diallable)
+            .filter(|address| near || !is_loopback(address))
+            .collect();
+        self.shared.book().hear(remote, &addresses);
+    }
+
+    fn on_ping(&mut self, event: &ping::Event) {
+        match &event.result {
+            Ok(rtt) => {
+                if let Some(remote) = device_of(&event.peer)
+                    && let Some(connection) =
+                        self.shared.connections().remotes.get_mut(&remote)
+                {
+                    connection.rtt_ms = Some((rtt.as_secs_f64() * 1e6).round() / 1e3);
+                }
+            }
+            Err(ping::Failure::Unsupported) => {}
+            Err(failure) => {
+                tracing::debug!("{} does not answer: {failure}", event.peer);
+                self.swarm.close_connection(event.connection);
+            }
+        }
+    }
+
+    /// Tells the core and the command line where we listen.
+    fn tell_listening(&self) {
+        let me = *self.swarm.local_peer_id();
+        let addresses: Vec<String> = self
+            .swarm
+            .listeners()
+            .map(|address| address.clone().with(Protocol::P2p(me)).to_string())
+            .collect();
+        if *self.listening.borrow() == addresses {
+            return;
+        }
+        self.listening.send_replace(addresses.clone());
+        // A task of its own: connections go on while the core is busy.
+        let mailbox = self.shared.mailbox.clone();
+        tokio::spawn(async move {
+            let listening = Mail::Input(Input::Listening { addresses });
+            mailbox.send(listening).await;
+        });
+    }
+
+    fn keep_book(&self) {
+        let Some(text) = self.shared.book().take_changed() else {
+            return;
+        };
+        let path = &self.shared.book_path;
+        if let Err(error) = crate::driver::data_dir::write_whole(path, 0o600, text.as_bytes()) {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Why a remote cannot be reached, for a person.
+fn unreachable(error: &DialError) -> String {
+    let why = match error {
+        DialError::NoAddresses => "no address of it is known".to_owned(),
+        DialError::WrongPeerId { obtained, address } => {
+            format!("another peer ({obtained}) answers at {address}")
+        }
+        DialError::Transport(tried) => tried
+            .iter()
+            .map(|(address, error)| format!("{address}: {}", root_cause(error)))
+            .collect::<Vec<_>>()
+            .join("; "),
+        other => other.to_string(),
+    };
+    format!("the peer that invited cannot be reached ({why}); it, or another member, must be running and reachable from here")
+}
+
+/// The innermost error: libp2p wraps "connection refused" several times.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

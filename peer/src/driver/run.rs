@@ -1,0 +1,256 @@
+//! A running peer, from the lock on its directory to the last flush.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use axum::serve::ListenerExt;
+use peer_core::{Core, CoreOptions};
+use store::DirDisk;
+use sync_protocol::SecretKey;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::api::{self, Api};
+use super::clock::{Clock, dice, wall_s};
+use super::config::Config;
+use super::console::Consoles;
+use super::core_thread::{self, Mail, Mailbox};
+use super::data_dir::{DataDir, RunInfo};
+use super::network::Network;
+use super::tokens::Tokens;
+
+/// How long the core may take to flush. With what follows it stays below the two seconds that a
+/// stop is promised to take; what was acknowledged is on disk in any case.
+const FLUSH_WAIT: Duration = Duration::from_millis(1_400);
+
+/// How long clients may take to read their last answers.
+const LAST_ANSWERS_WAIT: Duration = Duration::from_millis(300);
+
+/// How long the first listen addresses may take to come.
+const LISTEN_WAIT: Duration = Duration::from_secs(5);
+
+/// Runs a peer until a signal, or until a part of it breaks.
+///
+/// # Errors
+/// One sentence for the person, with the next step.
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let result = runtime.block_on(serve(config));
+    // Whatever still hangs on a socket does not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let interrupted = interruption(config.until_stdin_closes)?;
+    let data_dir = Arc::new(DataDir::open(&config.data_dir)?);
+    let secret = data_dir.peer_key()?;
+    let clock = Clock::start();
+    let listener = listen(config.listen).await?;
+    let http = format!("http://{}", listener.local_addr()?);
+    let (mailbox, mail) = Mailbox::new();
+    let (stop_network, network_stops) = oneshot::channel();
+    let mut network = Network::start(&config, &secret, mailbox.clone(), clock, network_stops)
+        .map_err(|why| anyhow!(why))?;
+    let consoles = Consoles::start(config.data_dir.join("databases"))
+        .context("cannot start the console thread")?;
+    let (opened, mut core_ended) = core_thread::start(
+        open_core(&config, &secret, clock),
+        clock,
+        mail,
+        network.network.clone(),
+        consoles,
+    )
+    .context("cannot start the core's thread")?;
+    opened
+        .await
+        .unwrap_or_else(|_| Err(core_broke()))
+        .map_err(|why| anyhow!(why))?;
+
+    let tokens = Arc::new(Tokens::new(&secret));
+    data_dir.write_owner_token(&tokens.owner(wall_s())?.token)?;
+    let p2p = first_addresses(&mut network.listening).await?;
+    let run_info = RunInfo {
+        pid: std::process::id(),
+        http,
+        p2p,
+        device_key: secret.public().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    data_dir.write_run_info(&run_info)?;
+    announce(&run_info, &tokens, &data_dir);
+    let (run_sender, run) = watch::channel(run_info);
+    tokio::spawn(keep_run_info(
+        network.listening.clone(),
+        run_sender,
+        Arc::clone(&data_dir),
+    ));
+
+    let (stopping, stops) = watch::channel(false);
+    let api = Arc::new(Api {
+        mailbox: mailbox.clone(),
+        tokens,
+        network: network.network.clone(),
+        data_dir: Arc::clone(&data_dir),
+        run,
+        stopping: stops.clone(),
+    });
+    let mut server = tokio::spawn(serve_http(listener, api::router(api, &config), stops));
+
+    let result = tokio::select! {
+        why = interrupted => {
+            tracing::info!("stopping: {why}");
+            Ok(())
+        }
+        _ = &mut core_ended => Err(anyhow!(core_broke())),
+        ended = &mut server => Err(match ended {
+            Ok(Err(error)) => anyhow!("the HTTP side broke: {error}"),
+            _ => anyhow!("the HTTP side ended by itself; please report this"),
+        }),
+        _ = &mut network.task => Err(anyhow!("the network ended by itself; please report this")),
+    };
+
+    // Whoever reads run.json from here on is told that nobody runs here, which is about to be so.
+    data_dir.remove_run_info();
+    let _ = stopping.send(true);
+    let _ = stop_network.send(());
+    let _ = timeout(FLUSH_WAIT, async {
+        if mailbox.send(Mail::Stop).await {
+            let _ = core_ended.await;
+        }
+    })
+    .await;
+    let _ = timeout(LAST_ANSWERS_WAIT, server).await;
+    result
+}
+
+/// What opens the core, inside its thread.
+fn open_core(
+    config: &Config,
+    secret: &SecretKey,
+    clock: Clock,
+) -> impl FnOnce() -> Result<Core, String> + Send + use<> {
+    let disk = DirDisk::new(config.data_dir.clone());
+    let secret = SecretKey::from_bytes(&secret.to_bytes());
+    move || {
+        let disk = disk.map_err(|error| error.to_string())?;
+        let options = CoreOptions {
+            epoch: u64::from_le_bytes(dice()),
+        };
+        Core::open(Box::new(disk), secret, &options, clock.now()).map_err(|error| error.to_string())
+    }
+}
+
+fn core_broke() -> String {
+    "the core broke, which is a bug: the lines above say where; what was acknowledged is on disk, \
+     start the peer again"
+        .to_owned()
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow!("cannot listen on {address}: {error}; choose another with --listen, for example --listen 127.0.0.1:0")
+    })
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stops: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        // Small answers shall not wait for more to say.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            let _ = stops.wait_for(|stops| *stops).await;
+        })
+        .await
+}
+
+/// The first addresses that other peers can reach us at.
+async fn first_addresses(listening: &mut watch::Receiver<Vec<String>>) -> anyhow::Result<Vec<String>> {
+    let some = listening.wait_for(|addresses| !addresses.is_empty());
+    match timeout(LISTEN_WAIT, some).await {
+        Ok(Ok(addresses)) => Ok(addresses.clone()),
+        Ok(Err(_)) => bail!("the network ended by itself; please report this"),
+        Err(_) => bail!("no address to listen on came up: give one with --p2p, for example --p2p /ip4/127.0.0.1/tcp/0"),
+    }
+}
+
+/// Writes run.json anew whenever addresses come or go.
+async fn keep_run_info(
+    mut listening: watch::Receiver<Vec<String>>,
+    run: watch::Sender<RunInfo>,
+    data_dir: Arc<DataDir>,
+) {
+    while listening.changed().await.is_ok() {
+        let p2p = listening.borrow_and_update().clone();
+        if run.borrow().p2p == p2p {
+            continue;
+        }
+        run.send_modify(|run| run.p2p = p2p);
+        let now = run.borrow().clone();
+        if let Err(error) = data_dir.write_run_info(&now) {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Says where the peer is, for the person at the terminal.
+fn announce(run: &RunInfo, tokens: &Tokens, data_dir: &DataDir) {
+    let mut text = format!(
+        "tombolo {}\n  peer      {}\n  data      {}\n  http      {}\n",
+        run.version,
+        tokens.did(),
+        data_dir.path().display(),
+        run.http
+    );
+    for address in &run.p2p {
+        text.push_str(&format!("  p2p       {address}\n"));
+    }
+    text.push_str("ready; stop with Ctrl-C\n");
+    // Somebody may have closed the other end; a peer runs on without being listened to.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+/// Ends when somebody wants the peer to stop, and says who.
+fn interruption(
+    until_stdin_closes: bool,
+) -> anyhow::Result<impl Future<Output = &'static str>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    let (closed, is_closed) = oneshot::channel();
+    if until_stdin_closes {
+        // A thread, not a task: a read of standard input cannot be given up, and would keep the
+        // runtime from ending.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = closed.send(());
+        });
+    } else {
+        // Never: the sender lives as long as the process.
+        std::mem::forget(closed);
+    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "interrupted",
+            _ = terminate.recv() => "terminated",
+            _ = hang_up.recv() => "the terminal is gone",
+            _ = is_closed => "the parent is gone",
+        }
+    })
+}

@@ -1,0 +1,263 @@
+//! Table state at the last cut, in one redb file: rows, index entries and sequences in one ordered
+//! table, and beside them what a cut changes as a whole (height, row counts, sum of rows).
+//!
+//! One read transaction is kept between cuts, so that a look-up costs a walk down a tree and
+//! nothing else.
+
+use std::collections::BTreeMap;
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+
+use crate::backend::AnyBackend;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::overlay::Row;
+use crate::root::{RowSum, SUM_BYTES};
+use crate::schema::{Schema, TableId};
+
+/// Format of the base file that this release writes and reads.
+pub(crate) const FORMAT: u32 = 1;
+
+pub(crate) type BytesTable = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type BytesRows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+pub(crate) type BytesRange = redb::Range<'static, &'static [u8], &'static [u8]>;
+
+/// Stored key → row in BSATN, row key, or last number of a sequence.
+pub(crate) const ROWS: BytesTable = TableDefinition::new("rows");
+/// Name → value of what there is one of.
+const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
+/// Table number → its rows, as a count.
+const COUNTS: TableDefinition<'static, u32, u64> = TableDefinition::new("counts");
+/// Table number → fingerprint of the columns its rows were written under.
+pub(crate) const TABLES: TableDefinition<'static, u32, &'static [u8]> =
+    TableDefinition::new("tables");
+/// Index number → fingerprint of what its entries were written under.
+pub(crate) const INDEXES: TableDefinition<'static, u32, &'static [u8]> =
+    TableDefinition::new("indexes");
+
+const META_FORMAT: &str = "format";
+const META_HEIGHT: &str = "height";
+const META_SUM: &str = "sum";
+
+/// Everything that one cut changes.
+#[derive(Debug)]
+pub(crate) struct BaseChanges {
+    /// By ascending key: a value, or `None` to delete.
+    pub(crate) writes: Vec<(Key, Option<Row>)>,
+    pub(crate) sum: RowSum,
+    /// Rows by the table's slot.
+    pub(crate) counts: Vec<u64>,
+}
+
+/// The base file, open.
+pub(crate) struct Base {
+    /// `None` while a cut is written, as a kept reader would keep the pages alive that the cut
+    /// frees; and ever after, if writing it failed.
+    rows: Option<BytesRows>,
+    db: Database,
+    height: Option<u64>,
+    sum: RowSum,
+    counts: Vec<u64>,
+}
+
+impl Base {
+    /// Opens the file, creating it if it is empty.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or was written under other tables; nothing is
+    /// written then.
+    pub(crate) fn open(
+        backend: Box<dyn StorageBackend>,
+        cache_bytes: usize,
+        schema: &Schema,
+    ) -> Result<Self, StoreError> {
+        let db = redb::Builder::new()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(AnyBackend(backend))?;
+        create_tables(&db)?;
+        let read = db.begin_read()?;
+        let meta = read.open_table(META)?;
+        let format = meta.get(META_FORMAT)?.map(|value| value.value().to_vec());
+        let format = u32::from_le_bytes(exact("format of the base file", format.as_deref())?);
+        if format != FORMAT {
+            return Err(StoreError::Format { file: "base.redb", found: format, known: FORMAT });
+        }
+        let height = match meta.get(META_HEIGHT)? {
+            Some(value) => {
+                Some(u64::from_le_bytes(exact("height of the base", Some(value.value()))?))
+            }
+            None => None,
+        };
+        let sum = match meta.get(META_SUM)? {
+            Some(value) => {
+                RowSum::from_bytes(&exact::<SUM_BYTES>("sum of the base's rows", Some(value.value()))?)
+            }
+            None => RowSum::empty(),
+        };
+        let mut stored = BTreeMap::new();
+        for entry in read.open_table(COUNTS)?.iter()? {
+            let (id, count) = entry?;
+            stored.insert(TableId(id.value()), count.value());
+        }
+        let counts =
+            schema.tables().iter().map(|table| stored.get(&table.id).copied().unwrap_or(0)).collect();
+        let rows = Some(read.open_table(ROWS)?);
+        let mut base = Self { rows, db, height, sum, counts };
+        base.fit(schema)?;
+        Ok(base)
+    }
+
+    /// Height of the cut whose state this is; `None` before the first.
+    pub(crate) fn height(&self) -> Option<u64> {
+        self.height
+    }
+
+    pub(crate) fn sum(&self) -> &RowSum {
+        &self.sum
+    }
+
+    /// Rows of the table with this slot.
+    pub(crate) fn count(&self, slot: usize) -> u64 {
+        self.counts[slot]
+    }
+
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    fn rows(&self) -> Result<&BytesRows, StoreError> {
+        self.rows.as_ref().ok_or(StoreError::Stopped)
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows()?.get(key)?.map(|value| Row::from(value.value())))
+    }
+
+    /// The keys from `low` up to but without `high`, in order.
+    pub(crate) fn range(&self, low: &[u8], high: &[u8]) -> Result<BytesRange, StoreError> {
+        Ok(self.rows()?.range::<&[u8]>(low..high)?)
+    }
+
+    /// Writes one cut, durably, all or nothing.
+    ///
+    /// # Errors
+    /// If the disk fails. The file then holds the state before or after the cut; open it again to
+    /// see which.
+    pub(crate) fn apply(
+        &mut self,
+        changes: BaseChanges,
+        height: u64,
+        schema: &Schema,
+    ) -> Result<(), StoreError> {
+        self.rows = None;
+        let write = self.begin_write()?;
+        {
+            let mut rows = write.open_table(ROWS)?;
+            for (key, value) in &changes.writes {
+                match value {
+                    Some(value) => rows.insert(key.as_bytes(), &**value)?,
+                    None => rows.remove(key.as_bytes())?,
+                };
+            }
+            let mut meta = write.open_table(META)?;
+            meta.insert(META_HEIGHT, height.to_le_bytes().as_slice())?;
+            meta.insert(META_SUM, changes.sum.to_bytes().as_slice())?;
+            let mut counts = write.open_table(COUNTS)?;
+            for (table, count) in schema.tables().iter().zip(&changes.counts) {
+                if counts.get(table.id.0)?.map(|held| held.value()) != Some(*count) {
+                    counts.insert(table.id.0, count)?;
+                }
+            }
+            if self.height.is_none() {
+                write_fingerprints(&write, schema)?;
+            }
+        }
+        write.commit()?;
+        self.height = Some(height);
+        self.sum = changes.sum;
+        self.counts = changes.counts;
+        self.refresh()
+    }
+
+    /// A durable write transaction. Cuts are rare and large, so each also saves what makes opening
+    /// after a crash quick.
+    pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
+        let mut write = self.db.begin_write()?;
+        write.set_quick_repair(true);
+        Ok(write)
+    }
+
+    /// Reads what the last commit wrote from now on.
+    pub(crate) fn refresh(&mut self) -> Result<(), StoreError> {
+        self.rows = None;
+        self.rows = Some(self.db.begin_read()?.open_table(ROWS)?);
+        Ok(())
+    }
+
+    /// Fingerprints of tables and indexes as stored.
+    pub(crate) fn fingerprints(
+        &self,
+        table: TableDefinition<'static, u32, &'static [u8]>,
+    ) -> Result<BTreeMap<u32, Vec<u8>>, StoreError> {
+        let read = self.db.begin_read()?;
+        let mut found = BTreeMap::new();
+        for entry in read.open_table(table)?.iter()? {
+            let (id, fingerprint) = entry?;
+            found.insert(id.value(), fingerprint.value().to_vec());
+        }
+        Ok(found)
+    }
+
+    /// The count stored for a table, also for one that the schema no longer has.
+    pub(crate) fn stored_count(&self, id: u32) -> Result<u64, StoreError> {
+        let counts = self.db.begin_read()?.open_table(COUNTS)?;
+        Ok(counts.get(id)?.map_or(0, |count| count.value()))
+    }
+}
+
+impl std::fmt::Debug for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Base(height {:?})", self.height)
+    }
+}
+
+/// Writes which columns and indexes the stored bytes were made under.
+pub(crate) fn write_fingerprints(
+    write: &redb::WriteTransaction,
+    schema: &Schema,
+) -> Result<(), StoreError> {
+    let mut tables = write.open_table(TABLES)?;
+    let mut indexes = write.open_table(INDEXES)?;
+    tables.retain(|_, _| false)?;
+    indexes.retain(|_, _| false)?;
+    for plan in schema.plans() {
+        tables.insert(plan.id.0, plan.fingerprint().as_slice())?;
+        for index in plan.stored_indexes() {
+            indexes.insert(index.id.0, plan.index_fingerprint(index).as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// An empty file becomes a base without rows; in any other all tables exist already.
+fn create_tables(db: &Database) -> Result<(), StoreError> {
+    if db.begin_read()?.list_tables()?.next().is_some() {
+        return Ok(());
+    }
+    let write = db.begin_write()?;
+    write.open_table(ROWS)?;
+    write.open_table(COUNTS)?;
+    write.open_table(TABLES)?;
+    write.open_table(INDEXES)?;
+    write.open_table(META)?.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    write.commit()?;
+    Ok(())
+}
+
+/// A stored value of fixed length.
+pub(crate) fn exact<const N: usize>(
+    what: &'static str,
+    value: Option<&[u8]>,
+) -> Result<[u8; N], StoreError> {
+    value.and_then(|value| value.try_into().ok()).ok_or_else(|| StoreError::damaged(what))
+}

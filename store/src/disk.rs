@@ -1,0 +1,252 @@
+//! Where a peer's databases and blobs lie.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use sync_protocol::{BlobHash, DatabaseId};
+
+use crate::error::StoreError;
+
+/// A peer's storage: two files per database, and blobs by hash. A trait, so that the simulator can
+/// lend a made-up one.
+pub trait Disk: Send {
+    /// The databases that are here, by id.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn databases(&self) -> Result<Vec<DatabaseId>, StoreError>;
+
+    /// The log file of a database, made if it does not exist.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+
+    /// The base file of a database, made if it does not exist.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+
+    /// Removes a database, whose files must be closed. Blobs stay: others may need them.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn remove(&self, database: &DatabaseId) -> Result<(), StoreError>;
+
+    /// A blob, checked against its hash.
+    ///
+    /// # Errors
+    /// If the disk fails or the blob is damaged.
+    fn blob(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Bytes of a blob.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn blob_len(&self, hash: &BlobHash) -> Result<Option<u64>, StoreError>;
+
+    /// A part of a blob: up to `len` bytes from `offset` on, fewer at its end. Not checked: whoever
+    /// puts the parts together checks the whole.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn blob_part(
+        &self,
+        hash: &BlobHash,
+        offset: u64,
+        len: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a blob. It is durable when this returns, and never there in part.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError>;
+}
+
+const DATABASES: &str = "databases";
+const BLOBS: &str = "blobs";
+const LOG: &str = "log.redb";
+const BASE: &str = "base.redb";
+
+/// Files that were not finished: half-written blobs, databases being removed.
+const UNFINISHED: &str = "unfinished-";
+
+/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb` and `blobs/<hash>`.
+#[derive(Debug)]
+pub struct DirDisk {
+    databases: PathBuf,
+    blobs: PathBuf,
+}
+
+impl DirDisk {
+    /// Opens a data directory, making what is missing and clearing away what a crash left
+    /// unfinished. One process only: a lock on the directory is the caller's.
+    ///
+    /// # Errors
+    /// If the directory cannot be made, read or written.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let disk = Self { databases: data_dir.join(DATABASES), blobs: data_dir.join(BLOBS) };
+        for dir in [&disk.databases, &disk.blobs] {
+            fs::create_dir_all(dir).map_err(failed("making", dir))?;
+            for (path, name) in children(dir)? {
+                if name.starts_with(UNFINISHED) {
+                    let removed =
+                        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                    removed.map_err(failed("removing", &path))?;
+                }
+            }
+        }
+        sync_dir(data_dir)?;
+        Ok(disk)
+    }
+
+    fn file(&self, database: &DatabaseId, name: &str) -> Result<Box<dyn StorageBackend>, StoreError> {
+        let dir = self.databases.join(database.to_string());
+        let path = dir.join(name);
+        let new = !path.exists();
+        fs::create_dir_all(&dir).map_err(failed("making", &dir))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("opening", &path))?;
+        if new {
+            // A file whose name is lost in a crash is lost itself, whatever was synced into it.
+            sync_dir(&dir)?;
+            sync_dir(&self.databases)?;
+        }
+        Ok(Box::new(FileBackend::new(file)?))
+    }
+
+    fn blob_path(&self, hash: &BlobHash) -> PathBuf {
+        self.blobs.join(hash.to_string())
+    }
+
+    fn open_blob(&self, hash: &BlobHash) -> Result<Option<(PathBuf, File)>, StoreError> {
+        let path = self.blob_path(hash);
+        match File::open(&path) {
+            Ok(file) => Ok(Some((path, file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("opening", &path)(error)),
+        }
+    }
+}
+
+impl Disk for DirDisk {
+    fn databases(&self) -> Result<Vec<DatabaseId>, StoreError> {
+        let mut ids = Vec::new();
+        for (path, name) in children(&self.databases)? {
+            if let Ok(id) = name.parse::<DatabaseId>()
+                && id.to_string() == name
+                && path.join(LOG).exists()
+            {
+                ids.push(id);
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.file(database, LOG)
+    }
+
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.file(database, BASE)
+    }
+
+    fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
+        let dir = self.databases.join(database.to_string());
+        if !dir.exists() {
+            return Ok(());
+        }
+        // Renamed first: a crash in between must not leave a database with half its files.
+        let going = self.databases.join(format!("{UNFINISHED}{database}"));
+        fs::rename(&dir, &going).map_err(failed("removing", &dir))?;
+        sync_dir(&self.databases)?;
+        fs::remove_dir_all(&going).map_err(failed("removing", &going))
+    }
+
+    fn blob(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((path, mut file)) = self.open_blob(hash)? else { return Ok(None) };
+        let mut blob = Vec::new();
+        file.read_to_end(&mut blob).map_err(failed("reading", &path))?;
+        checked(hash, blob).map(Some)
+    }
+
+    fn blob_len(&self, hash: &BlobHash) -> Result<Option<u64>, StoreError> {
+        let Some((path, file)) = self.open_blob(hash)? else { return Ok(None) };
+        Ok(Some(file.metadata().map_err(failed("reading", &path))?.len()))
+    }
+
+    fn blob_part(
+        &self,
+        hash: &BlobHash,
+        offset: u64,
+        len: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((path, mut file)) = self.open_blob(hash)? else { return Ok(None) };
+        let mut part = Vec::new();
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.take(len as u64).read_to_end(&mut part))
+            .map_err(failed("reading", &path))?;
+        Ok(Some(part))
+    }
+
+    fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError> {
+        let hash = BlobHash::of(blob);
+        let path = self.blob_path(&hash);
+        // A blob under its name is whole: it got the name after its bytes were durable. One that
+        // was damaged since is written again.
+        if matches!(self.blob(&hash), Ok(Some(_))) {
+            return Ok(hash);
+        }
+        let partial = self.blobs.join(format!("{UNFINISHED}{hash}"));
+        let write = || {
+            let mut file = File::create(&partial)?;
+            file.write_all(blob)?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)
+        };
+        write().map_err(failed("writing", &path))?;
+        sync_dir(&self.blobs)?;
+        Ok(hash)
+    }
+}
+
+/// What is in a directory, by path and name; names that are not text are nobody's of ours.
+fn children(dir: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
+    let mut children = Vec::new();
+    for child in fs::read_dir(dir).map_err(failed("reading", dir))? {
+        let child = child.map_err(failed("reading", dir))?;
+        if let Ok(name) = child.file_name().into_string() {
+            children.push((child.path(), name));
+        }
+    }
+    Ok(children)
+}
+
+/// Makes names in a directory durable.
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("syncing", dir))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError {
+    move |source| StoreError::Io { what: format!("{doing} {}", path.display()), source }
+}
+
+/// The blob, if it is the one that the hash names.
+pub(crate) fn checked(hash: &BlobHash, blob: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    if BlobHash::of(&blob) == *hash {
+        Ok(blob)
+    } else {
+        Err(StoreError::damaged(format!("blob {hash}")))
+    }
+}

@@ -1,0 +1,53 @@
+//! Entries and rows of one database: on disk, and the tail's row versions in memory.
+//!
+//! Two files hold a database. The *log* ([`Log`]) has every accepted entry and every cut; it grows
+//! by small durable commits. The *base* has all rows as they were at the last cut; it is written
+//! once per cut. Above the base lies the *overlay*, in memory: what the calls of the tail wrote, by
+//! position. Together they are the [`State`]. After a crash the overlay is gone and the tail is
+//! executed again from the log.
+//!
+//! A call runs in a [`Transaction`], which takes the state and gives it back. A late entry
+//! [rewinds](State::rewind) the overlay; a cut [settles](State::settle) it into the base. The
+//! *state root* hashes all rows and depends on nothing but them.
+//!
+//! Rows are BSATN, checked against their table's columns before they are kept. Tables, indexes and
+//! sequences share one ordered space of keys whose bytes compare as the values do, so a scan is a
+//! walk and every peer walks in the same order.
+//!
+//! Not known here: WebAssembly, the network, clocks, SQL, who may do what. The only IO is through
+//! [`Disk`] and redb's `StorageBackend`.
+//!
+//! `docs/FILE_FORMAT.md` says what every byte on disk means.
+
+mod backend;
+mod base;
+mod disk;
+mod editor;
+mod error;
+mod key;
+mod layout;
+pub mod limits;
+mod log;
+mod memory_disk;
+mod overlay;
+mod plan;
+mod range;
+mod reindex;
+mod root;
+mod schema;
+mod sequence;
+mod settle;
+mod state;
+mod transaction;
+mod view;
+
+pub use disk::{DirDisk, Disk};
+pub use error::{DataError, SchemaError, StoreError};
+pub use log::Log;
+pub use memory_disk::MemoryDisk;
+pub use overlay::Row;
+pub use range::Range;
+pub use schema::{Column, IndexId, IndexKind, IndexSchema, Schema, TableId, TableSchema};
+pub use settle::{RowWrite, Settlement};
+pub use state::{State, StateOptions};
+pub use transaction::{CallContext, RowChange, Transaction};

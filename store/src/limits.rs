@@ -1,0 +1,61 @@
+//! Every bound of the store, with its unit and its reason. Those on rows, keys and scans decide
+//! outcomes of calls, so they are part of what all peers of one engine number agree on.
+
+/// Bytes of one row in BSATN.
+pub const ROW_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes that one scan may hold, rows and bookkeeping together. A scan is a snapshot taken when it
+/// is opened, so its rows are all in memory at once.
+pub const SCAN_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes that the uncommitted writes of one call may hold.
+pub const TRANSACTION_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of memory that a row costs beside its own, in scans, write buffers and the overlay:
+/// pointers, counters and the allocator's share.
+pub const ROW_OVERHEAD_BYTES: usize = 64;
+
+/// Bytes of one part (row key or index key) of a stored key. Longer parts are cut to
+/// [`KEY_PREFIX_BYTES`] and end in a hash of the whole.
+pub const KEY_PART_BYTES_MAX: usize = 512;
+
+/// Bytes of a cut part that are still the sort-preserving encoding; its hash takes the rest.
+pub const KEY_PREFIX_BYTES: usize = KEY_PART_BYTES_MAX - 32;
+
+/// Columns of one table.
+pub const COLUMNS_MAX: usize = 1_024;
+
+/// Tables of one database, system tables included.
+pub const TABLES_MAX: usize = 4_096;
+
+/// Indexes of one table.
+pub const INDEXES_MAX: usize = 256;
+
+/// How deep a column's type may nest. Rows are walked by recursion, so this bounds the stack.
+pub const TYPE_DEPTH_MAX: usize = 64;
+
+/// Types within one table's row type. Resolving references can blow a small definition up.
+pub const TYPE_NODES_MAX: usize = 65_536;
+
+/// Elements of an array whose elements take no bytes. Their number alone costs the reader memory,
+/// and no bytes of the row bound it.
+pub const EMPTY_ELEMENTS_MAX: usize = 65_536;
+
+/// Table and index numbers lie below this: the two bits above tell rows, indexes and sequences
+/// apart in a stored key.
+pub const ID_MAX: u32 = 1 << 30;
+
+/// Taken numbers that a sequence skips one by one; after these its strides double, so that a full
+/// stretch of any length costs a bounded number of look-ups.
+pub const SEQUENCE_STEPS_MAX: u32 = 1_024;
+
+/// Bytes of cache for a base file, unless the options say otherwise.
+pub const BASE_CACHE_BYTES: usize = 16 << 20;
+
+/// Bytes of cache for a log file: it is mostly appended to.
+pub const LOG_CACHE_BYTES: usize = 4 << 20;
+
+// A scan must be able to hold the largest row, and a transaction the largest scan.
+const _: () = assert!(ROW_BYTES_MAX + ROW_OVERHEAD_BYTES < SCAN_BYTES_MAX);
+const _: () = assert!(SCAN_BYTES_MAX < TRANSACTION_BYTES_MAX);
+const _: () = assert!(KEY_PREFIX_BYTES > 2 * 32);

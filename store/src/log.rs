@@ -1,0 +1,363 @@
+//! The log: every entry that was accepted, the cuts, and which entries each covers. Append only.
+//!
+//! What a call returns `Ok` for is on the disk: nothing may leave this peer before.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, TableDefinition,
+};
+use sync_protocol::{
+    Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position,
+};
+
+use crate::backend::AnyBackend;
+use crate::base::exact;
+use crate::error::StoreError;
+use crate::limits::LOG_CACHE_BYTES;
+
+/// Format of the log file that this release writes and reads.
+const FORMAT: u32 = 1;
+
+/// Bytes of what is kept of a final entry.
+const FINAL_BYTES: usize = 72;
+
+type Id = [u8; 32];
+/// Height of a cut and place in its segment.
+type Place = (u64, u32);
+
+/// Entry id → the entry as it was sealed.
+const ENTRIES: TableDefinition<'static, Id, &'static [u8]> = TableDefinition::new("entries");
+/// Position of each entry that no cut covers.
+const TAIL: TableDefinition<'static, [u8; POSITION_BYTES], ()> = TableDefinition::new("tail");
+/// Height → id of the cut, then its bytes.
+const CUTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("cuts");
+/// Place in the final order → entry id.
+const ORDER: TableDefinition<'static, Place, Id> = TableDefinition::new("order");
+/// Entry id → what is kept of it once a cut covers it.
+const FINALS: TableDefinition<'static, Id, [u8; FINAL_BYTES]> = TableDefinition::new("finals");
+/// Name → small local fact.
+const NOTES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("notes");
+
+const NOTE_FORMAT: &str = "tombolo:format";
+
+struct Readers {
+    entries: ReadOnlyTable<Id, &'static [u8]>,
+    tail: ReadOnlyTable<[u8; POSITION_BYTES], ()>,
+    cuts: ReadOnlyTable<u64, &'static [u8]>,
+    order: ReadOnlyTable<Place, Id>,
+    finals: ReadOnlyTable<Id, [u8; FINAL_BYTES]>,
+    notes: ReadOnlyTable<&'static str, &'static [u8]>,
+}
+
+/// The log file of one database, open.
+pub struct Log {
+    /// Opened at the first read after a write, dropped before the next write.
+    readers: OnceCell<Readers>,
+    db: Database,
+}
+
+impl Log {
+    /// Opens the file, creating it if it is empty.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, is damaged, or has another format.
+    pub fn open(backend: Box<dyn StorageBackend>) -> Result<Self, StoreError> {
+        let db = redb::Builder::new()
+            .set_cache_size(LOG_CACHE_BYTES)
+            .create_with_backend(AnyBackend(backend))?;
+        create_tables(&db)?;
+        let log = Self { readers: OnceCell::new(), db };
+        let format = log.note_bytes(NOTE_FORMAT)?;
+        let format = u32::from_le_bytes(exact("format of the log file", format.as_deref())?);
+        if format != FORMAT {
+            return Err(StoreError::Format { file: "log.redb", found: format, known: FORMAT });
+        }
+        Ok(log)
+    }
+
+    /// Adds entries that no cut covers yet, in one durable commit. Those that the log holds
+    /// already are left out.
+    ///
+    /// # Errors
+    /// If the disk fails; then none of them is in.
+    pub fn append(&mut self, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.readers.take();
+        let write = self.db.begin_write()?;
+        {
+            let mut held = write.open_table(ENTRIES)?;
+            let mut tail = write.open_table(TAIL)?;
+            for entry in entries {
+                if held.get(entry.id.0)?.is_none() {
+                    held.insert(entry.id.0, &**entry.encoded())?;
+                    tail.insert(entry.position(0).to_bytes(), ())?;
+                }
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// An entry's bytes as they were sealed.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn entry(&self, id: &EntryId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.readers()?.entries.get(id.0)?.map(|entry| entry.value().to_vec()))
+    }
+
+    /// Whether the log holds an entry.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn holds(&self, id: &EntryId) -> Result<bool, StoreError> {
+        Ok(self.readers()?.entries.get(id.0)?.is_some())
+    }
+
+    /// The entries that no cut covers, by position.
+    ///
+    /// # Errors
+    /// If the disk fails or the log is damaged.
+    pub fn tail(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let readers = self.readers()?;
+        let mut entries = Vec::new();
+        for item in readers.tail.iter()? {
+            let position = Position::from_bytes(&item?.0.value());
+            entries.push(entry_of(readers, &position.entry.0)?);
+        }
+        Ok(entries)
+    }
+
+    /// Adds a cut and the entries it covers, by position, in one durable commit. Entries that the
+    /// log does not hold yet are appended. A cut that it holds already changes nothing.
+    ///
+    /// # Errors
+    /// If the disk fails, or the cut's height is not one more than the last one's; then nothing of
+    /// it is in.
+    pub fn put_cut(&mut self, cut: &Cut, segment: &[Arc<Entry>]) -> Result<(), StoreError> {
+        let last = self.last_height()?;
+        let expected = last.map_or(0, |last| last + 1);
+        if cut.height != expected {
+            if self.cut_id(cut.height)? == Some(cut.id()) {
+                return Ok(());
+            }
+            return Err(StoreError::CutOutOfTurn { height: cut.height, expected });
+        }
+        self.readers.take();
+        let write = self.db.begin_write()?;
+        {
+            let mut held = write.open_table(ENTRIES)?;
+            let mut tail = write.open_table(TAIL)?;
+            let mut order = write.open_table(ORDER)?;
+            let mut finals = write.open_table(FINALS)?;
+            for (ordinal, entry) in (0_u32..).zip(segment) {
+                if tail.remove(entry.position(0).to_bytes())?.is_none() {
+                    held.insert(entry.id.0, &**entry.encoded())?;
+                }
+                order.insert((cut.height, ordinal), entry.id.0)?;
+                finals.insert(entry.id.0, encode_final(&final_entry(entry, cut.height)))?;
+            }
+            let bytes = [cut.id().as_bytes(), &**cut.encoded()].concat();
+            write.open_table(CUTS)?.insert(cut.height, bytes.as_slice())?;
+        }
+        Ok(write.commit()?)
+    }
+
+    /// The bytes of the cut at `height`.
+    ///
+    /// # Errors
+    /// If the disk fails or the log is damaged.
+    pub fn cut(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.readers()?.cuts.get(height)? {
+            Some(stored) => Ok(Some(split_cut(stored.value())?.1.to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    /// The bytes of the highest cut.
+    ///
+    /// # Errors
+    /// If the disk fails or the log is damaged.
+    pub fn last_cut(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.last_height()? {
+            Some(height) => self.cut(height),
+            None => Ok(None),
+        }
+    }
+
+    /// Height of the highest cut.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.readers()?.cuts.last()?.map(|(height, _)| height.value()))
+    }
+
+    /// The id of the cut at `height`.
+    ///
+    /// # Errors
+    /// If the disk fails or the log is damaged.
+    pub fn cut_id(&self, height: u64) -> Result<Option<CutId>, StoreError> {
+        match self.readers()?.cuts.get(height)? {
+            Some(stored) => Ok(Some(split_cut(stored.value())?.0)),
+            None => Ok(None),
+        }
+    }
+
+    /// Entries that the cut at `height` covers, from place `from` on, in order: as many as fit
+    /// into `bytes_max`, at least one, and whether there are more. Empty if there is no such cut.
+    ///
+    /// # Errors
+    /// If the disk fails or the log is damaged.
+    pub fn segment(
+        &self,
+        height: u64,
+        from: u32,
+        bytes_max: usize,
+    ) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
+        let readers = self.readers()?;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let places = (Bound::Included((height, from)), Bound::Included((height, u32::MAX)));
+        for item in readers.order.range::<Place>(places)? {
+            let entry = entry_of(readers, &item?.1.value())?;
+            bytes += entry.len();
+            if bytes > bytes_max && !entries.is_empty() {
+                return Ok((entries, true));
+            }
+            entries.push(entry);
+        }
+        Ok((entries, false))
+    }
+
+    /// What is kept of an entry that a cut covers.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
+        Ok(self.readers()?.finals.get(id.0)?.map(|stored| decode_final(&stored.value())))
+    }
+
+    /// How many entries the log holds.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn entries_len(&self) -> Result<u64, StoreError> {
+        Ok(self.readers()?.entries.len()?)
+    }
+
+    /// A small local fact that was noted under this name.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.note_bytes(name)
+    }
+
+    /// Notes a small local fact, durably. Names that begin with `tombolo:` are the log's own.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    ///
+    /// # Panics
+    /// If the name is one of the log's own.
+    pub fn put_note(&mut self, name: &str, fact: &[u8]) -> Result<(), StoreError> {
+        assert!(!name.starts_with("tombolo:"), "{name} is kept for the log itself");
+        self.readers.take();
+        let write = self.db.begin_write()?;
+        write.open_table(NOTES)?.insert(name, fact)?;
+        Ok(write.commit()?)
+    }
+
+    fn note_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.readers()?.notes.get(name)?.map(|fact| fact.value().to_vec()))
+    }
+
+    fn readers(&self) -> Result<&Readers, StoreError> {
+        if let Some(readers) = self.readers.get() {
+            return Ok(readers);
+        }
+        let read = self.db.begin_read()?;
+        let readers = Readers {
+            entries: read.open_table(ENTRIES)?,
+            tail: read.open_table(TAIL)?,
+            cuts: read.open_table(CUTS)?,
+            order: read.open_table(ORDER)?,
+            finals: read.open_table(FINALS)?,
+            notes: read.open_table(NOTES)?,
+        };
+        Ok(self.readers.get_or_init(|| readers))
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+/// An empty file becomes a log without entries; in any other all tables exist already.
+fn create_tables(db: &Database) -> Result<(), StoreError> {
+    if db.begin_read()?.list_tables()?.next().is_some() {
+        return Ok(());
+    }
+    let write = db.begin_write()?;
+    write.open_table(ENTRIES)?;
+    write.open_table(TAIL)?;
+    write.open_table(CUTS)?;
+    write.open_table(ORDER)?;
+    write.open_table(FINALS)?;
+    write.open_table(NOTES)?.insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    Ok(write.commit()?)
+}
+
+fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {
+    match readers.entries.get(id)? {
+        Some(entry) => Ok(entry.value().to_vec()),
+        None => Err(StoreError::damaged(format!("log: entry {} is missing", EntryId(*id)))),
+    }
+}
+
+fn split_cut(stored: &[u8]) -> Result<(CutId, &[u8]), StoreError> {
+    let (id, cut) =
+        stored.split_first_chunk::<32>().ok_or_else(|| StoreError::damaged("log: a cut"))?;
+    Ok((CutId(*id), cut))
+}
+
+fn final_entry(entry: &Entry, height: u64) -> FinalEntry {
+    FinalEntry {
+        author: entry.header.author,
+        epoch: entry.header.epoch,
+        seq: entry.header.seq,
+        last_time: entry.last_time(),
+        base_height: entry.header.base.height,
+        height,
+    }
+}
+
+fn encode_final(entry: &FinalEntry) -> [u8; FINAL_BYTES] {
+    let mut bytes = [0; FINAL_BYTES];
+    bytes[..32].copy_from_slice(&entry.author.0);
+    let numbers = [entry.epoch, entry.seq, entry.last_time.0, entry.base_height, entry.height];
+    for (bytes, number) in bytes[32..].as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
+        *bytes = number.to_le_bytes();
+    }
+    bytes
+}
+
+fn decode_final(bytes: &[u8; FINAL_BYTES]) -> FinalEntry {
+    let mut author = DeviceKey::ZERO;
+    author.0.copy_from_slice(&bytes[..32]);
+    let mut numbers = [0; 5];
+    for (number, bytes) in numbers.iter_mut().zip(bytes[32..].as_chunks::<8>().0) {
+        *number = u64::from_le_bytes(*bytes);
+    }
+    let [epoch, seq, last_time, base_height, height] = numbers;
+    FinalEntry { author, epoch, seq, last_time: Hlc(last_time), base_height, height }
+}

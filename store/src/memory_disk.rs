@@ -1,0 +1,279 @@
+//! A disk in memory that can lose power: what was not synced is gone, and whoever held its files
+//! open holds nothing any more. For tests and the simulator.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::StorageBackend;
+use sync_protocol::{BlobHash, DatabaseId};
+
+use crate::disk::{Disk, checked};
+use crate::error::StoreError;
+
+/// A disk in memory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDisk {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum FileName {
+    Log(DatabaseId),
+    Base(DatabaseId),
+}
+
+#[derive(Default)]
+struct Shared {
+    files: BTreeMap<FileName, MemoryFile>,
+    blobs: BTreeMap<BlobHash, Arc<[u8]>>,
+    /// Counts losses of power: a file opened before the last one is dead.
+    power: u64,
+    /// Writes and syncs that still succeed; `None`: all.
+    left: Option<u64>,
+    /// Writes and syncs so far.
+    done: u64,
+}
+
+/// A file: what a crash leaves of it, and what has been done to it since it was last synced.
+#[derive(Default)]
+struct MemoryFile {
+    synced: Vec<u8>,
+    now: Vec<u8>,
+    unsynced: Vec<Change>,
+}
+
+enum Change {
+    Write { offset: usize, data: Vec<u8> },
+    SetLen(usize),
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The power fails and comes back: nothing unsynced is left, and open files are dead.
+    pub fn crash(&self) {
+        self.crash_keeping(|_| false);
+    }
+
+    /// As [`MemoryDisk::crash`], but the unsynced writes for which `keep` says so did reach the
+    /// disk. It is asked for one after the other, file by file, with a running number.
+    pub fn crash_keeping(&self, mut keep: impl FnMut(u64) -> bool) {
+        let mut shared = self.lock();
+        shared.power += 1;
+        shared.left = None;
+        let mut asked = 0;
+        for file in shared.files.values_mut() {
+            for change in std::mem::take(&mut file.unsynced) {
+                if keep(asked) {
+                    change.apply(&mut file.synced);
+                }
+                asked += 1;
+            }
+            file.now.clone_from(&file.synced);
+        }
+    }
+
+    /// After `count` more writes and syncs every further one fails, until [`MemoryDisk::crash`].
+    pub fn fail_after(&self, count: u64) {
+        self.lock().left = Some(count);
+    }
+
+    /// Writes and syncs that succeeded so far.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.lock().done
+    }
+
+    fn open(&self, name: FileName) -> Box<dyn StorageBackend> {
+        let mut shared = self.lock();
+        shared.files.entry(name).or_default();
+        Box::new(OpenFile { disk: self.clone(), name, power: shared.power })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Every change below is complete before anything can panic, so a poisoned lock is whole.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("files", &self.files.keys())
+            .field("power", &self.power)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn spend(&mut self) -> io::Result<()> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("the power is off"))?;
+        }
+        self.done += 1;
+        Ok(())
+    }
+
+    fn failed(error: io::Error) -> StoreError {
+        StoreError::Io { what: "writing a blob".to_owned(), source: error }
+    }
+}
+
+impl Change {
+    fn apply(&self, file: &mut Vec<u8>) {
+        match self {
+            Self::SetLen(len) => file.resize(*len, 0),
+            Self::Write { offset, data } => {
+                // A write may survive a change of length that it relied on.
+                let end = offset + data.len();
+                if file.len() < end {
+                    file.resize(end, 0);
+                }
+                file[*offset..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn databases(&self) -> Result<Vec<DatabaseId>, StoreError> {
+        let shared = self.lock();
+        let logs = shared.files.keys().filter_map(|name| match name {
+            FileName::Log(id) => Some(*id),
+            FileName::Base(_) => None,
+        });
+        Ok(logs.collect())
+    }
+
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        Ok(self.open(FileName::Log(*database)))
+    }
+
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        Ok(self.open(FileName::Base(*database)))
+    }
+
+    fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        shared.files.remove(&FileName::Log(*database));
+        shared.files.remove(&FileName::Base(*database));
+        Ok(())
+    }
+
+    fn blob(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        let blob = self.lock().blobs.get(hash).cloned();
+        blob.map(|blob| checked(hash, blob.to_vec())).transpose()
+    }
+
+    fn blob_len(&self, hash: &BlobHash) -> Result<Option<u64>, StoreError> {
+        Ok(self.lock().blobs.get(hash).map(|blob| blob.len() as u64))
+    }
+
+    fn blob_part(
+        &self,
+        hash: &BlobHash,
+        offset: u64,
+        len: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().blobs.get(hash).map(|blob| {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(blob.len());
+            let end = start.saturating_add(len).min(blob.len());
+            blob[start..end].to_vec()
+        }))
+    }
+
+    fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError> {
+        let hash = BlobHash::of(blob);
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        shared.blobs.insert(hash, blob.into());
+        Ok(hash)
+    }
+}
+
+/// A file, until the power fails.
+#[derive(Debug)]
+struct OpenFile {
+    disk: MemoryDisk,
+    name: FileName,
+    power: u64,
+}
+
+impl OpenFile {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Shared, FileName) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut shared = self.disk.lock();
+        if shared.power != self.power {
+            return Err(io::Error::other("the file was open when the power failed"));
+        }
+        work(&mut shared, self.name)
+    }
+
+    fn change(&self, change: impl FnOnce() -> Change) -> io::Result<()> {
+        self.with(|shared, name| {
+            shared.spend()?;
+            let file = shared.file(name)?;
+            let change = change();
+            change.apply(&mut file.now);
+            file.unsynced.push(change);
+            Ok(())
+        })
+    }
+}
+
+impl Shared {
+    fn file(&mut self, name: FileName) -> io::Result<&mut MemoryFile> {
+        self.files.get_mut(&name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+fn place(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge.into())
+}
+
+impl StorageBackend for OpenFile {
+    fn len(&self) -> io::Result<u64> {
+        self.with(|shared, name| Ok(shared.file(name)?.now.len() as u64))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.with(|shared, name| {
+            let start = place(offset)?;
+            let file = &shared.file(name)?.now;
+            let end = start.checked_add(out.len());
+            let bytes = end.and_then(|end| file.get(start..end));
+            out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = place(len)?;
+        self.change(|| Change::SetLen(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.with(|shared, name| {
+            shared.spend()?;
+            let file = shared.file(name)?;
+            for change in std::mem::take(&mut file.unsynced) {
+                change.apply(&mut file.synced);
+            }
+            Ok(())
+        })
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let offset = place(offset)?;
+        self.change(|| Change::Write { offset, data: data.to_vec() })
+    }
+}

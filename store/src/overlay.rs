@@ -1,0 +1,223 @@
+//! Row versions of the tail, in memory: what every executed call wrote, by position, above the
+//! base. A late entry takes back what was written at and after its position; a cut moves what was
+//! written up to its end into the base.
+
+use std::collections::{BTreeMap, VecDeque, btree_map};
+use std::sync::Arc;
+
+use sync_protocol::Position;
+
+use crate::key::Key;
+use crate::limits::ROW_OVERHEAD_BYTES;
+
+/// A row in BSATN. Shared, never changed.
+pub type Row = Arc<[u8]>;
+
+/// What one commit wrote under one key: a value, or `None` where it deleted.
+#[derive(Clone, Debug)]
+struct Version {
+    commit: u64,
+    value: Option<Row>,
+}
+
+/// The versions of one key, oldest first, the newest apart: most keys have one, and it is the one
+/// that is read.
+#[derive(Debug)]
+pub(crate) struct Versions {
+    older: VecDeque<Version>,
+    newest: Version,
+}
+
+impl Versions {
+    /// What is visible: a value, or `None` where the newest version deleted.
+    pub(crate) fn visible(&self) -> Option<&Row> {
+        self.newest.value.as_ref()
+    }
+
+    /// The newest value of commits before `end`.
+    fn before(&self, end: u64) -> Option<&Option<Row>> {
+        if self.newest.commit < end {
+            return Some(&self.newest.value);
+        }
+        let count = self.older.partition_point(|version| version.commit < end);
+        Some(&self.older[count.checked_sub(1)?].value)
+    }
+}
+
+#[derive(Debug)]
+struct Commit {
+    position: Position,
+    /// How many keys of the journal are its own.
+    keys: usize,
+    /// Change in the number of rows, by the table's slot, where there is one.
+    counts: Vec<(usize, i64)>,
+}
+
+/// All versions above the base.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    keys: BTreeMap<Key, Versions>,
+    /// The commits that wrote something, by ascending position; the first has number `first`.
+    commits: VecDeque<Commit>,
+    first: u64,
+    /// Every key that the commits wrote, commit after commit. Makes taking back and settling cost
+    /// what they touch, not what there is.
+    journal: VecDeque<Key>,
+    /// Rows beyond the base's, by the table's slot.
+    counts: Vec<i64>,
+    bytes: usize,
+}
+
+/// What a version costs beside its row: itself, its journal entry and its share of the map.
+const VERSION_BYTES: usize = ROW_OVERHEAD_BYTES + size_of::<Version>() + 2 * size_of::<Key>();
+
+impl Overlay {
+    pub(crate) fn new(tables: usize) -> Self {
+        Self {
+            keys: BTreeMap::new(),
+            commits: VecDeque::new(),
+            first: 0,
+            journal: VecDeque::new(),
+            counts: vec![0; tables],
+            bytes: 0,
+        }
+    }
+
+    /// The newest version of a key: `None` means that the base decides.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Versions> {
+        self.keys.get(key)
+    }
+
+    /// The keys from `low` up to but without `high`, in order. `low` must not be greater.
+    pub(crate) fn range(&self, low: &[u8], high: &[u8]) -> btree_map::Range<'_, Key, Versions> {
+        use std::ops::Bound::{Excluded, Included};
+        self.keys.range::<[u8], _>((Included(low), Excluded(high)))
+    }
+
+    pub(crate) fn iter(&self) -> btree_map::Iter<'_, Key, Versions> {
+        self.keys.iter()
+    }
+
+    /// Position of the newest commit that wrote something.
+    pub(crate) fn last_position(&self) -> Option<&Position> {
+        self.commits.back().map(|commit| &commit.position)
+    }
+
+    /// Rows beyond the base's in the table with this slot.
+    pub(crate) fn count(&self, slot: usize) -> i64 {
+        self.counts[slot]
+    }
+
+    /// Bytes of memory, estimated.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Row and entry versions held.
+    pub(crate) fn len(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// Adds what one call wrote. Its position is later than every other's.
+    pub(crate) fn commit(
+        &mut self,
+        position: Position,
+        writes: impl Iterator<Item = (Key, Option<Row>)>,
+        counts: Vec<(usize, i64)>,
+    ) {
+        let number = self.first + self.commits.len() as u64;
+        let before = self.journal.len();
+        for (key, value) in writes {
+            self.bytes += version_bytes(&key, value.as_ref());
+            self.journal.push_back(key.clone());
+            let version = Version { commit: number, value };
+            match self.keys.entry(key) {
+                btree_map::Entry::Vacant(free) => {
+                    free.insert(Versions { older: VecDeque::new(), newest: version });
+                }
+                btree_map::Entry::Occupied(mut held) => {
+                    let versions = held.get_mut();
+                    let older = std::mem::replace(&mut versions.newest, version);
+                    versions.older.push_back(older);
+                }
+            }
+        }
+        for (slot, change) in &counts {
+            self.counts[*slot] += change;
+        }
+        let keys = self.journal.len() - before;
+        if keys > 0 {
+            self.commits.push_back(Commit { position, keys, counts });
+        }
+    }
+
+    /// Drops everything written at or after `from`. Tells whether there was anything.
+    pub(crate) fn rewind(&mut self, from: &Position) -> bool {
+        let before = self.commits.len();
+        while let Some(commit) = self.commits.pop_back_if(|commit| commit.position >= *from) {
+            for _ in 0..commit.keys {
+                let key = self.journal.pop_back().expect("a commit's keys are in the journal");
+                let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
+                    unreachable!("a key in the journal has versions");
+                };
+                self.bytes -= version_bytes(held.key(), held.get().newest.value.as_ref());
+                match held.get_mut().older.pop_back() {
+                    Some(older) => held.get_mut().newest = older,
+                    None => {
+                        held.remove();
+                    }
+                }
+            }
+            for (slot, change) in &commit.counts {
+                self.counts[*slot] -= change;
+            }
+        }
+        self.commits.len() < before
+    }
+
+    /// Number of the first commit after `through`: all before it are at or before `through`.
+    pub(crate) fn end_of(&self, through: &Position) -> u64 {
+        self.first + self.commits.partition_point(|commit| commit.position <= *through) as u64
+    }
+
+    /// Number of the oldest commit: what [`Overlay::end_of`] answers if it covers nothing.
+    pub(crate) fn start(&self) -> u64 {
+        self.first
+    }
+
+    /// The keys written by commits before `end`, each with its newest value among them.
+    pub(crate) fn settling(&self, end: u64) -> impl Iterator<Item = (&Key, &Option<Row>)> {
+        let commits = usize::try_from(end - self.first).unwrap_or(usize::MAX);
+        let keys = self.commits.iter().take(commits).map(|commit| commit.keys).sum();
+        self.journal.iter().take(keys).filter_map(move |key| {
+            let value = self.keys.get(key)?.before(end)?;
+            Some((key, value))
+        })
+    }
+
+    /// Forgets the commits before `end`: the base holds what they wrote.
+    pub(crate) fn forget(&mut self, end: u64) {
+        while self.first < end {
+            let Some(commit) = self.commits.pop_front() else { break };
+            self.first += 1;
+            for key in self.journal.drain(..commit.keys) {
+                let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
+                    unreachable!("a key in the journal has versions");
+                };
+                let oldest = held.get_mut().older.pop_front();
+                let value = oldest.as_ref().map_or(&held.get().newest.value, |old| &old.value);
+                self.bytes -= version_bytes(held.key(), value.as_ref());
+                if oldest.is_none() {
+                    held.remove();
+                }
+            }
+            for (slot, change) in &commit.counts {
+                self.counts[*slot] -= change;
+            }
+        }
+    }
+}
+
+fn version_bytes(key: &Key, value: Option<&Row>) -> usize {
+    VERSION_BYTES + key.heap_bytes() + value.map_or(0, |row| row.len())
+}

@@ -1,0 +1,237 @@
+//! Table state of one database: the base on disk and the overlay above it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use redb::StorageBackend;
+use sync_protocol::{Position, StateRoot};
+
+use crate::base::Base;
+use crate::editor::Buffer;
+use crate::error::{DataError, StoreError};
+use crate::key::Space;
+use crate::limits::BASE_CACHE_BYTES;
+use crate::overlay::{Overlay, Row};
+use crate::plan::{IndexPlan, TablePlan};
+use crate::range::{KeyRange, Range};
+use crate::root::RowHasher;
+use crate::schema::{IndexId, IndexKind, Schema, TableId};
+use crate::transaction::{CallContext, Transaction};
+use crate::view::View;
+
+/// How a database's state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateOptions {
+    /// Whether wide `auto_inc` columns count 1, 2, 3 too. Part of the database's genesis: all
+    /// peers have the same.
+    pub sequential_auto_inc: bool,
+    /// Bytes of page cache for the base file.
+    pub base_cache_bytes: usize,
+}
+
+impl Default for StateOptions {
+    fn default() -> Self {
+        Self { sequential_auto_inc: false, base_cache_bytes: BASE_CACHE_BYTES }
+    }
+}
+
+/// Table state: what the last cut left on disk, and above it the versions of the tail.
+///
+/// A pointer, cheap to move: a [`Transaction`] takes it and gives it back.
+pub struct State(pub(crate) Box<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) options: StateOptions,
+    pub(crate) base: Base,
+    pub(crate) overlay: Overlay,
+    pub(crate) hasher: RowHasher,
+    /// Grows whenever the overlay loses something, so that a stale plan is noticed.
+    pub(crate) generation: u64,
+    /// The last transaction's buffer, emptied: its allocations serve the next one.
+    pub(crate) spare: Buffer,
+}
+
+impl State {
+    /// Opens the base file, creating it if it is empty. The overlay starts empty: the tail has to
+    /// be executed again.
+    ///
+    /// Indexes that the stored state does not have are built, those that the schema no longer has
+    /// are dropped, before it returns.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or was written under other columns than the
+    /// schema's.
+    pub fn open(
+        backend: Box<dyn StorageBackend>,
+        schema: Schema,
+        options: StateOptions,
+    ) -> Result<Self, StoreError> {
+        let base = Base::open(backend, options.base_cache_bytes, &schema)?;
+        Ok(Self(Box::new(Inner {
+            overlay: Overlay::new(schema.tables().len()),
+            schema: Arc::new(schema),
+            options,
+            base,
+            hasher: RowHasher::new(),
+            generation: 0,
+            spare: Buffer::default(),
+        })))
+    }
+
+    /// Height of the last cut that was settled; `None` before the first.
+    #[must_use]
+    pub fn height(&self) -> Option<u64> {
+        self.0.base.height()
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.0.schema
+    }
+
+    /// Starts the transaction of one call, on top of everything executed so far.
+    ///
+    /// # Panics
+    /// If something at or after `context.position` has been executed: [`State::rewind`] first.
+    #[must_use]
+    pub fn begin(self, context: CallContext) -> Transaction {
+        let last = self.0.overlay.last_position();
+        assert!(
+            last.is_none_or(|last| *last < context.position),
+            "a call must come after all executed ones: rewind to {:?} first",
+            context.position
+        );
+        Transaction::begin(self, context)
+    }
+
+    /// Takes back everything executed at or after `from`.
+    pub fn rewind(&mut self, from: &Position) {
+        if self.0.overlay.rewind(from) {
+            self.0.generation += 1;
+        }
+    }
+
+    /// Root of the visible state. Costs two hashes per row that the overlay holds.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn root(&self) -> Result<StateRoot, StoreError> {
+        let Inner { base, overlay, hasher, .. } = &*self.0;
+        let mut sum = base.sum().clone();
+        for (key, versions) in overlay.iter() {
+            let key = key.as_bytes();
+            if let Some(Space::Rows(_) | Space::Sequences(_)) = Space::of(key) {
+                let (old, new) = (base.get(key)?, versions.visible());
+                if old.as_ref() != new {
+                    old.iter().for_each(|row| hasher.take_away(&mut sum, key, row));
+                    new.iter().for_each(|row| hasher.add(&mut sum, key, row));
+                }
+            }
+        }
+        Ok(sum.root())
+    }
+
+    /// Root of the state at the last cut.
+    #[must_use]
+    pub fn final_root(&self) -> StateRoot {
+        self.0.base.sum().root()
+    }
+
+    /// The visible rows of a table, in key order, one after the other. An error ends them.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], or the store's failure.
+    pub fn rows(
+        &self,
+        table: TableId,
+    ) -> Result<impl Iterator<Item = Result<Row, StoreError>>, DataError> {
+        Ok(self.view().rows(self.plan(table)?)?)
+    }
+
+    /// How many visible rows a table has. Counted as they change, so it costs nothing.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`].
+    pub fn row_count(&self, table: TableId) -> Result<u64, DataError> {
+        let slot = self.plan(table)?.slot;
+        Ok(self.0.base.count(slot).saturating_add_signed(self.0.overlay.count(slot)))
+    }
+
+    /// The visible rows that a range of an index stands for, in the index's order, one after the
+    /// other. An error ends them. (Index values that agree in their first 480 key bytes come in an
+    /// order that is the same for all peers, but not by value.)
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchIndex`], [`DataError::WrongIndexAlgo`], [`DataError::Decode`], or the
+    /// store's failure.
+    pub fn scan_index<'a>(
+        &'a self,
+        index: IndexId,
+        range: &Range<'_>,
+    ) -> Result<impl Iterator<Item = Result<Row, StoreError>> + use<'a>, DataError> {
+        let (plan, index) = index_plan(&self.0.schema, index)?;
+        Ok(self.view().scan(plan, index, key_range(plan, index, range)?)?)
+    }
+
+    /// The rows of a table at the last cut, in key order.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], [`DataError::ScanTooLarge`], or the store's failure.
+    pub fn final_rows(&self, table: TableId) -> Result<Vec<Row>, DataError> {
+        let view = View { base: &self.0.base, overlay: None, writes: None };
+        view.rows(self.plan(table)?)?.collect_bounded()
+    }
+
+    /// Bytes of memory that the tail's versions take, estimated.
+    #[must_use]
+    pub fn overlay_bytes(&self) -> usize {
+        self.0.overlay.bytes()
+    }
+
+    /// Versions of rows and index entries that the tail holds.
+    #[must_use]
+    pub fn overlay_len(&self) -> usize {
+        self.0.overlay.len()
+    }
+
+    fn view(&self) -> View<'_> {
+        View { base: &self.0.base, overlay: Some(&self.0.overlay), writes: None }
+    }
+
+    fn plan(&self, table: TableId) -> Result<&TablePlan, DataError> {
+        self.0.schema.plan(table).ok_or(DataError::NoSuchTable(table))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("height", &self.height())
+            .field("overlay_len", &self.overlay_len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An index's plan, and its table's.
+pub(crate) fn index_plan(
+    schema: &Schema,
+    index: IndexId,
+) -> Result<(&TablePlan, &IndexPlan), DataError> {
+    let (plan, place) = schema.index_plan(index).ok_or(DataError::NoSuchIndex(index))?;
+    Ok((plan, &plan.indexes[place]))
+}
+
+/// The stored keys of a range, if the index may be asked for it.
+pub(crate) fn key_range(
+    plan: &TablePlan,
+    index: &IndexPlan,
+    range: &Range<'_>,
+) -> Result<KeyRange, DataError> {
+    if index.kind == IndexKind::Hash && !range.is_point(index.columns.len()) {
+        return Err(DataError::WrongIndexAlgo(index.id));
+    }
+    let range = range.simplified(index.columns.len());
+    KeyRange::of(plan, index, &range).map_err(DataError::Decode)
+}

@@ -1,0 +1,332 @@
+//! The transaction of one call: it reads what is visible and its own writes, and either all of
+//! its writes become a version of the overlay, or none.
+
+use std::cell::Cell;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use sync_protocol::{Hlc, Position};
+
+use crate::editor::{Buffer, Editor};
+use crate::error::DataError;
+use crate::key::{Key, Space};
+use crate::layout;
+use crate::overlay::Row;
+use crate::plan::TablePlan;
+use crate::range::Range;
+use crate::schema::{IndexId, Schema, TableId};
+use crate::sequence::Numbering;
+use crate::state::{State, index_plan, key_range};
+use crate::view::{View, Write};
+
+/// When a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallContext {
+    /// Its place in the one order: the version of what it writes.
+    pub position: Position,
+    /// Its own time, from which wide `auto_inc` columns are numbered.
+    pub time: Hlc,
+}
+
+/// One row that a transaction changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// The table.
+    pub table: TableId,
+    /// The row before, if there was one.
+    pub old: Option<Row>,
+    /// The row after, if there is one. For a table of events: the event.
+    pub new: Option<Row>,
+}
+
+/// A call's transaction. Owns the state, so that it can live wherever the call does.
+pub struct Transaction {
+    state: State,
+    context: CallContext,
+    numbering: Numbering,
+    buffer: Buffer,
+    /// Whether the store itself failed: then nothing here may become an outcome.
+    failed: Cell<bool>,
+}
+
+impl Transaction {
+    pub(crate) fn begin(mut state: State, context: CallContext) -> Self {
+        let numbering = if state.0.options.sequential_auto_inc {
+            Numbering::BySequence
+        } else {
+            Numbering::ByTime(context.time)
+        };
+        let buffer = mem::take(&mut state.0.spare);
+        Self { state, context, numbering, buffer, failed: Cell::new(false) }
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<Schema> {
+        self.state.schema()
+    }
+
+    /// When the call runs.
+    #[must_use]
+    pub fn context(&self) -> &CallContext {
+        &self.context
+    }
+
+    /// Inserts a row, BSATN of all columns. A row that is already there stays as it is.
+    ///
+    /// Returns the numbers given to `auto_inc` columns that were 0: BSATN, in column order.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], [`Decode`](DataError::Decode),
+    /// [`RowTooLarge`](DataError::RowTooLarge),
+    /// [`UniqueAlreadyExists`](DataError::UniqueAlreadyExists) if another row has the same primary
+    /// key or the same value of a unique index, [`AutoIncOverflow`](DataError::AutoIncOverflow),
+    /// [`TransactionTooLarge`](DataError::TransactionTooLarge). Rows are then as before; drawn
+    /// numbers stay drawn.
+    pub fn insert(&mut self, table: TableId, row: &[u8]) -> Result<Vec<u8>, DataError> {
+        let numbering = self.numbering;
+        self.edit(|schema, mut editor| {
+            let plan = schema.plan(table).ok_or(DataError::NoSuchTable(table))?;
+            editor.insert(plan, &numbering, row)
+        })
+    }
+
+    /// Replaces the row that has the same value of a unique index by this one.
+    ///
+    /// Returns the numbers given to `auto_inc` columns that were 0: BSATN, in column order.
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`], and [`DataError::NoSuchIndex`] also for an index of another
+    /// table, [`IndexNotUnique`](DataError::IndexNotUnique), [`NoSuchRow`](DataError::NoSuchRow).
+    pub fn update(
+        &mut self,
+        table: TableId,
+        index: IndexId,
+        row: &[u8],
+    ) -> Result<Vec<u8>, DataError> {
+        let numbering = self.numbering;
+        self.edit(|schema, mut editor| {
+            if schema.plan(table).is_none() {
+                return Err(DataError::NoSuchTable(table));
+            }
+            let (plan, found) = index_plan(schema, index)?;
+            if plan.id != table {
+                return Err(DataError::NoSuchIndex(index));
+            }
+            if !found.unique {
+                return Err(DataError::IndexNotUnique(index));
+            }
+            editor.update(plan, found, &numbering, row)
+        })
+    }
+
+    /// Deletes the rows of `relation`, BSATN of a list of rows. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], [`Decode`](DataError::Decode): nothing is deleted then.
+    /// [`TransactionTooLarge`](DataError::TransactionTooLarge): some may be.
+    pub fn delete_all_by_eq(
+        &mut self,
+        table: TableId,
+        relation: &[u8],
+    ) -> Result<u32, DataError> {
+        self.edit(|schema, mut editor| {
+            let plan = schema.plan(table).ok_or(DataError::NoSuchTable(table))?;
+            let mut deleted = 0;
+            for row in rows_of_relation(plan, relation)? {
+                deleted += u32::from(editor.delete_equal(plan, row)?);
+            }
+            Ok(deleted)
+        })
+    }
+
+    /// Deletes all rows of a table. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], [`ScanTooLarge`](DataError::ScanTooLarge): nothing is deleted
+    /// then. [`TransactionTooLarge`](DataError::TransactionTooLarge): some may be.
+    pub fn clear(&mut self, table: TableId) -> Result<u64, DataError> {
+        self.edit(|schema, mut editor| {
+            let plan = schema.plan(table).ok_or(DataError::NoSuchTable(table))?;
+            let rows = editor.view().rows(plan)?.collect_bounded()?;
+            rows.iter().try_for_each(|row| editor.delete_found(plan, row))?;
+            Ok(rows.len() as u64)
+        })
+    }
+
+    /// Deletes the rows that a range of an index stands for. Returns how many there were.
+    ///
+    /// # Errors
+    /// As [`Transaction::scan_range`]: nothing is deleted then.
+    /// [`TransactionTooLarge`](DataError::TransactionTooLarge): some may be.
+    pub fn delete_by_range(
+        &mut self,
+        index: IndexId,
+        range: &Range<'_>,
+    ) -> Result<u32, DataError> {
+        self.edit(|schema, mut editor| {
+            let (plan, index) = index_plan(schema, index)?;
+            let range = key_range(plan, index, range)?;
+            let rows = editor.view().scan(plan, index, range)?.collect_bounded()?;
+            rows.iter().try_for_each(|row| editor.delete_found(plan, row))?;
+            Ok(u32::try_from(rows.len()).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// How many rows a table has.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`].
+    pub fn row_count(&self, table: TableId) -> Result<u64, DataError> {
+        let plan = self.schema().plan(table).ok_or(DataError::NoSuchTable(table))?;
+        Ok(self.state.row_count(table)?.saturating_add_signed(self.buffer.count(plan.slot)))
+    }
+
+    /// All rows of a table, in key order.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], [`ScanTooLarge`](DataError::ScanTooLarge).
+    pub fn scan(&self, table: TableId) -> Result<Vec<Row>, DataError> {
+        self.look(|schema, view| {
+            let plan = schema.plan(table).ok_or(DataError::NoSuchTable(table))?;
+            view.rows(plan)?.collect_bounded()
+        })
+    }
+
+    /// The rows that a range of an index stands for, in the index's order; see
+    /// [`State::scan_index`] for very long values.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchIndex`], [`Decode`](DataError::Decode),
+    /// [`WrongIndexAlgo`](DataError::WrongIndexAlgo) if the index answers points only,
+    /// [`ScanTooLarge`](DataError::ScanTooLarge).
+    pub fn scan_range(&self, index: IndexId, range: &Range<'_>) -> Result<Vec<Row>, DataError> {
+        self.look(|schema, view| {
+            let (plan, index) = index_plan(schema, index)?;
+            view.scan(plan, index, key_range(plan, index, range)?)?.collect_bounded()
+        })
+    }
+
+    /// Keeps what the call did. Returns the rows that are different now, in key order, events
+    /// among them.
+    ///
+    /// # Panics
+    /// If the store failed during the call: the caller must stop then, not go on.
+    #[must_use]
+    pub fn commit(mut self) -> (State, Vec<RowChange>) {
+        assert!(!self.failed.get(), "a call during which the store failed has no outcome");
+        let inner = &mut *self.state.0;
+        if self.buffer.events {
+            drop_events_entries(&inner.schema, &mut self.buffer);
+        }
+        let mut changes = Vec::new();
+        let mut counts = mem::take(&mut self.buffer.counts);
+        counts.retain(|(slot, change)| *change != 0 && !inner.schema.plans()[*slot].event);
+        let schema = &inner.schema;
+        let events = self.buffer.events;
+        let writes = mem::take(&mut self.buffer.writes);
+        let kept = writes.into_iter().filter_map(|(key, write)| {
+            let Write { old, new } = write;
+            if old == new {
+                return None;
+            }
+            if let Some(Space::Rows(table)) = Space::of(key.as_bytes()) {
+                changes.push(RowChange { table, old, new: new.clone() });
+                if events && schema.plan(table).is_some_and(|plan| plan.event) {
+                    return None;
+                }
+            }
+            Some((key, new))
+        });
+        inner.overlay.commit(self.context.position, kept, counts);
+        (self.give_back(), changes)
+    }
+
+    /// Forgets what the call did.
+    #[must_use]
+    pub fn abort(self) -> State {
+        self.give_back()
+    }
+
+    fn give_back(mut self) -> State {
+        self.buffer.clear();
+        self.state.0.spare = self.buffer;
+        self.state
+    }
+
+    fn edit<T>(
+        &mut self,
+        work: impl FnOnce(&Schema, Editor<'_>) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let inner = &*self.state.0;
+        let editor =
+            Editor { base: &inner.base, overlay: Some(&inner.overlay), buffer: &mut self.buffer };
+        let result = work(&inner.schema, editor);
+        self.note_failure(&result);
+        result
+    }
+
+    fn look<T>(
+        &self,
+        work: impl FnOnce(&Schema, View<'_>) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let inner = &*self.state.0;
+        let view = View {
+            base: &inner.base,
+            overlay: Some(&inner.overlay),
+            writes: (!self.buffer.writes.is_empty()).then_some(&self.buffer.writes),
+        };
+        let result = work(&inner.schema, view);
+        self.note_failure(&result);
+        result
+    }
+
+    fn note_failure<T>(&self, result: &Result<T, DataError>) {
+        if let Err(error) = result
+            && error.is_fatal()
+        {
+            self.failed.set(true);
+        }
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction")
+            .field("context", &self.context)
+            .field("writes", &self.buffer.writes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The rows of a BSATN list, all of them checked.
+fn rows_of_relation<'a>(plan: &TablePlan, relation: &'a [u8]) -> Result<Vec<&'a [u8]>, DataError> {
+    let mut rest = relation;
+    let count = layout::take_count(&mut rest).map_err(DataError::Decode)?;
+    let mut rows = Vec::new();
+    let mut ends = Vec::new();
+    for _ in 0..count {
+        let row = plan.take_row(&mut rest, &mut ends).map_err(DataError::Decode)?;
+        rows.push(row);
+        if row.is_empty() {
+            // Rows without bytes are all the same, and no bytes bound how many are announced.
+            break;
+        }
+    }
+    if rest.is_empty() {
+        Ok(rows)
+    } else {
+        Err(DataError::Decode("bytes are left over after the rows"))
+    }
+}
+
+/// Events are never kept, so the entries that made their unique checks go too.
+fn drop_events_entries(schema: &Schema, buffer: &mut Buffer) {
+    buffer.writes.retain(|key: &Key, _| match Space::of(key.as_bytes()) {
+        Some(Space::Index(index)) => {
+            schema.index_plan(index).is_some_and(|(plan, _)| !plan.event)
+        }
+        _ => true,
+    });
+}

@@ -1,0 +1,250 @@
+//! What is visible: the base, above it the overlay, above that what a call has written so far.
+//! Point reads ask from the top down; scans merge the layers in key order.
+
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
+
+use crate::base::{Base, BytesRange};
+use crate::error::{DataError, StoreError};
+use crate::key::Key;
+use crate::limits::{ROW_OVERHEAD_BYTES, SCAN_BYTES_MAX};
+use crate::overlay::{Overlay, Row, Versions};
+use crate::plan::{IndexPlan, TablePlan};
+use crate::range::{FullBounds, KeyRange};
+
+/// What a call has done to one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    /// Its value before the call.
+    pub(crate) old: Option<Row>,
+    /// Its value now.
+    pub(crate) new: Option<Row>,
+}
+
+pub(crate) type Writes = BTreeMap<Key, Write>;
+
+/// The layers that a reader sees.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) base: &'a Base,
+    pub(crate) overlay: Option<&'a Overlay>,
+    pub(crate) writes: Option<&'a Writes>,
+}
+
+impl<'a> View<'a> {
+    /// The value of a key of the table with this slot.
+    pub(crate) fn get(&self, slot: usize, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        if let Some(above) = self.get_above(key) {
+            return Ok(above.cloned());
+        }
+        // Most tables of a young database are in the overlay alone.
+        if self.base.count(slot) == 0 { Ok(None) } else { self.base.get(key) }
+    }
+
+    /// The value of a key that is no row and no entry, so that no row count can say it is absent.
+    pub(crate) fn get_uncounted(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        match self.get_above(key) {
+            Some(above) => Ok(above.cloned()),
+            None => self.base.get(key),
+        }
+    }
+
+    /// What the layers above the base say; `None` if they say nothing.
+    fn get_above(&self, key: &[u8]) -> Option<Option<&'a Row>> {
+        if let Some(write) = self.writes.and_then(|writes| writes.get(key)) {
+            return Some(write.new.as_ref());
+        }
+        Some(self.overlay?.get(key)?.visible())
+    }
+
+    /// The values of the keys from `low` up to but without `high`, in order.
+    fn merge(&self, slot: usize, low: &[u8], high: &[u8]) -> Result<Merged<'a>, StoreError> {
+        use std::ops::Bound::{Excluded, Included};
+        if low >= high {
+            return Ok(Merged { writes: None, overlay: None, base: None, base_next: None });
+        }
+        let bounds = (Included(low), Excluded(high));
+        let mut merged = Merged {
+            writes: self.writes.map(|writes| writes.range::<[u8], _>(bounds).peekable()),
+            overlay: self.overlay.map(|overlay| overlay.range(low, high).peekable()),
+            base: None,
+            base_next: None,
+        };
+        if self.base.count(slot) > 0 {
+            let mut range = self.base.range(low, high)?;
+            merged.base_next = next_of_base(&mut range)?;
+            merged.base = Some(range);
+        }
+        Ok(merged)
+    }
+
+    /// The rows of a table, in key order.
+    pub(crate) fn rows(&self, plan: &'a TablePlan) -> Result<Scan<'a>, StoreError> {
+        let KeyRange::Between { low, high, .. } = KeyRange::space(crate::key::Space::Rows(plan.id))
+        else {
+            unreachable!("a space is never a point");
+        };
+        let found = Found::Rows(self.merge(plan.slot, &low, &high)?);
+        Ok(Scan { view: *self, plan, found, full: None, ends: Vec::new() })
+    }
+
+    /// The rows that a range of an index stands for, in the order of the index's stored keys.
+    pub(crate) fn scan(
+        &self,
+        plan: &'a TablePlan,
+        index: &'a IndexPlan,
+        range: KeyRange,
+    ) -> Result<Scan<'a>, StoreError> {
+        let (found, full) = match range {
+            KeyRange::Point(key) => {
+                let mut found = self.get(plan.slot, &key)?;
+                if !index.is_row_key
+                    && let Some(row_key) = found
+                {
+                    found = Some(self.row_of_entry(plan, &row_key)?);
+                }
+                (Found::One(found), None)
+            }
+            KeyRange::Between { low, high, full } => {
+                let merged = self.merge(plan.slot, &low, &high)?;
+                let found =
+                    if index.is_row_key { Found::Rows(merged) } else { Found::Entries(merged) };
+                (found, full.map(|full| (index, full)))
+            }
+        };
+        Ok(Scan { view: *self, plan, found, full, ends: Vec::new() })
+    }
+
+    fn row_of_entry(&self, plan: &TablePlan, row_key: &[u8]) -> Result<Row, StoreError> {
+        self.get(plan.slot, row_key)?.ok_or_else(|| {
+            StoreError::damaged(format!("index of table {}: an entry without a row", plan.name))
+        })
+    }
+}
+
+fn next_of_base(range: &mut BytesRange) -> Result<Option<BaseItem>, StoreError> {
+    Ok(range.next().transpose()?)
+}
+
+type BaseItem = (
+    redb::AccessGuard<'static, &'static [u8]>,
+    redb::AccessGuard<'static, &'static [u8]>,
+);
+
+/// The layers' values of a range of keys, the upper layer's where two have one.
+struct Merged<'a> {
+    writes: Option<Peekable<btree_map::Range<'a, Key, Write>>>,
+    overlay: Option<Peekable<btree_map::Range<'a, Key, Versions>>>,
+    base: Option<BytesRange>,
+    base_next: Option<BaseItem>,
+}
+
+impl Merged<'_> {
+    fn next(&mut self) -> Result<Option<Row>, StoreError> {
+        loop {
+            let write = self.writes.as_mut().and_then(|writes| writes.peek()).map(|(key, _)| *key);
+            let held = self.overlay.as_mut().and_then(|held| held.peek()).map(|(key, _)| *key);
+            let base = self.base_next.as_ref().map(|(key, _)| key.value());
+            let (write, held) = (write.map(Key::as_bytes), held.map(Key::as_bytes));
+            let Some(key) = [write, held, base].into_iter().flatten().min() else {
+                return Ok(None);
+            };
+            let (in_writes, in_overlay, in_base) =
+                (write == Some(key), held == Some(key), base == Some(key));
+            // The upper layer decides, and every layer steps past the key.
+            let mut value: Option<Option<Row>> = None;
+            if in_writes && let Some((_, write)) = self.writes.as_mut().and_then(Iterator::next) {
+                value = Some(write.new.clone());
+            }
+            if in_overlay && let Some((_, held)) = self.overlay.as_mut().and_then(Iterator::next) {
+                value = value.or_else(|| Some(held.visible().cloned()));
+            }
+            if in_base && let (Some(range), Some((_, row))) = (&mut self.base, &self.base_next) {
+                value = value.or_else(|| Some(Some(Row::from(row.value()))));
+                self.base_next = next_of_base(range)?;
+            }
+            if let Some(Some(value)) = value {
+                return Ok(Some(value));
+            }
+        }
+    }
+}
+
+enum Found<'a> {
+    One(Option<Row>),
+    /// The values are rows.
+    Rows(Merged<'a>),
+    /// The values are keys of rows.
+    Entries(Merged<'a>),
+}
+
+/// Rows of a table, one after the other. Ends at the first error.
+pub(crate) struct Scan<'a> {
+    view: View<'a>,
+    plan: &'a TablePlan,
+    found: Found<'a>,
+    /// Bounds that stored keys cannot tell.
+    full: Option<(&'a IndexPlan, FullBounds)>,
+    ends: Vec<u32>,
+}
+
+impl Scan<'_> {
+    fn step(&mut self) -> Result<Option<Row>, StoreError> {
+        loop {
+            let row = match &mut self.found {
+                Found::One(row) => row.take(),
+                Found::Rows(merged) => merged.next()?,
+                Found::Entries(merged) => match merged.next()? {
+                    Some(row_key) => Some(self.view.row_of_entry(self.plan, &row_key)?),
+                    None => None,
+                },
+            };
+            let (Some(row), Some((index, full))) = (&row, &self.full) else { return Ok(row) };
+            let holds = self
+                .plan
+                .cells(row, &mut self.ends)
+                .and_then(|cells| full.hold(self.plan, index, &cells))
+                .map_err(|why| damaged_row(self.plan, why))?;
+            if holds {
+                return Ok(Some(Row::clone(row)));
+            }
+        }
+    }
+
+    /// All of them, if they are not too many.
+    ///
+    /// # Errors
+    /// [`DataError::ScanTooLarge`], or the store's failure.
+    pub(crate) fn collect_bounded(mut self) -> Result<Vec<Row>, DataError> {
+        if let Found::One(row) = &mut self.found {
+            return Ok(row.take().into_iter().collect());
+        }
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        while let Some(row) = self.step()? {
+            bytes += row.len() + ROW_OVERHEAD_BYTES;
+            if bytes > SCAN_BYTES_MAX {
+                return Err(DataError::ScanTooLarge);
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Row, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            self.found = Found::One(None);
+        }
+        step.transpose()
+    }
+}
+
+/// A stored row that its table's columns cannot be read from.
+pub(crate) fn damaged_row(plan: &TablePlan, why: &'static str) -> StoreError {
+    StoreError::damaged(format!("row of table {}: {why}", plan.name))
+}

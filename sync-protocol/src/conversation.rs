@@ -1,0 +1,553 @@
+//! What this peer says to one remote about one database, until both hold the same.
+//!
+//! Pure: no sockets, disk, clock or dice. [`Conversation::step`] is told what happened and answers
+//! with what to do. What this side holds it reads through [`Holdings`] and never changes.
+//!
+//! *Bulk is pulled.* Both sides say where they stand (cut and heads hash) when a link opens, soon
+//! after a change, and every 30 s. The one behind asks: first for the segments of later cuts, then
+//! for what lies beyond its chains, then, for what chains cannot tell apart, by id. There is one
+//! question at a time; it is repeated until answered, and at last the link is reported.
+//!
+//! *What is fresh is pushed* (after Plumtree, Leitão et al. 2007): own entries whole to the nearest
+//! neighbours, forwarded ones too until the remote says that they come doubled; then ids only. An
+//! id whose entry does not come is asked for, and that makes the link eager again.
+//!
+//! So no single message matters: what is lost shows as unequal standings, and is pulled.
+//!
+//! *Only members are told anything.* A remote that the visible state does not know as a member may
+//! show that it is one: this side pulls cuts and the remote's tail from it, answers nothing, and
+//! begins to talk once the remote's admission is among what it was shown.
+
+mod blob;
+mod conduct;
+mod limits;
+mod pull;
+mod receive;
+mod serve;
+mod spread;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::cut::CutRef;
+use crate::dag::ChainTip;
+use crate::entry::Entry;
+use crate::equivocation::EquivocationProof;
+use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
+use crate::limits::EQUALISE_EVERY_MS;
+use crate::message::limits::{
+    ADDRESS_BYTES_MAX, ADDRESSED_PEERS_MAX, ADDRESSES_PER_PEER_MAX, PROOFS_PER_MESSAGE_MAX,
+};
+use crate::message::{Hello, Message, PeerAddresses, Standing};
+use crate::time::{Now, Tick};
+use limits::{
+    HELLO_AGAIN_MS, QUESTIONS_AT_ONCE, QUESTIONS_PER_S, SIGNED_AT_ONCE, SIGNED_PER_S,
+    STANDING_WAIT_MS,
+};
+
+/// What this side holds. Read-only: the conversation asks, the replica changes.
+pub trait Holdings {
+    /// The last cut. `None`: joining, not even the genesis is here.
+    fn cut(&self) -> Option<CutRef>;
+    /// Hash of [`Self::heads`].
+    fn heads_hash(&self) -> HeadsHash;
+    /// The heads of the clean set.
+    fn heads(&self) -> Vec<EntryId>;
+    /// The encoded cut at a height.
+    fn cut_bytes(&self, height: u64) -> Option<Vec<u8>>;
+    /// Encoded entries of the segment of the cut at `height`, in order, from ordinal `from` on:
+    /// about `bytes_max`, but at least one if there is one. True: there are more.
+    fn segment_entries(&self, height: u64, from: u32, bytes_max: usize) -> (Vec<Vec<u8>>, bool);
+    /// An encoded entry, final or not, that may be sent: durable, and clean.
+    fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>>;
+    /// Whether the entry is here: final, in the tail, quarantined or pending.
+    fn holds(&self, id: &EntryId) -> bool;
+    /// The chains of the clean tail.
+    fn chains(&self) -> Vec<ChainTip>;
+    /// Encoded entries of the clean tail beyond the tips, in position order: about `bytes_max`, but
+    /// at least one if there is one. True: there are more.
+    fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool);
+    /// The ids of the clean tail in position order, so that parents come first.
+    fn tail_ids(&self) -> Vec<EntryId>;
+    /// Length of a blob and its bytes from `offset` on, at most
+    /// [`BLOB_CHUNK_BYTES`](crate::limits::BLOB_CHUNK_BYTES) of them.
+    fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)>;
+    /// Whether the visible state knows the remote as a member, with any role.
+    fn is_member(&self, remote: &DeviceKey) -> bool;
+    /// Proofs of equivocation that are known here.
+    fn proofs(&self) -> Vec<EquivocationProof>;
+    /// Blobs that are needed and not here.
+    fn wanted_blobs(&self) -> Vec<BlobHash>;
+    /// How many bytes of a wanted blob, from its start, are here already.
+    fn blob_offset(&self, hash: &BlobHash) -> u64;
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum ConversationInput<'a> {
+    /// The link can be used.
+    Opened,
+    /// The remote said something about this database.
+    Received(Message),
+    /// The time of a [`ConversationEffect::WakeAt`] has come. Harmless at any other time.
+    Wake,
+    /// Clean entries are new here and durable. Every conversation of the database is told.
+    Fresh {
+        /// In position order.
+        entries: &'a [Arc<Entry>],
+        /// Who sent them; `None`: this peer wrote them.
+        from: Option<DeviceKey>,
+    },
+    /// A cut is new here and durable.
+    FreshCut {
+        /// Encoded.
+        bytes: &'a [u8],
+    },
+    /// The replica has taken in, or refused, whatever earlier effects handed it: go on.
+    Ingested {
+        /// Parents that entries from this remote wait for.
+        missing: &'a [EntryId],
+        /// Whether entries from this remote wait for a cut that is not here.
+        cut_missing: bool,
+    },
+    /// Where members listen.
+    AddressesChanged {
+        /// This peer.
+        own: &'a [String],
+        /// Others, the remote itself left out or not.
+        others: &'a [(DeviceKey, Vec<String>)],
+    },
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConversationEffect {
+    /// Send this to the remote.
+    Send(Message),
+    /// Encoded entries came. Checked for nothing yet. [`ConversationInput::Ingested`] follows.
+    Entries(Vec<Vec<u8>>),
+    /// A page of final history came. Checked for nothing yet. `Ingested` follows.
+    Segment {
+        /// The encoded cut that covers it.
+        cut: Vec<u8>,
+        /// Encoded entries in order; earlier pages of the segment were handed over before.
+        entries: Vec<Vec<u8>>,
+        /// Whether the segment ends with this page, so that the cut can be tried.
+        complete: bool,
+        /// The cut's height.
+        height: u64,
+    },
+    /// An encoded cut came without its segment; the entries may be here already. Keep it or not:
+    /// it comes again. `Ingested` follows.
+    Cut(Vec<u8>),
+    /// A part of a wanted blob came. `Ingested` follows.
+    BlobChunk {
+        /// Which.
+        hash: BlobHash,
+        /// Where it begins.
+        offset: u64,
+        /// How long the whole blob is said to be, in bytes.
+        total: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
+    /// Evidence against an author. Not verified yet.
+    Proof(EquivocationProof),
+    /// Where members say they listen. Hearsay: a wrong address costs a dial, no more.
+    Addresses(Vec<(DeviceKey, Vec<String>)>),
+    /// Both sides hold the same now, and a moment ago they did not.
+    InSync,
+    /// The remote breaks the rules, or no longer answers: close the link. The text says why.
+    Misbehaved(String),
+    /// Hand in [`ConversationInput::Wake`] at this tick; the latest one counts.
+    WakeAt(Tick),
+}
+
+/// How the remote is to be treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Nothing is here yet, so nothing says who is a member: the remote is one that the ticket
+    /// named.
+    Joining,
+    /// A member.
+    Member,
+    /// No member as far as this side knows: it is told nothing.
+    Stranger,
+}
+
+/// One remote, one database.
+#[derive(Debug)]
+pub struct Conversation {
+    remote: DeviceKey,
+    database: DatabaseId,
+    opened: bool,
+    own_addresses: Vec<String>,
+    others: Vec<PeerAddresses>,
+    /// Where the remote said it stands.
+    theirs: Option<Standing>,
+    /// Where we last said we stand.
+    told: Option<Standing>,
+    /// The remote said twice in a row that it is at the same, lower cut.
+    stuck: bool,
+    in_sync: bool,
+    trust: Trust,
+    hello_due: Tick,
+    hello_wait_ms: u64,
+    standing_due: Option<Tick>,
+    compare_due: Option<Tick>,
+    announced: Option<Tick>,
+    history: standing::History,
+    clock: standing::Clock,
+    conduct: conduct::Conduct,
+    questions: conduct::Portion,
+    signed: conduct::Portion,
+    /// The accused, by author, epoch and seq, of whom the remote was told.
+    proofs_told: std::collections::BTreeSet<(DeviceKey, u64, u64)>,
+    next_request: u32,
+    pull: pull::Pull,
+    blob: blob::BlobPull,
+    spread: spread::Spread,
+    shown: serve::Shown,
+}
+
+/// One step: what it may look at, and what it decided so far.
+struct Turn<'a> {
+    now: Now,
+    holdings: &'a dyn Holdings,
+    effects: Vec<ConversationEffect>,
+}
+
+impl Turn<'_> {
+    fn send(&mut self, message: Message) {
+        self.effects.push(ConversationEffect::Send(message));
+    }
+
+    fn own(&self) -> Standing {
+        Standing {
+            cut: self.holdings.cut(),
+            heads: self.holdings.heads_hash(),
+        }
+    }
+}
+
+impl Conversation {
+    /// A conversation whose link is not open yet.
+    #[must_use]
+    pub fn new(remote: DeviceKey, database: DatabaseId) -> Self {
+        Self {
+            remote,
+            database,
+            opened: false,
+            own_addresses: Vec::new(),
+            others: Vec::new(),
+            theirs: None,
+            told: None,
+            stuck: false,
+            in_sync: false,
+            trust: Trust::Stranger,
+            hello_due: Tick(0),
+            hello_wait_ms: HELLO_AGAIN_MS,
+            standing_due: None,
+            compare_due: None,
+            announced: None,
+            history: standing::History::default(),
+            clock: standing::Clock::default(),
+            conduct: conduct::Conduct::default(),
+            questions: conduct::Portion::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_S),
+            signed: conduct::Portion::new(SIGNED_AT_ONCE, SIGNED_PER_S),
+            proofs_told: std::collections::BTreeSet::new(),
+            next_request: 0,
+            pull: pull::Pull::default(),
+            blob: blob::BlobPull::default(),
+            spread: spread::Spread::default(),
+            shown: serve::Shown::default(),
+        }
+    }
+
+    /// The remote.
+    #[must_use]
+    pub fn remote(&self) -> DeviceKey {
+        self.remote
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> DatabaseId {
+        self.database
+    }
+
+    /// Whether both sides held the same when the remote last said where it stands.
+    #[must_use]
+    pub fn in_sync(&self) -> bool {
+        self.in_sync
+    }
+
+    /// How far the remote's clock is ahead of ours, in microseconds, if it told.
+    #[must_use]
+    pub fn clock_offset_us(&self) -> Option<i64> {
+        self.clock.offset_us()
+    }
+
+    /// Whether forwarded entries are pushed whole here.
+    #[must_use]
+    pub fn is_eager(&self) -> bool {
+        self.spread.is_eager()
+    }
+
+    /// Whether this remote is among the [`EAGER_NEIGHBOURS_MAX`] whom fresh entries are pushed to
+    /// at once; the others are told ids. Whoever holds the conversations chooses; the default is
+    /// yes.
+    ///
+    /// [`EAGER_NEIGHBOURS_MAX`]: crate::limits::EAGER_NEIGHBOURS_MAX
+    pub fn set_neighbour(&mut self, neighbour: bool) {
+        self.spread.set_neighbour(neighbour);
+    }
+
+    /// Counts a fault that the replica found, such as an invalid entry. The effect, if there is
+    /// one, says to close the link.
+    pub fn blame(&mut self, now: Now, why: &str) -> Option<ConversationEffect> {
+        let report = self.conduct.fault(now.tick, HEAVY_FAULT);
+        report.then(|| ConversationEffect::Misbehaved(why.to_owned()))
+    }
+
+    /// Takes in what happened, says what to do.
+    pub fn step(
+        &mut self,
+        now: Now,
+        input: ConversationInput<'_>,
+        holdings: &dyn Holdings,
+    ) -> Vec<ConversationEffect> {
+        let mut turn = Turn {
+            now,
+            holdings,
+            effects: Vec::new(),
+        };
+        if !self.opened {
+            match input {
+                ConversationInput::Opened => self.open(&mut turn),
+                ConversationInput::AddressesChanged { own, others } => {
+                    self.remember_addresses(own, others);
+                    return turn.effects;
+                }
+                // Nothing is said before the link is open.
+                _ => return turn.effects,
+            }
+        } else {
+            self.judge_again(&turn);
+            match input {
+                ConversationInput::Opened => self.open(&mut turn),
+                ConversationInput::Received(message) => self.receive(message, &mut turn),
+                ConversationInput::Wake => {}
+                ConversationInput::Fresh { entries, from } => {
+                    self.spread_fresh(entries, from, &mut turn);
+                }
+                ConversationInput::FreshCut { bytes } => self.spread_cut(bytes, &mut turn),
+                ConversationInput::Ingested {
+                    missing,
+                    cut_missing,
+                } => self.ingested(missing, cut_missing, &mut turn),
+                ConversationInput::AddressesChanged { own, others } => {
+                    self.remember_addresses(own, others);
+                    self.tell_addresses(&mut turn);
+                }
+            }
+        }
+        self.go_on(&mut turn);
+        turn.effects
+    }
+
+    /// A link is open: whatever an earlier one left half done is forgotten.
+    fn open(&mut self, turn: &mut Turn<'_>) {
+        let (own_addresses, others) = (
+            std::mem::take(&mut self.own_addresses),
+            std::mem::take(&mut self.others),
+        );
+        *self = Self {
+            opened: true,
+            own_addresses,
+            others,
+            hello_due: turn.now.tick,
+            // Numbers of an earlier link are smaller: an answer that outlived it fits nothing.
+            next_request: u32::try_from(turn.now.tick.0 / 1_000 % u64::from(u32::MAX / 2))
+                .expect("below half of the range"),
+            ..Self::new(self.remote, self.database)
+        };
+        self.trust = self.judge(turn);
+    }
+
+    fn judge(&self, turn: &Turn<'_>) -> Trust {
+        if turn.holdings.is_member(&self.remote) {
+            Trust::Member
+        } else if turn.holdings.cut().is_none() {
+            Trust::Joining
+        } else {
+            Trust::Stranger
+        }
+    }
+
+    /// A stranger that turns out to be a member is greeted at once.
+    fn judge_again(&mut self, turn: &Turn<'_>) {
+        let trust = self.judge(turn);
+        if self.trust == Trust::Stranger && trust != Trust::Stranger {
+            self.hello_due = turn.now.tick;
+            self.hello_wait_ms = HELLO_AGAIN_MS;
+        }
+        self.trust = trust;
+    }
+
+    /// Whatever is due or possible now, after any input.
+    fn go_on(&mut self, turn: &mut Turn<'_>) {
+        let own = turn.own();
+        self.history.note(own.heads);
+        self.judge_again(turn);
+        if self.hello_due <= turn.now.tick {
+            self.hello(own, turn);
+        }
+        self.tell_standing(own, turn);
+        self.pull_on(turn);
+        self.blobs_on(turn);
+        self.note_sync(own, turn);
+        self.wake(turn);
+    }
+
+    fn hello(&mut self, own: Standing, turn: &mut Turn<'_>) {
+        self.pull.begin_round();
+        self.blob.begin_round();
+        self.hello_due = turn.now.tick.plus_ms(self.hello_wait_ms);
+        self.hello_wait_ms = if self.theirs.is_some() {
+            EQUALISE_EVERY_MS
+        } else {
+            EQUALISE_EVERY_MS.min(2 * self.hello_wait_ms)
+        };
+        if self.trust == Trust::Stranger {
+            return;
+        }
+        if self.theirs.is_none_or(|theirs| theirs.heads != own.heads) {
+            // One of them may have been lost, and without it heads need not agree.
+            self.proofs_told.clear();
+        }
+        self.tell_proofs(turn);
+        turn.send(Message::Hello(Hello {
+            standing: own,
+            wall: turn.now.wall,
+            addresses: self.own_addresses.clone(),
+        }));
+        self.told = Some(own);
+        self.standing_due = None;
+        self.tell_addresses(turn);
+    }
+
+    /// Tells a changed standing, a moment after the change.
+    fn tell_standing(&mut self, own: Standing, turn: &mut Turn<'_>) {
+        if self.trust == Trust::Stranger || self.told.is_none_or(|told| told == own) {
+            self.standing_due = None;
+            return;
+        }
+        let now = turn.now.tick;
+        let due = *self
+            .standing_due
+            .get_or_insert(now.plus_ms(STANDING_WAIT_MS));
+        if due <= now {
+            self.tell_proofs(turn);
+            turn.send(Message::Standing(own));
+            self.told = Some(own);
+            self.standing_due = None;
+        }
+    }
+
+    /// Proofs go before heads: whoever lacks one holds entries clean that we do not.
+    fn tell_proofs(&mut self, turn: &mut Turn<'_>) {
+        let untold: Vec<_> = turn
+            .holdings
+            .proofs()
+            .into_iter()
+            .filter(|proof| {
+                let header = &proof.first.header;
+                let accused = (header.author, header.epoch, header.seq);
+                self.proofs_told.insert(accused)
+            })
+            .collect();
+        for proofs in untold.chunks(PROOFS_PER_MESSAGE_MAX) {
+            turn.send(Message::Proofs {
+                proofs: proofs.to_vec(),
+            });
+        }
+    }
+
+    fn remember_addresses(&mut self, own: &[String], others: &[(DeviceKey, Vec<String>)]) {
+        self.own_addresses = fitting(own);
+        self.others = others
+            .iter()
+            .filter(|(peer, addresses)| *peer != self.remote && !addresses.is_empty())
+            .take(ADDRESSED_PEERS_MAX)
+            .map(|(peer, addresses)| PeerAddresses {
+                peer: *peer,
+                addresses: fitting(addresses),
+            })
+            .collect();
+    }
+
+    fn tell_addresses(&mut self, turn: &mut Turn<'_>) {
+        if self.trust == Trust::Member && !self.others.is_empty() {
+            turn.send(Message::Addresses {
+                others: self.others.clone(),
+            });
+        }
+    }
+
+    fn note_sync(&mut self, own: Standing, turn: &mut Turn<'_>) {
+        let in_sync =
+            self.trust == Trust::Member && own.cut.is_some() && self.theirs == Some(own);
+        if in_sync && !self.in_sync {
+            turn.effects.push(ConversationEffect::InSync);
+        }
+        self.in_sync = in_sync;
+    }
+
+    fn wake(&mut self, turn: &mut Turn<'_>) {
+        let dues = [
+            Some(self.hello_due),
+            self.standing_due,
+            self.pull_due(),
+            self.blob.due(),
+        ];
+        let next = dues.into_iter().flatten().min();
+        let next = next.expect("the next Hello is always due some time");
+        let now = turn.now.tick;
+        assert!(next > now, "something that is due was not done");
+        if self.announced != Some(next) {
+            self.announced = Some(next);
+            turn.effects.push(ConversationEffect::WakeAt(next));
+        }
+    }
+
+    /// Counts a fault of the remote.
+    fn fault(&mut self, points: u32, why: &str, turn: &mut Turn<'_>) {
+        if self.conduct.fault(turn.now.tick, points) {
+            turn.effects
+                .push(ConversationEffect::Misbehaved(why.to_owned()));
+        }
+    }
+
+    /// The number of a new question.
+    fn new_request(&mut self) -> u32 {
+        self.next_request = self.next_request.wrapping_add(1);
+        self.next_request
+    }
+}
+
+/// A fault that could be a misunderstanding.
+const LIGHT_FAULT: u32 = 1;
+
+/// A fault that no honest program makes.
+const HEAVY_FAULT: u32 = 5;
+
+/// The addresses that may be told: not too long, not too many.
+fn fitting(addresses: &[String]) -> Vec<String> {
+    let short = addresses
+        .iter()
+        .filter(|address| address.len() <= ADDRESS_BYTES_MAX);
+    short.take(ADDRESSES_PER_PEER_MAX).cloned().collect()
+}

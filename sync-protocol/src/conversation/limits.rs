@@ -1,0 +1,79 @@
+//! Waits and bounds of a conversation. They decide nothing about validity: with others a peer
+//! would only be slower, or hold more in memory for each link.
+
+use crate::limits::EQUALISE_EVERY_MS;
+
+/// Milliseconds after the first Hello until it is said again to a remote that has not said its
+/// own; doubled each time, up to the regular interval.
+pub(super) const HELLO_AGAIN_MS: u64 = 2_000;
+
+/// Milliseconds from a change here until the remote is told the new standing: a burst of entries
+/// is told once.
+pub(super) const STANDING_WAIT_MS: u64 = 250;
+
+/// Milliseconds from hearing of a difference until it is pulled: what is being pushed anyway
+/// arrives first.
+pub(super) const COMPARE_WAIT_MS: u64 = 1_000;
+
+/// Milliseconds from hearing an entry's id until it is asked for: an eager neighbour is faster.
+pub(super) const GRAFT_WAIT_MS: u64 = 200;
+
+/// Milliseconds until a question is repeated; doubled each time, so that a slow link is not filled
+/// with copies of one large answer.
+pub(super) const ANSWER_WAIT_MS: u64 = 4_000;
+
+/// How often a question is asked before the link is reported: 4, 8, 16 and 32 seconds.
+pub(super) const ASKS_MAX: u8 = 4;
+
+/// Milliseconds between two prunes of one link: entries that were under way may still be doubles.
+pub(super) const PRUNE_EVERY_MS: u64 = 1_000;
+
+/// Bytes of fresh entries pushed at once; more are left to be pulled.
+pub(super) const PUSH_BYTES_MAX: usize = 256 << 10;
+
+/// Ids of fresh entries told at once; more are left to be pulled.
+pub(super) const HAVE_IDS_MAX: usize = 1_024;
+
+/// Cuts that a remote may be behind and still be pushed what is fresh: entries that name a cut it
+/// does not know would only wait there.
+pub(super) const BEHIND_CUTS_MAX: u64 = 8;
+
+/// Entries asked for by id in one question.
+pub(super) const ASKED_IDS_MAX: usize = 512;
+
+/// Ids remembered of each kind (announced, wanted, asked for, known at the remote): half a
+/// mebibyte each at most.
+pub(super) const REMEMBERED_IDS_MAX: usize = 16_384;
+
+/// Own heads hashes remembered, to see that a remote is merely behind.
+pub(super) const HISTORY_LEN: usize = 256;
+
+/// Generations of missing parents fetched one by one before the whole tail is compared instead.
+pub(super) const CHASE_DEPTH_MAX: u8 = 8;
+
+/// Clock samples of which the best counts: a message that waited in a queue makes the remote's
+/// clock look late, never early.
+pub(super) const CLOCK_SAMPLES: usize = 4;
+
+/// Faults a remote may make before it is reported. Each is forgiven after a while, because a
+/// version with a mistake in it is not an attack.
+pub(super) const FAULTS_MAX: u32 = 10;
+
+/// Milliseconds after which one fault is forgiven.
+pub(super) const FORGIVE_EVERY_MS: u64 = 30_000;
+
+/// Questions a remote may ask at once, and per second after that. An honest one waits for each
+/// answer, so it stays below even on the fastest link.
+pub(super) const QUESTIONS_AT_ONCE: u64 = 4_096;
+
+/// Questions answered per second when they keep coming.
+pub(super) const QUESTIONS_PER_S: u64 = 2_048;
+
+/// Proofs and cuts, whose check costs signatures, taken at once and per second after that.
+pub(super) const SIGNED_AT_ONCE: u64 = 512;
+
+/// Proofs and cuts taken per second when they keep coming.
+pub(super) const SIGNED_PER_S: u64 = 64;
+
+const _: () = assert!(HELLO_AGAIN_MS < EQUALISE_EVERY_MS);
+const _: () = assert!(ASKED_IDS_MAX <= crate::limits::PENDING_ENTRIES_MAX);

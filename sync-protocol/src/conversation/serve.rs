@@ -1,0 +1,176 @@
+//! Answering a member's questions from what is held here.
+
+use std::collections::BTreeMap;
+
+use super::spread::header_of;
+use super::{Conversation, LIGHT_FAULT, Trust, Turn};
+use crate::dag::ChainTip;
+use crate::ids::{DeviceKey, EntryId};
+use crate::limits::PULL_BYTES_MAX;
+use crate::message::limits::{
+    CHAINS_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, SEGMENTS_PER_MESSAGE_MAX,
+};
+use crate::message::{Answer, Message, SegmentPage, Want};
+
+/// How far a remote that does not know us was shown our tail.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// The page shown last.
+    page: u32,
+    /// The chains as far as the pages before it show them.
+    before: Chains,
+    /// The chains as far as it shows them.
+    after: Chains,
+}
+
+/// The first place that was not shown, by author and epoch.
+type Chains = BTreeMap<(DeviceKey, u64), u64>;
+
+impl Conversation {
+    pub(super) fn serve(&mut self, request: u32, want: Want, turn: &mut Turn<'_>) {
+        // Others are told nothing, not even that there is nothing.
+        if self.trust != Trust::Member {
+            return;
+        }
+        if !self.questions.take(turn.now.tick) {
+            return self.fault(LIGHT_FAULT, "it asks too much", turn);
+        }
+        let answer = match want {
+            Want::Cut { height } => turn
+                .holdings
+                .cut_bytes(height)
+                .map_or(Answer::Nothing, |bytes| Answer::Cut { bytes }),
+            Want::Segments { height, from } => segments(height, from, turn),
+            Want::Beyond { chains } => beyond(&chains, turn),
+            Want::Ids { from } => ids(from, turn),
+            Want::Entries { ids, graft } => {
+                if graft {
+                    self.spread.graft();
+                }
+                entries(&ids, turn)
+            }
+            Want::Introduction { page, .. } => self.introduce(page, turn),
+            Want::Blob { hash, offset } => turn
+                .holdings
+                .blob_chunk(&hash, offset)
+                .filter(|(_, bytes)| !bytes.is_empty())
+                .map_or(Answer::Nothing, |(total, bytes)| Answer::Blob {
+                    total,
+                    bytes,
+                }),
+        };
+        turn.send(Message::Answer { request, answer });
+    }
+
+    /// One page of our whole tail. A page is shown again if its answer got lost.
+    fn introduce(&mut self, page: u32, turn: &Turn<'_>) -> Answer {
+        let shown = &mut self.shown;
+        if page == 0 {
+            *shown = Shown::default();
+        } else if page == shown.page.saturating_add(1) {
+            shown.before = std::mem::take(&mut shown.after);
+        } else if page != shown.page {
+            return Answer::Nothing;
+        }
+        shown.page = page;
+        let tips: Vec<_> = shown
+            .before
+            .iter()
+            .map(|((author, epoch), next_seq)| ChainTip {
+                author: *author,
+                epoch: *epoch,
+                next_seq: *next_seq,
+            })
+            .collect();
+        let (entries, more) = turn.holdings.entries_beyond(&tips, PULL_BYTES_MAX);
+        shown.after.clone_from(&shown.before);
+        for header in entries.iter().filter_map(|entry| header_of(entry)) {
+            let next_seq = shown.after.entry(header.chain()).or_default();
+            *next_seq = header.seq.saturating_add(1).max(*next_seq);
+        }
+        let more = more && shown.after.len() <= CHAINS_MAX;
+        Answer::Entries {
+            entries: entries.iter().map(|entry| entry.to_vec()).collect(),
+            more,
+        }
+    }
+}
+
+/// Consecutive segments from `height` on, as much as fits.
+fn segments(height: u64, from: u32, turn: &Turn<'_>) -> Answer {
+    let mut segments = Vec::new();
+    let mut left = PULL_BYTES_MAX;
+    let mut from = from;
+    for height in height..=u64::MAX {
+        if left == 0 || segments.len() == SEGMENTS_PER_MESSAGE_MAX {
+            break;
+        }
+        let Some(cut) = turn.holdings.cut_bytes(height) else {
+            break;
+        };
+        let (entries, more) = turn.holdings.segment_entries(height, from, left);
+        let bytes = cut.len() + entries.iter().map(Vec::len).sum::<usize>();
+        left = left.saturating_sub(bytes);
+        // An incomplete page must bring something, or it would be asked for again and again.
+        let complete = !more || entries.is_empty();
+        segments.push(SegmentPage {
+            height,
+            cut,
+            entries,
+            complete,
+        });
+        if !complete {
+            break;
+        }
+        from = 0;
+    }
+    if segments.is_empty() {
+        Answer::Nothing
+    } else {
+        Answer::Segments { segments }
+    }
+}
+
+fn beyond(chains: &[ChainTip], turn: &Turn<'_>) -> Answer {
+    let (entries, more) = turn.holdings.entries_beyond(chains, PULL_BYTES_MAX);
+    let mut heads = if more {
+        Vec::new()
+    } else {
+        turn.holdings.heads()
+    };
+    heads.truncate(HEADS_PER_MESSAGE_MAX);
+    Answer::Beyond {
+        entries: entries.iter().map(|entry| entry.to_vec()).collect(),
+        more,
+        heads,
+    }
+}
+
+fn ids(from: u32, turn: &Turn<'_>) -> Answer {
+    let all = turn.holdings.tail_ids();
+    let rest = all.get(from as usize..).unwrap_or_default();
+    let page = &rest[..rest.len().min(IDS_PER_MESSAGE_MAX)];
+    Answer::Ids {
+        ids: page.to_vec(),
+        more: page.len() < rest.len(),
+    }
+}
+
+fn entries(ids: &[EntryId], turn: &Turn<'_>) -> Answer {
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let mut more = false;
+    for id in ids {
+        let Some(entry) = turn.holdings.entry_bytes(id) else {
+            continue;
+        };
+        // The first goes whatever its size: a page is never empty while there is something.
+        if bytes > 0 && bytes + entry.len() > PULL_BYTES_MAX {
+            more = true;
+            break;
+        }
+        bytes += entry.len();
+        entries.push(entry.to_vec());
+    }
+    Answer::Entries { entries, more }
+}

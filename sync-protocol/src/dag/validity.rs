@@ -1,0 +1,173 @@
+//! Whether an entry is valid: a function of itself, its ancestors and the cut it names.
+
+use crate::cut::CutRef;
+use crate::entry::Entry;
+use crate::ids::{CutId, EntryId};
+use crate::keys::BadSignature;
+use crate::time::Hlc;
+
+use super::{Dag, Finals};
+
+/// Why an entry can never be accepted, whoever judges it and whenever.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Not signed by its author. This copy, that is: the id does not cover the signature.
+    #[error(transparent)]
+    Signature(#[from] BadSignature),
+    /// It belongs to another database, or is a second beginning.
+    #[error("it does not belong to this database")]
+    OtherDatabase,
+    /// It claims not to be later than what it builds on.
+    #[error("its time is not later than that of its parent {parent}")]
+    NotLater {
+        /// The parent.
+        parent: EntryId,
+    },
+    /// It names an older cut than what it builds on.
+    #[error("it is based on cut {base}, its parent {parent} on the later cut {parents_base}")]
+    BaseStepsBack {
+        /// Height of its own base.
+        base: u64,
+        /// The parent.
+        parent: EntryId,
+        /// Height of the parent's base.
+        parents_base: u64,
+    },
+    /// The entry before it in its chain is not among its parents.
+    #[error("it does not cite number {previous} of its own chain")]
+    PreviousNotCited {
+        /// The `seq` that should be there.
+        previous: u64,
+    },
+    /// It builds on an entry that nobody accepts.
+    #[error("it builds on the invalid entry {ancestor}")]
+    BuildsOnInvalid {
+        /// The invalid entry.
+        ancestor: EntryId,
+    },
+}
+
+/// What follows for a valid entry from its ancestors and the rows of the last cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The highest cut that it saw: the one it names, or one that covers an ancestor.
+    pub(super) saw: u64,
+    /// Its author writes by a grant among its ancestors that no cut covers yet.
+    pub(super) granted: bool,
+    /// Its author may write, and so may the authors of all its ancestors.
+    pub(super) sound: bool,
+}
+
+pub(super) enum Judged {
+    Ready(Standing),
+    Waits { missing: Vec<EntryId>, cut: Option<CutRef> },
+    Invalid(Invalid),
+}
+
+/// What an entry must know of a parent.
+struct Parent {
+    last_time: Hlc,
+    base: u64,
+    saw: u64,
+    sound: bool,
+    is_previous: bool,
+}
+
+impl Dag {
+    pub(super) fn judge(&self, entry: &Entry, finals: &dyn Finals) -> Judged {
+        let header = &entry.header;
+        if entry.database() != self.database || entry.is_genesis() {
+            return Judged::Invalid(Invalid::OtherDatabase);
+        }
+        let mut missing = Vec::new();
+        let mut saw = header.base.height;
+        let mut sound = true;
+        let mut previous_cited = header.seq == 0;
+        for id in &header.parents {
+            let Some(parent) = self.parent(id, entry, finals) else {
+                missing.push(*id);
+                continue;
+            };
+            if header.hlc <= parent.last_time {
+                return Judged::Invalid(Invalid::NotLater { parent: *id });
+            }
+            let base = header.base.height;
+            if base < parent.base {
+                let parents_base = parent.base;
+                return Judged::Invalid(Invalid::BaseStepsBack { base, parent: *id, parents_base });
+            }
+            saw = saw.max(parent.saw);
+            sound &= parent.sound;
+            previous_cited |= parent.is_previous;
+        }
+        if missing.is_empty() && !previous_cited {
+            let previous = header.seq - 1;
+            return Judged::Invalid(Invalid::PreviousNotCited { previous });
+        }
+        let cut = self.lacks_cut(header.base, finals).then_some(header.base);
+        if !missing.is_empty() || cut.is_some() {
+            return Judged::Waits { missing, cut };
+        }
+        let (granted, authorised) = self.authorise(entry, saw);
+        Judged::Ready(Standing { saw, granted, sound: sound && authorised })
+    }
+
+    fn parent(&self, id: &EntryId, child: &Entry, finals: &dyn Finals) -> Option<Parent> {
+        let child = &child.header;
+        let before = |author, epoch, seq: u64| {
+            author == child.author && epoch == child.epoch && seq.checked_add(1) == Some(child.seq)
+        };
+        if let Some(node) = self.nodes.get(id) {
+            let header = &node.entry.header;
+            return Some(Parent {
+                last_time: header.last_time(),
+                base: header.base.height,
+                saw: node.standing.saw,
+                sound: node.standing.sound,
+                is_previous: before(header.author, header.epoch, header.seq),
+            });
+        }
+        let covered = finals.final_entry(id)?;
+        Some(Parent {
+            last_time: covered.last_time,
+            base: covered.base_height,
+            saw: covered.height,
+            // What a cut covers is beyond doubt.
+            sound: true,
+            is_previous: before(covered.author, covered.epoch, covered.seq),
+        })
+    }
+
+    fn lacks_cut(&self, base: CutRef, finals: &dyn Finals) -> bool {
+        let known: Option<CutId> = match base.height.cmp(&self.cut.height) {
+            std::cmp::Ordering::Greater => None,
+            std::cmp::Ordering::Equal => Some(self.cut.id),
+            std::cmp::Ordering::Less => finals.cut_id(base.height),
+        };
+        known != Some(base.id)
+    }
+
+    /// Judges every entry afresh after the last cut changed. Validity stays; who may write does
+    /// not.
+    pub(super) fn judge_all_again(&mut self, finals: &dyn Finals) {
+        self.grants.clear();
+        self.equivocations.clear_places();
+        self.clean.clear_reports();
+        let mut order: Vec<_> = self.nodes.values().map(super::Node::position).collect();
+        order.sort_unstable();
+        for position in order {
+            let id = position.entry;
+            let entry = std::sync::Arc::clone(&self.nodes[&id].entry);
+            let Judged::Ready(standing) = self.judge(&entry, finals) else {
+                unreachable!("entry {id} was valid, and a cut only makes its ancestors final");
+            };
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.standing = standing;
+            }
+            if standing.sound {
+                self.take_claims(id);
+                self.watch_place(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Invocations that concern the database itself: its birth, its members, its clients.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::equivocation::EquivocationProof;
+use crate::error::{Malformed, ascending, within};
+use crate::ids::{BlobHash, DeviceKey, Signature};
+use crate::limits::{
+    ARGUMENTS_BYTES_MAX, DATABASE_NAME_BYTES_MAX, FINALISERS_MAX, MODULE_BYTES_MAX,
+};
+use crate::membership::Role;
+use crate::time::Hlc;
+
+/// The name under which system calls stand in a body. All names that begin with
+/// [`SYSTEM_PREFIX`] are ours: no module has such a reducer.
+pub const SYSTEM_CALL_NAME: &str = "tombolo:system";
+
+/// What our own names begin with.
+pub const SYSTEM_PREFIX: &str = "tombolo:";
+
+/// The arguments of an invocation named [`SYSTEM_CALL_NAME`]. The caller and the connection are
+/// the invocation's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SystemCall {
+    /// The database begins. Only in its first entry, alone.
+    Genesis(Genesis),
+    /// Whoever holds the ticket's private key may become a member.
+    Invite {
+        /// Public half of the ticket's key.
+        ticket: DeviceKey,
+        /// What the new member may do.
+        role: Role,
+        /// How many members it makes.
+        uses: u32,
+        /// When it ends, compared with the admission's time.
+        expires: Hlc,
+    },
+    /// Makes a device a member.
+    Admit {
+        /// The device.
+        member: DeviceKey,
+        /// The ticket it came with.
+        ticket: DeviceKey,
+        /// By the ticket's key, see [`crate::prove_admission`].
+        proof: Signature,
+    },
+    /// An author gave two entries the same place.
+    ReportEquivocation(Box<EquivocationProof>),
+    /// A client connected.
+    ClientConnected,
+    /// A client is gone.
+    ClientDisconnected,
+}
+
+/// What a database is from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// A suggestion; every peer names databases as it likes. At most
+    /// [`DATABASE_NAME_BYTES_MAX`], may be empty.
+    pub name: String,
+    /// Hash of the module.
+    pub module: BlobHash,
+    /// Bytes of the module.
+    pub module_len: u32,
+    /// Engine number: which rules of execution hold.
+    pub engine: u32,
+    /// What cannot be left to each peer.
+    pub options: Options,
+    /// Who signs the first cuts, sorted.
+    #[serde(deserialize_with = "codec::at_most::<_, _, FINALISERS_MAX>")]
+    pub finalisers: Vec<DeviceKey>,
+    /// Who may name other finalisers when these are lost, sorted.
+    #[serde(deserialize_with = "codec::at_most::<_, _, FINALISERS_MAX>")]
+    pub recovery_keys: Vec<DeviceKey>,
+}
+
+/// Settings that every peer of a database must share, or their states would differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Generated ids of 64 bits count 1, 2, 3 instead of following the time.
+    pub sequential_auto_inc: bool,
+    /// Bytes of memory of a module's instance.
+    pub memory_bytes_max: u32,
+    /// Metering units of one invocation.
+    pub units_per_invocation: u64,
+    /// Metering units of one entry.
+    pub units_per_entry: u64,
+    /// Nested calls inside a module.
+    pub call_depth_max: u32,
+}
+
+/// Arguments of a system call that are none: the call fails, the same for all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a system call that this engine knows: {0}")]
+pub struct NotASystemCall(#[from] pub Malformed);
+
+impl SystemCall {
+    /// The canonical bytes, for the invocation's arguments.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// [`NotASystemCall`] if they are not canonical or break a limit.
+    pub fn decode(bytes: &[u8]) -> Result<Self, NotASystemCall> {
+        let call: Self = codec::decode("system call", bytes, ARGUMENTS_BYTES_MAX)?;
+        if let Self::Genesis(genesis) = &call {
+            genesis.check()?;
+        }
+        Ok(call)
+    }
+
+    /// Whether judging an entry with this call costs a check of signatures or a look at ancestors.
+    #[must_use]
+    pub fn carries_proof(&self) -> bool {
+        matches!(self, Self::Invite { .. } | Self::Admit { .. } | Self::ReportEquivocation(_))
+    }
+}
+
+impl Genesis {
+    fn check(&self) -> Result<(), Malformed> {
+        within("bytes of the database's name", self.name.len(), DATABASE_NAME_BYTES_MAX)?;
+        within("bytes of the module", self.module_len as usize, MODULE_BYTES_MAX)?;
+        within("finalisers", self.finalisers.len(), FINALISERS_MAX)?;
+        within("recovery keys", self.recovery_keys.len(), FINALISERS_MAX)?;
+        ascending("finalisers", &self.finalisers)?;
+        ascending("recovery keys", &self.recovery_keys)?;
+        if self.finalisers.is_empty() {
+            return Err(Malformed::Empty { what: "finalisers" });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! Whole-system tests: real processes on loopback, and what has to be true of the repository.
+//!
+//! `cargo xtask test` builds what they need (the program and the example modules) and runs them.
+
+mod client;
+mod demo;
+mod demo_module;
+mod docs;
+mod harness;
+mod hostile_modules;
+mod layering;
+mod lifecycle;
+mod mesh;
+mod modules;
+mod repository;

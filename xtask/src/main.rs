@@ -1,0 +1,90 @@
+//! The project's chores, one command each: `cargo xtask wasm | test | ci | sim | bench`.
+//!
+//! Every chore prints the commands it runs, so that any of them can be repeated by hand, and says
+//! what it installs. Nothing here links the project's own crates: this program is built in
+//! seconds, before anything else is.
+//!
+//! Everything uses the one release profile: no dependency is compiled twice.
+
+mod ci;
+mod command;
+mod demo_module;
+mod places;
+mod test;
+mod wasm;
+
+use clap::{Parser, Subcommand};
+use command::cargo;
+use std::process::ExitCode;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Compile the example modules to WebAssembly, into target/wasm/
+    Wasm {
+        /// Also replace the committed demo module (peer/assets/chat.wasm) by what was built
+        #[arg(long)]
+        commit_demo: bool,
+    },
+    /// Run every test: unit tests, documentation, whole-system tests
+    Test {
+        /// Handed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Everything that a change has to pass: format, lints, licences, tests, demo
+    Ci,
+    /// Run the simulator: many peers on a made-up network, from one seed
+    Sim {
+        /// Handed on to the simulator
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure what the design promises, into target/bench/latest.json
+    Bench {
+        /// Handed on to the benchmarks
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse().chore {
+        Chore::Wasm { commit_demo } => wasm::build().and_then(|()| {
+            if commit_demo {
+                demo_module::replace()?;
+            }
+            Ok(())
+        }),
+        Chore::Test { arguments } => test::run(&arguments),
+        Chore::Ci => ci::run(),
+        Chore::Sim { arguments } => run_package("simulator", &arguments),
+        Chore::Bench { arguments } => bench(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    // Some rows are measured between two processes, so the program has to be there.
+    cargo(["build", "--release", "--package", "peer"]).run()?;
+    run_package("benchmarks", arguments)
+}
+
+fn run_package(package: &str, arguments: &[String]) -> anyhow::Result<()> {
+    cargo(["run", "--release", "--package", package, "--"])
+        .args(arguments)
+        .run()
+}

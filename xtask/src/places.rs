@@ -1,0 +1,40 @@
+//! Where things are in the repository.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root folder.
+pub(crate) fn root() -> PathBuf {
+    // The folder above this package's: right wherever the command was started.
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package lies in the repository")
+        .to_path_buf()
+}
+
+/// Cargo's target folder.
+pub(crate) fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => root().join(folder),
+        None => root().join("target"),
+    }
+}
+
+/// The workspace of the example modules.
+pub(crate) fn modules() -> PathBuf {
+    root().join("examples/modules")
+}
+
+/// Where the compiled example modules are put: `<name>.wasm`.
+pub(crate) fn wasm() -> PathBuf {
+    target().join("wasm")
+}
+
+/// The demo module, committed so that the demo needs no WebAssembly toolchain.
+pub(crate) fn demo_wasm() -> PathBuf {
+    root().join("peer/assets/chat.wasm")
+}
+
+/// What the committed demo module was built from.
+pub(crate) fn demo_sources() -> PathBuf {
+    root().join("peer/assets/chat.wasm.source-hash")
+}
