@@ -1,1 +1,55 @@
-fn main(){}
+//! Measures what the design promises: `cargo xtask bench`, or `--quick` for a first look.
+//!
+//! Prints a table and writes `target/bench/latest.json`: `{"rows": [{"name", "value", "unit",
+//! "goal", "ok"}]}`. A goal that is missed is said, and is no failure: machines differ. Each
+//! measurement is one file; all use the real store on the real disk.
+
+mod arguments;
+mod binary;
+mod calls;
+mod catch_up;
+mod clock;
+mod dice;
+mod latency;
+mod memory;
+mod mesh;
+mod offline;
+mod places;
+mod processes;
+mod report;
+
+use std::process::ExitCode;
+
+use arguments::Options;
+use report::Report;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("benchmarks: something could not be measured, see above");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("benchmarks: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything could be measured.
+fn run() -> anyhow::Result<bool> {
+    let Some(options) = Options::read(std::env::args().skip(1))? else {
+        println!("{}", arguments::HELP);
+        return Ok(true);
+    };
+    let mut report = Report::new(&options);
+    report.measure("calls", calls::measure);
+    report.measure("catch-up", catch_up::measure);
+    report.measure("offline", offline::measure);
+    // One pair of processes serves both.
+    report.measure("latency", latency::measure);
+    report.measure("memory", memory::measure);
+    report.measure("binary", binary::measure);
+    report.finish(&places::report()?)
+}

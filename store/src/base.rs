@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+};
 
-use crate::backend::AnyBackend;
+use crate::backend;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::overlay::Row;
@@ -71,27 +73,31 @@ impl Base {
         cache_bytes: usize,
         schema: &Schema,
     ) -> Result<Self, StoreError> {
-        let db = redb::Builder::new()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(AnyBackend(backend))?;
+        let db = backend::open(backend, cache_bytes)?;
         create_tables(&db)?;
         let read = db.begin_read()?;
         let meta = read.open_table(META)?;
         let format = meta.get(META_FORMAT)?.map(|value| value.value().to_vec());
         let format = u32::from_le_bytes(exact("format of the base file", format.as_deref())?);
         if format != FORMAT {
-            return Err(StoreError::Format { file: "base.redb", found: format, known: FORMAT });
+            return Err(StoreError::Format {
+                file: "base.redb",
+                found: format,
+                known: FORMAT,
+            });
         }
         let height = match meta.get(META_HEIGHT)? {
-            Some(value) => {
-                Some(u64::from_le_bytes(exact("height of the base", Some(value.value()))?))
-            }
+            Some(value) => Some(u64::from_le_bytes(exact(
+                "height of the base",
+                Some(value.value()),
+            )?)),
             None => None,
         };
         let sum = match meta.get(META_SUM)? {
-            Some(value) => {
-                RowSum::from_bytes(&exact::<SUM_BYTES>("sum of the base's rows", Some(value.value()))?)
-            }
+            Some(value) => RowSum::from_bytes(&exact::<SUM_BYTES>(
+                "sum of the base's rows",
+                Some(value.value()),
+            )?),
             None => RowSum::empty(),
         };
         let mut stored = BTreeMap::new();
@@ -99,10 +105,19 @@ impl Base {
             let (id, count) = entry?;
             stored.insert(TableId(id.value()), count.value());
         }
-        let counts =
-            schema.tables().iter().map(|table| stored.get(&table.id).copied().unwrap_or(0)).collect();
+        let counts = schema
+            .tables()
+            .iter()
+            .map(|table| stored.get(&table.id).copied().unwrap_or(0))
+            .collect();
         let rows = Some(read.open_table(ROWS)?);
-        let mut base = Self { rows, db, height, sum, counts };
+        let mut base = Self {
+            rows,
+            db,
+            height,
+            sum,
+            counts,
+        };
         base.fit(schema)?;
         Ok(base)
     }
@@ -249,7 +264,9 @@ fn create_tables(db: &Database) -> Result<(), StoreError> {
     write.open_table(COUNTS)?;
     write.open_table(TABLES)?;
     write.open_table(INDEXES)?;
-    write.open_table(META)?.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    write
+        .open_table(META)?
+        .insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
     write.commit()?;
     Ok(())
 }
@@ -259,5 +276,7 @@ pub(crate) fn exact<const N: usize>(
     what: &'static str,
     value: Option<&[u8]>,
 ) -> Result<[u8; N], StoreError> {
-    value.and_then(|value| value.try_into().ok()).ok_or_else(|| StoreError::damaged(what))
+    value
+        .and_then(|value| value.try_into().ok())
+        .ok_or_else(|| StoreError::damaged(what))
 }

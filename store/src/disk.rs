@@ -90,13 +90,19 @@ impl DirDisk {
     /// # Errors
     /// If the directory cannot be made, read or written.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let disk = Self { databases: data_dir.join(DATABASES), blobs: data_dir.join(BLOBS) };
+        let disk = Self {
+            databases: data_dir.join(DATABASES),
+            blobs: data_dir.join(BLOBS),
+        };
         for dir in [&disk.databases, &disk.blobs] {
             fs::create_dir_all(dir).map_err(failed("making", dir))?;
             for (path, name) in children(dir)? {
                 if name.starts_with(UNFINISHED) {
-                    let removed =
-                        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                    let removed = if path.is_dir() {
+                        fs::remove_dir_all(&path)
+                    } else {
+                        fs::remove_file(&path)
+                    };
                     removed.map_err(failed("removing", &path))?;
                 }
             }
@@ -105,7 +111,11 @@ impl DirDisk {
         Ok(disk)
     }
 
-    fn file(&self, database: &DatabaseId, name: &str) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn file(
+        &self,
+        database: &DatabaseId,
+        name: &str,
+    ) -> Result<Box<dyn StorageBackend>, StoreError> {
         let dir = self.databases.join(database.to_string());
         let path = dir.join(name);
         let new = !path.exists();
@@ -175,15 +185,22 @@ impl Disk for DirDisk {
     }
 
     fn blob(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some((path, mut file)) = self.open_blob(hash)? else { return Ok(None) };
+        let Some((path, mut file)) = self.open_blob(hash)? else {
+            return Ok(None);
+        };
         let mut blob = Vec::new();
-        file.read_to_end(&mut blob).map_err(failed("reading", &path))?;
+        file.read_to_end(&mut blob)
+            .map_err(failed("reading", &path))?;
         checked(hash, blob).map(Some)
     }
 
     fn blob_len(&self, hash: &BlobHash) -> Result<Option<u64>, StoreError> {
-        let Some((path, file)) = self.open_blob(hash)? else { return Ok(None) };
-        Ok(Some(file.metadata().map_err(failed("reading", &path))?.len()))
+        let Some((path, file)) = self.open_blob(hash)? else {
+            return Ok(None);
+        };
+        Ok(Some(
+            file.metadata().map_err(failed("reading", &path))?.len(),
+        ))
     }
 
     fn blob_part(
@@ -192,7 +209,9 @@ impl Disk for DirDisk {
         offset: u64,
         len: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some((path, mut file)) = self.open_blob(hash)? else { return Ok(None) };
+        let Some((path, mut file)) = self.open_blob(hash)? else {
+            return Ok(None);
+        };
         let mut part = Vec::new();
         file.seek(SeekFrom::Start(offset))
             .and_then(|_| file.take(len as u64).read_to_end(&mut part))
@@ -235,11 +254,16 @@ fn children(dir: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
 
 /// Makes names in a directory durable.
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("syncing", dir))
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(failed("syncing", dir))
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError {
-    move |source| StoreError::Io { what: format!("{doing} {}", path.display()), source }
+    move |source| StoreError::Io {
+        what: format!("{doing} {}", path.display()),
+        source,
+    }
 }
 
 /// The blob, if it is the one that the hash names.

@@ -39,7 +39,10 @@ struct Scratch {
 impl Buffer {
     /// Change in the number of rows of the table with this slot.
     pub(crate) fn count(&self, slot: usize) -> i64 {
-        self.counts.iter().find(|(counted, _)| *counted == slot).map_or(0, |(_, change)| *change)
+        self.counts
+            .iter()
+            .find(|(counted, _)| *counted == slot)
+            .map_or(0, |(_, change)| *change)
     }
 
     fn add_count(&mut self, slot: usize, change: i64) {
@@ -86,7 +89,11 @@ struct Side<'a> {
 
 impl Editor<'_> {
     pub(crate) fn view(&self) -> View<'_> {
-        View { base: self.base, overlay: self.overlay, writes: Some(&self.buffer.writes) }
+        View {
+            base: self.base,
+            overlay: self.overlay,
+            writes: Some(&self.buffer.writes),
+        }
     }
 
     /// Runs `work` with the scratch space taken out, and puts it back.
@@ -111,7 +118,12 @@ impl Editor<'_> {
         row: &[u8],
     ) -> Result<Vec<u8>, DataError> {
         self.with_scratch(|editor, scratch| {
-            let Scratch { ends, row_key, entry_key, .. } = scratch;
+            let Scratch {
+                ends,
+                row_key,
+                entry_key,
+                ..
+            } = scratch;
             let mut row = Cow::Borrowed(row);
             let numbers = editor.number(plan, numbering, &mut row, ends)?;
             let cells = plan.cells(&row, ends).map_err(DataError::Decode)?;
@@ -142,7 +154,13 @@ impl Editor<'_> {
         row: &[u8],
     ) -> Result<Vec<u8>, DataError> {
         self.with_scratch(|editor, scratch| {
-            let Scratch { ends, old_ends, row_key, old_row_key, entry_key } = scratch;
+            let Scratch {
+                ends,
+                old_ends,
+                row_key,
+                old_row_key,
+                entry_key,
+            } = scratch;
             let mut row = Cow::Borrowed(row);
             let numbers = editor.number(plan, numbering, &mut row, ends)?;
             let cells = plan.cells(&row, ends).map_err(DataError::Decode)?;
@@ -152,8 +170,12 @@ impl Editor<'_> {
                 old_row_key.clone_from(row_key);
                 editor.view().get(plan.slot, row_key)?
             } else {
-                plan.entry_key(index, &cells, row_key, entry_key).map_err(DataError::Decode)?;
-                let held = editor.view().get(plan.slot, entry_key)?.ok_or(DataError::NoSuchRow)?;
+                plan.entry_key(index, &cells, row_key, entry_key)
+                    .map_err(DataError::Decode)?;
+                let held = editor
+                    .view()
+                    .get(plan.slot, entry_key)?
+                    .ok_or(DataError::NoSuchRow)?;
                 old_row_key.clear();
                 old_row_key.extend_from_slice(&held);
                 editor.view().get(plan.slot, &held)?
@@ -170,16 +192,23 @@ impl Editor<'_> {
             if moves && editor.view().get(plan.slot, row_key)?.is_some() {
                 return Err(taken(&plan.name));
             }
-            let old_cells = plan.cells(&old, old_ends).map_err(|why| damaged_row(plan, why))?;
+            let old_cells = plan
+                .cells(&old, old_ends)
+                .map_err(|why| damaged_row(plan, why))?;
             editor.check_unique(plan, Some(&old_cells), &cells, entry_key)?;
-            let before = Side { cells: old_cells, row_key: old_row_key };
+            let before = Side {
+                cells: old_cells,
+                row_key: old_row_key,
+            };
             let after = Side { cells, row_key };
             editor.write_entries(plan, Some(before), Some(after), entry_key)?;
             if moves {
                 editor.buffer.put(old_row_key, Some(Row::clone(&old)), None);
                 editor.buffer.put(row_key, None, Some(Row::from(&*row)));
             } else {
-                editor.buffer.put(row_key, Some(Row::clone(&old)), Some(Row::from(&*row)));
+                editor
+                    .buffer
+                    .put(row_key, Some(Row::clone(&old)), Some(Row::from(&*row)));
             }
             editor.buffer.events |= plan.event;
             Ok(numbers)
@@ -189,7 +218,12 @@ impl Editor<'_> {
     /// Deletes a row that is exactly this one. Tells whether there was one.
     pub(crate) fn delete_equal(&mut self, plan: &TablePlan, row: &[u8]) -> Result<bool, DataError> {
         self.with_scratch(|editor, scratch| {
-            let Scratch { ends, row_key, entry_key, .. } = scratch;
+            let Scratch {
+                ends,
+                row_key,
+                entry_key,
+                ..
+            } = scratch;
             let cells = plan.cells(row, ends).map_err(DataError::Decode)?;
             plan.row_key(&cells, row_key).map_err(DataError::Decode)?;
             match editor.view().get(plan.slot, row_key)? {
@@ -205,7 +239,12 @@ impl Editor<'_> {
     /// Deletes a row that a scan of the same view has just found.
     pub(crate) fn delete_found(&mut self, plan: &TablePlan, row: &Row) -> Result<(), DataError> {
         self.with_scratch(|editor, scratch| {
-            let Scratch { ends, row_key, entry_key, .. } = scratch;
+            let Scratch {
+                ends,
+                row_key,
+                entry_key,
+                ..
+            } = scratch;
             let damaged = |why| damaged_row(plan, why);
             let cells = plan.cells(row, ends).map_err(damaged)?;
             plan.row_key(&cells, row_key).map_err(damaged)?;
@@ -282,7 +321,8 @@ impl Editor<'_> {
 
     /// Sets the last number of a sequence.
     pub(crate) fn put_sequence(&mut self, key: &[u8], old: Option<Row>, last: u128) {
-        self.buffer.put(key, old, Some(Row::from(last.to_le_bytes().as_slice())));
+        self.buffer
+            .put(key, old, Some(Row::from(last.to_le_bytes().as_slice())));
     }
 
     /// Whether another row holds a value that the new row has in a unique index. Where the old
@@ -298,7 +338,8 @@ impl Editor<'_> {
             if old.is_some_and(|old| same_cells(index, old, new)) {
                 continue;
             }
-            plan.entry_key(index, new, &[], entry_key).map_err(DataError::Decode)?;
+            plan.entry_key(index, new, &[], entry_key)
+                .map_err(DataError::Decode)?;
             if self.view().get(plan.slot, entry_key)?.is_some() {
                 return Err(taken(&index.name));
             }
@@ -336,12 +377,14 @@ impl Editor<'_> {
                     if let Some(old) = old {
                         plan.entry_key(index, &old.cells, old.row_key, entry_key)
                             .map_err(|why| damaged_row(plan, why))?;
-                        self.buffer.put(entry_key, Some(value(&mut old_value, old)), None);
+                        self.buffer
+                            .put(entry_key, Some(value(&mut old_value, old)), None);
                     }
                     if let Some(new) = new {
                         plan.entry_key(index, &new.cells, new.row_key, entry_key)
                             .map_err(DataError::Decode)?;
-                        self.buffer.put(entry_key, None, Some(value(&mut new_value, new)));
+                        self.buffer
+                            .put(entry_key, None, Some(value(&mut new_value, new)));
                     }
                 }
             }
@@ -351,9 +394,14 @@ impl Editor<'_> {
 }
 
 fn same_cells(index: &IndexPlan, a: &Cells<'_>, b: &Cells<'_>) -> bool {
-    index.columns.iter().all(|column| a.cell(*column) == b.cell(*column))
+    index
+        .columns
+        .iter()
+        .all(|column| a.cell(*column) == b.cell(*column))
 }
 
 fn taken(index: &str) -> DataError {
-    DataError::UniqueAlreadyExists { index: index.to_owned() }
+    DataError::UniqueAlreadyExists {
+        index: index.to_owned(),
+    }
 }

@@ -83,7 +83,13 @@ macro_rules! from_redb {
     )*};
 }
 
-from_redb!(DatabaseError, TransactionError, TableError, StorageError, CommitError);
+from_redb!(
+    DatabaseError,
+    TransactionError,
+    TableError,
+    StorageError,
+    CommitError
+);
 
 impl StoreError {
     /// Stored bytes that do not say what they must.
@@ -127,17 +133,26 @@ pub enum DataError {
     #[error("index number {} answers points only, not ranges", .0.0)]
     WrongIndexAlgo(IndexId),
     /// A row is longer than [`ROW_BYTES_MAX`](crate::limits::ROW_BYTES_MAX).
-    #[error("a row of {bytes} bytes is too large: at most {}", crate::limits::ROW_BYTES_MAX)]
+    #[error(
+        "a row of {bytes} bytes is too large: at most {}",
+        crate::limits::ROW_BYTES_MAX
+    )]
     RowTooLarge {
         /// Bytes of the row.
         bytes: usize,
     },
     /// A scan would hold more than [`SCAN_BYTES_MAX`](crate::limits::SCAN_BYTES_MAX).
-    #[error("a scan of more than {} bytes: narrow its range", crate::limits::SCAN_BYTES_MAX)]
+    #[error(
+        "a scan of more than {} bytes: narrow its range",
+        crate::limits::SCAN_BYTES_MAX
+    )]
     ScanTooLarge,
     /// The call's writes hold more than
     /// [`TRANSACTION_BYTES_MAX`](crate::limits::TRANSACTION_BYTES_MAX).
-    #[error("a call that writes more than {} bytes: split it", crate::limits::TRANSACTION_BYTES_MAX)]
+    #[error(
+        "a call that writes more than {} bytes: split it",
+        crate::limits::TRANSACTION_BYTES_MAX
+    )]
     TransactionTooLarge,
     /// The store itself failed. Must never become an outcome.
     #[error(transparent)]

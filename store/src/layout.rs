@@ -92,7 +92,10 @@ impl Layout {
             AlgebraicType::Array(array) => {
                 let element = Self::compile_at(&array.elem_ty, nodes, depth + 1)?;
                 let plain = element.plain();
-                Self::Array { element: Box::new(element), plain }
+                Self::Array {
+                    element: Box::new(element),
+                    plain,
+                }
             }
             AlgebraicType::Product(product) => {
                 let fields = product
@@ -183,10 +186,13 @@ impl Layout {
                     }
                 }
             }
-            Self::Product { plain: Some(width), .. } => take(input, *width).map(|_| ()),
-            Self::Product { fields, plain: None } => {
-                fields.iter().try_for_each(|field| field.check(input))
-            }
+            Self::Product {
+                plain: Some(width), ..
+            } => take(input, *width).map(|_| ()),
+            Self::Product {
+                fields,
+                plain: None,
+            } => fields.iter().try_for_each(|field| field.check(input)),
             Self::Sum(variants) => variant(variants, input)?.1.check(input),
         }
     }
@@ -237,7 +243,9 @@ impl Layout {
                 key.push(0);
             }
             Self::Product { fields, .. } => {
-                fields.iter().try_for_each(|field| field.encode(input, key))?;
+                fields
+                    .iter()
+                    .try_for_each(|field| field.encode(input, key))?;
             }
             Self::Sum(variants) => {
                 let (tag, layout) = variant(variants, input)?;
@@ -251,7 +259,11 @@ impl Layout {
 
 fn describe_all(kind: u8, layouts: &[Layout], out: &mut Vec<u8>) {
     out.push(kind);
-    out.extend_from_slice(&u32::try_from(layouts.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(
+        &u32::try_from(layouts.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
     layouts.iter().for_each(|layout| layout.describe(out));
 }
 
@@ -273,12 +285,18 @@ fn take_counted<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
 }
 
 fn empty_elements(count: usize) -> Result<(), Malformed> {
-    if count <= EMPTY_ELEMENTS_MAX { Ok(()) } else { Err("an array of too many empty elements") }
+    if count <= EMPTY_ELEMENTS_MAX {
+        Ok(())
+    } else {
+        Err("an array of too many empty elements")
+    }
 }
 
 fn variant<'a>(variants: &'a [Layout], input: &mut &[u8]) -> Result<(u8, &'a Layout), Malformed> {
     let tag = take(input, 1)?[0];
-    let layout = variants.get(usize::from(tag)).ok_or("no variant has this tag")?;
+    let layout = variants
+        .get(usize::from(tag))
+        .ok_or("no variant has this tag")?;
     Ok((tag, layout))
 }
 

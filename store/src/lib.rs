@@ -38,6 +38,8 @@ mod schema;
 mod sequence;
 mod settle;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod view;
 

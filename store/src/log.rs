@@ -15,7 +15,7 @@ use sync_protocol::{
     Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position,
 };
 
-use crate::backend::AnyBackend;
+use crate::backend;
 use crate::base::exact;
 use crate::error::StoreError;
 use crate::limits::LOG_CACHE_BYTES;
@@ -67,15 +67,20 @@ impl Log {
     /// # Errors
     /// If it cannot be read or written, is damaged, or has another format.
     pub fn open(backend: Box<dyn StorageBackend>) -> Result<Self, StoreError> {
-        let db = redb::Builder::new()
-            .set_cache_size(LOG_CACHE_BYTES)
-            .create_with_backend(AnyBackend(backend))?;
+        let db = backend::open(backend, LOG_CACHE_BYTES)?;
         create_tables(&db)?;
-        let log = Self { readers: OnceCell::new(), db };
+        let log = Self {
+            readers: OnceCell::new(),
+            db,
+        };
         let format = log.note_bytes(NOTE_FORMAT)?;
         let format = u32::from_le_bytes(exact("format of the log file", format.as_deref())?);
         if format != FORMAT {
-            return Err(StoreError::Format { file: "log.redb", found: format, known: FORMAT });
+            return Err(StoreError::Format {
+                file: "log.redb",
+                found: format,
+                known: FORMAT,
+            });
         }
         Ok(log)
     }
@@ -109,7 +114,11 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn entry(&self, id: &EntryId) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.readers()?.entries.get(id.0)?.map(|entry| entry.value().to_vec()))
+        Ok(self
+            .readers()?
+            .entries
+            .get(id.0)?
+            .map(|entry| entry.value().to_vec()))
     }
 
     /// Whether the log holds an entry.
@@ -147,7 +156,10 @@ impl Log {
             if self.cut_id(cut.height)? == Some(cut.id()) {
                 return Ok(());
             }
-            return Err(StoreError::CutOutOfTurn { height: cut.height, expected });
+            return Err(StoreError::CutOutOfTurn {
+                height: cut.height,
+                expected,
+            });
         }
         self.readers.take();
         let write = self.db.begin_write()?;
@@ -163,8 +175,9 @@ impl Log {
                 order.insert((cut.height, ordinal), entry.id.0)?;
                 finals.insert(entry.id.0, encode_final(&final_entry(entry, cut.height)))?;
             }
-            let bytes = [cut.id().as_bytes(), &**cut.encoded()].concat();
-            write.open_table(CUTS)?.insert(cut.height, bytes.as_slice())?;
+            write
+                .open_table(CUTS)?
+                .insert(cut.height, stored_cut(cut).as_slice())?;
         }
         Ok(write.commit()?)
     }
@@ -196,7 +209,11 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.readers()?.cuts.last()?.map(|(height, _)| height.value()))
+        Ok(self
+            .readers()?
+            .cuts
+            .last()?
+            .map(|(height, _)| height.value()))
     }
 
     /// The id of the cut at `height`.
@@ -224,7 +241,10 @@ impl Log {
         let readers = self.readers()?;
         let mut entries = Vec::new();
         let mut bytes = 0;
-        let places = (Bound::Included((height, from)), Bound::Included((height, u32::MAX)));
+        let places = (
+            Bound::Included((height, from)),
+            Bound::Included((height, u32::MAX)),
+        );
         for item in readers.order.range::<Place>(places)? {
             let entry = entry_of(readers, &item?.1.value())?;
             bytes += entry.len();
@@ -241,7 +261,11 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
-        Ok(self.readers()?.finals.get(id.0)?.map(|stored| decode_final(&stored.value())))
+        Ok(self
+            .readers()?
+            .finals
+            .get(id.0)?
+            .map(|stored| decode_final(&stored.value())))
     }
 
     /// How many entries the log holds.
@@ -268,7 +292,10 @@ impl Log {
     /// # Panics
     /// If the name is one of the log's own.
     pub fn put_note(&mut self, name: &str, fact: &[u8]) -> Result<(), StoreError> {
-        assert!(!name.starts_with("tombolo:"), "{name} is kept for the log itself");
+        assert!(
+            !name.starts_with("tombolo:"),
+            "{name} is kept for the log itself"
+        );
         self.readers.take();
         let write = self.db.begin_write()?;
         write.open_table(NOTES)?.insert(name, fact)?;
@@ -276,7 +303,11 @@ impl Log {
     }
 
     fn note_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.readers()?.notes.get(name)?.map(|fact| fact.value().to_vec()))
+        Ok(self
+            .readers()?
+            .notes
+            .get(name)?
+            .map(|fact| fact.value().to_vec()))
     }
 
     fn readers(&self) -> Result<&Readers, StoreError> {
@@ -313,20 +344,31 @@ fn create_tables(db: &Database) -> Result<(), StoreError> {
     write.open_table(CUTS)?;
     write.open_table(ORDER)?;
     write.open_table(FINALS)?;
-    write.open_table(NOTES)?.insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    write
+        .open_table(NOTES)?
+        .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
     Ok(write.commit()?)
 }
 
 fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {
     match readers.entries.get(id)? {
         Some(entry) => Ok(entry.value().to_vec()),
-        None => Err(StoreError::damaged(format!("log: entry {} is missing", EntryId(*id)))),
+        None => Err(StoreError::damaged(format!(
+            "log: entry {} is missing",
+            EntryId(*id)
+        ))),
     }
 }
 
+/// A cut as stored: its id is asked for often, and would cost a decoding and a hash.
+pub(crate) fn stored_cut(cut: &Cut) -> Vec<u8> {
+    [cut.id().as_bytes(), &**cut.encoded()].concat()
+}
+
 fn split_cut(stored: &[u8]) -> Result<(CutId, &[u8]), StoreError> {
-    let (id, cut) =
-        stored.split_first_chunk::<32>().ok_or_else(|| StoreError::damaged("log: a cut"))?;
+    let (id, cut) = stored
+        .split_first_chunk::<32>()
+        .ok_or_else(|| StoreError::damaged("log: a cut"))?;
     Ok((CutId(*id), cut))
 }
 
@@ -341,17 +383,23 @@ fn final_entry(entry: &Entry, height: u64) -> FinalEntry {
     }
 }
 
-fn encode_final(entry: &FinalEntry) -> [u8; FINAL_BYTES] {
+pub(crate) fn encode_final(entry: &FinalEntry) -> [u8; FINAL_BYTES] {
     let mut bytes = [0; FINAL_BYTES];
     bytes[..32].copy_from_slice(&entry.author.0);
-    let numbers = [entry.epoch, entry.seq, entry.last_time.0, entry.base_height, entry.height];
+    let numbers = [
+        entry.epoch,
+        entry.seq,
+        entry.last_time.0,
+        entry.base_height,
+        entry.height,
+    ];
     for (bytes, number) in bytes[32..].as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
         *bytes = number.to_le_bytes();
     }
     bytes
 }
 
-fn decode_final(bytes: &[u8; FINAL_BYTES]) -> FinalEntry {
+pub(crate) fn decode_final(bytes: &[u8; FINAL_BYTES]) -> FinalEntry {
     let mut author = DeviceKey::ZERO;
     author.0.copy_from_slice(&bytes[..32]);
     let mut numbers = [0; 5];
@@ -359,5 +407,12 @@ fn decode_final(bytes: &[u8; FINAL_BYTES]) -> FinalEntry {
         *number = u64::from_le_bytes(*bytes);
     }
     let [epoch, seq, last_time, base_height, height] = numbers;
-    FinalEntry { author, epoch, seq, last_time: Hlc(last_time), base_height, height }
+    FinalEntry {
+        author,
+        epoch,
+        seq,
+        last_time: Hlc(last_time),
+        base_height,
+        height,
+    }
 }

@@ -93,7 +93,11 @@ impl MemoryDisk {
     fn open(&self, name: FileName) -> Box<dyn StorageBackend> {
         let mut shared = self.lock();
         shared.files.entry(name).or_default();
-        Box::new(OpenFile { disk: self.clone(), name, power: shared.power })
+        Box::new(OpenFile {
+            disk: self.clone(),
+            name,
+            power: shared.power,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -114,14 +118,19 @@ impl fmt::Debug for Shared {
 impl Shared {
     fn spend(&mut self) -> io::Result<()> {
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("the power is off"))?;
+            *left = left
+                .checked_sub(1)
+                .ok_or_else(|| io::Error::other("the power is off"))?;
         }
         self.done += 1;
         Ok(())
     }
 
     fn failed(error: io::Error) -> StoreError {
-        StoreError::Io { what: "writing a blob".to_owned(), source: error }
+        StoreError::Io {
+            what: "writing a blob".to_owned(),
+            source: error,
+        }
     }
 }
 
@@ -183,7 +192,9 @@ impl Disk for MemoryDisk {
         len: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.lock().blobs.get(hash).map(|blob| {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(blob.len());
+            let start = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(blob.len());
             let end = start.saturating_add(len).min(blob.len());
             blob[start..end].to_vec()
         }))
@@ -207,10 +218,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&mut Shared, FileName) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut Shared, FileName) -> io::Result<T>) -> io::Result<T> {
         let mut shared = self.disk.lock();
         if shared.power != self.power {
             return Err(io::Error::other("the file was open when the power failed"));
@@ -232,7 +240,9 @@ impl OpenFile {
 
 impl Shared {
     fn file(&mut self, name: FileName) -> io::Result<&mut MemoryFile> {
-        self.files.get_mut(&name).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files
+            .get_mut(&name)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -274,6 +284,9 @@ impl StorageBackend for OpenFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let offset = place(offset)?;
-        self.change(|| Change::Write { offset, data: data.to_vec() })
+        self.change(|| Change::Write {
+            offset,
+            data: data.to_vec(),
+        })
     }
 }

@@ -130,10 +130,16 @@ impl Overlay {
         for (key, value) in writes {
             self.bytes += version_bytes(&key, value.as_ref());
             self.journal.push_back(key.clone());
-            let version = Version { commit: number, value };
+            let version = Version {
+                commit: number,
+                value,
+            };
             match self.keys.entry(key) {
                 btree_map::Entry::Vacant(free) => {
-                    free.insert(Versions { older: VecDeque::new(), newest: version });
+                    free.insert(Versions {
+                        older: VecDeque::new(),
+                        newest: version,
+                    });
                 }
                 btree_map::Entry::Occupied(mut held) => {
                     let versions = held.get_mut();
@@ -147,7 +153,11 @@ impl Overlay {
         }
         let keys = self.journal.len() - before;
         if keys > 0 {
-            self.commits.push_back(Commit { position, keys, counts });
+            self.commits.push_back(Commit {
+                position,
+                keys,
+                counts,
+            });
         }
     }
 
@@ -156,7 +166,10 @@ impl Overlay {
         let before = self.commits.len();
         while let Some(commit) = self.commits.pop_back_if(|commit| commit.position >= *from) {
             for _ in 0..commit.keys {
-                let key = self.journal.pop_back().expect("a commit's keys are in the journal");
+                let key = self
+                    .journal
+                    .pop_back()
+                    .expect("a commit's keys are in the journal");
                 let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
                     unreachable!("a key in the journal has versions");
                 };
@@ -177,7 +190,10 @@ impl Overlay {
 
     /// Number of the first commit after `through`: all before it are at or before `through`.
     pub(crate) fn end_of(&self, through: &Position) -> u64 {
-        self.first + self.commits.partition_point(|commit| commit.position <= *through) as u64
+        self.first
+            + self
+                .commits
+                .partition_point(|commit| commit.position <= *through) as u64
     }
 
     /// Number of the oldest commit: what [`Overlay::end_of`] answers if it covers nothing.
@@ -188,7 +204,12 @@ impl Overlay {
     /// The keys written by commits before `end`, each with its newest value among them.
     pub(crate) fn settling(&self, end: u64) -> impl Iterator<Item = (&Key, &Option<Row>)> {
         let commits = usize::try_from(end - self.first).unwrap_or(usize::MAX);
-        let keys = self.commits.iter().take(commits).map(|commit| commit.keys).sum();
+        let keys = self
+            .commits
+            .iter()
+            .take(commits)
+            .map(|commit| commit.keys)
+            .sum();
         self.journal.iter().take(keys).filter_map(move |key| {
             let value = self.keys.get(key)?.before(end)?;
             Some((key, value))
@@ -198,14 +219,18 @@ impl Overlay {
     /// Forgets the commits before `end`: the base holds what they wrote.
     pub(crate) fn forget(&mut self, end: u64) {
         while self.first < end {
-            let Some(commit) = self.commits.pop_front() else { break };
+            let Some(commit) = self.commits.pop_front() else {
+                break;
+            };
             self.first += 1;
             for key in self.journal.drain(..commit.keys) {
                 let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
                     unreachable!("a key in the journal has versions");
                 };
                 let oldest = held.get_mut().older.pop_front();
-                let value = oldest.as_ref().map_or(&held.get().newest.value, |old| &old.value);
+                let value = oldest
+                    .as_ref()
+                    .map_or(&held.get().newest.value, |old| &old.value);
                 self.bytes -= version_bytes(held.key(), value.as_ref());
                 if oldest.is_none() {
                     held.remove();

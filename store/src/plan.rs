@@ -144,7 +144,10 @@ impl TablePlan {
         ends.push(0);
         for column in &self.columns {
             column.check(input)?;
-            #[expect(clippy::cast_possible_truncation, reason = "the row's length fits, see above")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the row's length fits, see above"
+            )]
             ends.push((from - input.len()) as u32);
         }
         Ok(())
@@ -169,7 +172,9 @@ impl TablePlan {
             Some(column) => self.columns[column].encode(&mut cells.cell(column), key)?,
             None => {
                 let mut row = cells.row;
-                self.columns.iter().try_for_each(|column| column.encode(&mut row, key))?;
+                self.columns
+                    .iter()
+                    .try_for_each(|column| column.encode(&mut row, key))?;
             }
         }
         seal_part(key, SPACE_BYTES);
@@ -199,7 +204,11 @@ impl TablePlan {
 
     /// The space in which an index's entries lie.
     pub(crate) fn index_space(&self, index: &IndexPlan) -> Space {
-        if index.is_row_key { Space::Rows(self.id) } else { Space::Index(index.id) }
+        if index.is_row_key {
+            Space::Rows(self.id)
+        } else {
+            Space::Index(index.id)
+        }
     }
 
     /// The indexes that have entries of their own.
@@ -210,7 +219,9 @@ impl TablePlan {
     /// What the bytes of stored rows and their keys depend on.
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
         let mut described = Vec::new();
-        self.columns.iter().for_each(|column| column.describe(&mut described));
+        self.columns
+            .iter()
+            .for_each(|column| column.describe(&mut described));
         // No layout begins with these two bytes, so the columns end here for any reader.
         described.extend_from_slice(&[0xFF, u8::from(self.event)]);
         described.extend_from_slice(&self.primary_key.map_or(u32::MAX, as_u32).to_le_bytes());
@@ -238,23 +249,26 @@ fn fingerprint(described: &[u8]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn bounded(
-    what: &str,
-    table: &TableSchema,
-    count: usize,
-    max: usize,
-) -> Result<(), SchemaError> {
+fn bounded(what: &str, table: &TableSchema, count: usize, max: usize) -> Result<(), SchemaError> {
     if count <= max {
         return Ok(());
     }
-    Err(SchemaError::TooMany { what: format!("{what} of table {}", table.name), count, max })
+    Err(SchemaError::TooMany {
+        what: format!("{what} of table {}", table.name),
+        count,
+        max,
+    })
 }
 
 fn place(what: &str, table: &TableSchema, column: u16) -> Result<usize, SchemaError> {
     if usize::from(column) < table.columns.len() {
         return Ok(usize::from(column));
     }
-    Err(SchemaError::BadColumn { what: what.to_owned(), table: table.name.clone(), column })
+    Err(SchemaError::BadColumn {
+        what: what.to_owned(),
+        table: table.name.clone(),
+        column,
+    })
 }
 
 fn compile_columns(table: &TableSchema) -> Result<Box<[Layout]>, SchemaError> {
@@ -291,7 +305,11 @@ fn compile_indexes(
             let found = place(&what, table, *column)?;
             if columns.contains(&found) {
                 let (table, column) = (table.name.clone(), *column);
-                return Err(SchemaError::BadColumn { what, table, column });
+                return Err(SchemaError::BadColumn {
+                    what,
+                    table,
+                    column,
+                });
             }
             columns.push(found);
         }
@@ -318,7 +336,11 @@ fn compile_auto_inc(
         // Given-out numbers are written back in column order, so the list must be in it.
         if compiled.last().is_some_and(|last| last.column >= found) {
             let (what, table) = ("auto_inc".to_owned(), table.name.clone());
-            return Err(SchemaError::BadColumn { what, table, column: *column });
+            return Err(SchemaError::BadColumn {
+                what,
+                table,
+                column: *column,
+            });
         }
         let schema = &table.columns[found];
         let (width, signed) = integer(&schema.ty).ok_or_else(|| SchemaError::AutoIncType {
@@ -329,10 +351,19 @@ fn compile_auto_inc(
         let taken = if table.primary_key == Some(*column) {
             Taken::RowKey
         } else {
-            indexes.iter().position(alone).map_or(Taken::Never, Taken::Index)
+            indexes
+                .iter()
+                .position(alone)
+                .map_or(Taken::Never, Taken::Index)
         };
         let name = schema.name.clone();
-        compiled.push(AutoInc { column: found, name, width, signed, taken });
+        compiled.push(AutoInc {
+            column: found,
+            name,
+            width,
+            signed,
+            taken,
+        });
     }
     Ok(compiled.into())
 }

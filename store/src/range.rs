@@ -29,8 +29,12 @@ pub enum Range<'a> {
 
 impl Range<'static> {
     /// The whole index.
-    pub const EVERYTHING: Self =
-        Self::Prefix { prefix: &[], prefix_len: 0, start: Bound::Unbounded, end: Bound::Unbounded };
+    pub const EVERYTHING: Self = Self::Prefix {
+        prefix: &[],
+        prefix_len: 0,
+        start: Bound::Unbounded,
+        end: Bound::Unbounded,
+    };
 }
 
 impl<'a> Range<'a> {
@@ -53,7 +57,12 @@ impl<'a> Range<'a> {
     ) -> Result<Self, DataError> {
         let start = bound(start).map_err(DataError::Decode)?;
         let end = bound(end).map_err(DataError::Decode)?;
-        Ok(Self::Prefix { prefix, prefix_len, start, end })
+        Ok(Self::Prefix {
+            prefix,
+            prefix_len,
+            start,
+            end,
+        })
     }
 }
 
@@ -63,9 +72,12 @@ impl<'a> Range<'a> {
     pub(crate) fn is_point(&self, columns: usize) -> bool {
         match *self {
             Self::Point(_) => true,
-            Self::Prefix { prefix_len, start: Bound::Included(start), end, .. } => {
-                usize::from(prefix_len) + 1 == columns && end == Bound::Included(start)
-            }
+            Self::Prefix {
+                prefix_len,
+                start: Bound::Included(start),
+                end,
+                ..
+            } => usize::from(prefix_len) + 1 == columns && end == Bound::Included(start),
             Self::Prefix { .. } => false,
         }
     }
@@ -74,11 +86,11 @@ impl<'a> Range<'a> {
     /// not scanned.
     pub(crate) fn simplified(&self, columns: usize) -> Self {
         match *self {
-            Self::Prefix { prefix: [], start: Bound::Included(start), .. }
-                if self.is_point(columns) =>
-            {
-                Self::Point(start)
-            }
+            Self::Prefix {
+                prefix: [],
+                start: Bound::Included(start),
+                ..
+            } if self.is_point(columns) => Self::Point(start),
             other => other,
         }
     }
@@ -125,7 +137,8 @@ impl FullBounds {
     ) -> Result<bool, Malformed> {
         let mut key = plan.index_space(index).bytes().to_vec();
         for column in &index.columns {
-            plan.column(*column).encode(&mut cells.cell(*column), &mut key)?;
+            plan.column(*column)
+                .encode(&mut cells.cell(*column), &mut key)?;
         }
         Ok(self.from <= key && key < self.until)
     }
@@ -136,7 +149,11 @@ impl KeyRange {
     pub(crate) fn space(space: Space) -> Self {
         let low = space.bytes().to_vec();
         let high = stepped(low.clone());
-        Self::Between { low, high, full: None }
+        Self::Between {
+            low,
+            high,
+            full: None,
+        }
     }
 
     /// The stored keys for `range` of an index.
@@ -158,17 +175,32 @@ impl KeyRange {
                 // What follows in the stored key is the row's own key. A cut part ends in a hash
                 // of all its values, so nothing needs comparing in full.
                 let high = stepped(key.clone());
-                Ok(Self::Between { low: key, high, full: None })
+                Ok(Self::Between {
+                    low: key,
+                    high,
+                    full: None,
+                })
             }
-            Range::Prefix { prefix, prefix_len, start, end } => {
+            Range::Prefix {
+                prefix,
+                prefix_len,
+                start,
+                end,
+            } => {
                 let next = usize::from(prefix_len);
-                let column =
-                    *index.columns.get(next).ok_or("the prefix leaves no column to bound")?;
+                let column = *index
+                    .columns
+                    .get(next)
+                    .ok_or("the prefix leaves no column to bound")?;
                 let key = encode(plan, index, &index.columns[..next], prefix)?;
                 let value = |mut value: &[u8]| {
                     let mut key = key.clone();
                     plan.column(column).encode(&mut value, &mut key)?;
-                    if value.is_empty() { Ok(key) } else { Err("bytes are left over after a bound") }
+                    if value.is_empty() {
+                        Ok(key)
+                    } else {
+                        Err("bytes are left over after a bound")
+                    }
                 };
                 // The columns that follow do not matter: their bytes come after the value's, and
                 // no value's bytes are the beginning of another's.
@@ -191,11 +223,23 @@ impl KeyRange {
     fn between(from: Vec<u8>, until: Vec<u8>) -> Self {
         const CUT: usize = SPACE_BYTES + KEY_PREFIX_BYTES;
         if from.len() <= CUT && until.len() <= CUT {
-            return Self::Between { low: from, high: until, full: None };
+            return Self::Between {
+                low: from,
+                high: until,
+                full: None,
+            };
         }
         let low = from[..from.len().min(CUT)].to_vec();
-        let high = if until.len() <= CUT { until.clone() } else { stepped(until[..CUT].to_vec()) };
-        Self::Between { low, high, full: Some(FullBounds { from, until }) }
+        let high = if until.len() <= CUT {
+            until.clone()
+        } else {
+            stepped(until[..CUT].to_vec())
+        };
+        Self::Between {
+            low,
+            high,
+            full: Some(FullBounds { from, until }),
+        }
     }
 }
 
@@ -211,7 +255,11 @@ fn encode(
     for column in columns {
         plan.column(*column).encode(&mut values, &mut key)?;
     }
-    if values.is_empty() { Ok(key) } else { Err("bytes are left over after the values") }
+    if values.is_empty() {
+        Ok(key)
+    } else {
+        Err("bytes are left over after the values")
+    }
 }
 
 fn stepped(mut key: Vec<u8>) -> Vec<u8> {

@@ -24,24 +24,36 @@ impl Base {
             match schema.plan(id) {
                 Some(plan) if plan.fingerprint() == **fingerprint => {}
                 Some(plan) => {
-                    return Err(StoreError::TableChanged { table: plan.name.clone(), id });
+                    return Err(StoreError::TableChanged {
+                        table: plan.name.clone(),
+                        id,
+                    });
                 }
                 None if self.stored_count(id.0)? == 0 => {}
                 None => {
-                    return Err(StoreError::TableChanged { table: "without a name".to_owned(), id });
+                    return Err(StoreError::TableChanged {
+                        table: "without a name".to_owned(),
+                        id,
+                    });
                 }
             }
         }
         let indexes = self.fingerprints(INDEXES)?;
         let fits = |plan: &TablePlan, index: &IndexPlan| {
-            indexes.get(&index.id.0).is_some_and(|held| *held == plan.index_fingerprint(index))
+            indexes
+                .get(&index.id.0)
+                .is_some_and(|held| *held == plan.index_fingerprint(index))
         };
         let stored = |id: u32| {
             let (plan, place) = schema.index_plan(IndexId(id))?;
             let index = &plan.indexes[place];
             (!index.is_row_key && fits(plan, index)).then_some(())
         };
-        let gone: Vec<u32> = indexes.keys().copied().filter(|id| stored(*id).is_none()).collect();
+        let gone: Vec<u32> = indexes
+            .keys()
+            .copied()
+            .filter(|id| stored(*id).is_none())
+            .collect();
         let new: Vec<(&TablePlan, &IndexPlan)> = schema
             .plans()
             .iter()
@@ -49,7 +61,10 @@ impl Base {
             .filter(|(plan, index)| !fits(plan, index))
             .collect();
         let same_tables = tables.len() == schema.plans().len()
-            && schema.plans().iter().all(|plan| tables.contains_key(&plan.id.0));
+            && schema
+                .plans()
+                .iter()
+                .all(|plan| tables.contains_key(&plan.id.0));
         if gone.is_empty() && new.is_empty() && same_tables {
             return Ok(());
         }
@@ -83,7 +98,8 @@ impl Base {
             let (row_key, row) = item?;
             let damaged = |why| damaged_row(plan, why);
             let cells = plan.cells(row.value(), &mut ends).map_err(damaged)?;
-            plan.entry_key(index, &cells, row_key.value(), &mut key).map_err(damaged)?;
+            plan.entry_key(index, &cells, row_key.value(), &mut key)
+                .map_err(damaged)?;
             if entries.insert(key.as_slice(), row_key.value())?.is_some() {
                 let (index, id) = (index.name.clone(), index.id);
                 return Err(StoreError::NotUnique { index, id });

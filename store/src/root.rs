@@ -30,7 +30,9 @@ pub(crate) struct RowSum {
 impl RowSum {
     /// The sum of no rows.
     pub(crate) fn empty() -> Self {
-        Self { lanes: Box::new([0; LANES]) }
+        Self {
+            lanes: Box::new([0; LANES]),
+        }
     }
 
     pub(crate) fn from_bytes(bytes: &[u8; SUM_BYTES]) -> Self {
@@ -43,7 +45,12 @@ impl RowSum {
 
     pub(crate) fn to_bytes(&self) -> [u8; SUM_BYTES] {
         let mut bytes = [0; SUM_BYTES];
-        for (bytes, lane) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(self.lanes.iter()) {
+        for (bytes, lane) in bytes
+            .as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .zip(self.lanes.iter())
+        {
             *bytes = lane.to_le_bytes();
         }
         bytes
@@ -71,7 +78,9 @@ pub(crate) struct RowHasher {
 
 impl RowHasher {
     pub(crate) fn new() -> Self {
-        Self { fresh: blake3::Hasher::new_derive_key(ROW_CONTEXT) }
+        Self {
+            fresh: blake3::Hasher::new_derive_key(ROW_CONTEXT),
+        }
     }
 
     /// Adds the row stored under `key`.

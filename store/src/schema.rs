@@ -105,7 +105,11 @@ impl Schema {
     pub fn new(tables: Vec<TableSchema>) -> Result<Self, SchemaError> {
         if tables.len() > TABLES_MAX {
             let what = "tables of the database".to_owned();
-            return Err(SchemaError::TooMany { what, count: tables.len(), max: TABLES_MAX });
+            return Err(SchemaError::TooMany {
+                what,
+                count: tables.len(),
+                max: TABLES_MAX,
+            });
         }
         let mut schema = Self {
             plans: Vec::with_capacity(tables.len()),
@@ -122,20 +126,34 @@ impl Schema {
             if schema.slots.insert(table.id, slot).is_some() {
                 return Err(SchemaError::TableTwice(table.id));
             }
-            if schema.table_names.insert(table.name.clone(), slot).is_some() {
+            if schema
+                .table_names
+                .insert(table.name.clone(), slot)
+                .is_some()
+            {
                 return Err(SchemaError::TableNameTwice(table.name.clone()));
             }
-            schema.table_source_names.entry(table.source_name.clone()).or_insert(slot);
+            schema
+                .table_source_names
+                .entry(table.source_name.clone())
+                .or_insert(slot);
             for (place, index) in table.indexes.iter().enumerate() {
                 let place = (slot, place);
                 match schema.indexes.entry(index.id) {
                     Slot::Vacant(free) => free.insert(place),
                     Slot::Occupied(_) => return Err(SchemaError::IndexTwice(index.id)),
                 };
-                if schema.index_names.insert(index.name.clone(), place).is_some() {
+                if schema
+                    .index_names
+                    .insert(index.name.clone(), place)
+                    .is_some()
+                {
                     return Err(SchemaError::IndexNameTwice(index.name.clone()));
                 }
-                schema.index_source_names.entry(index.source_name.clone()).or_insert(place);
+                schema
+                    .index_source_names
+                    .entry(index.source_name.clone())
+                    .or_insert(place);
             }
         }
         Ok(schema)
@@ -150,7 +168,10 @@ impl Schema {
     /// The table with this canonical name, else the one with this source name.
     #[must_use]
     pub fn table_by_name(&self, name: &str) -> Option<&TableSchema> {
-        let slot = self.table_names.get(name).or_else(|| self.table_source_names.get(name))?;
+        let slot = self
+            .table_names
+            .get(name)
+            .or_else(|| self.table_source_names.get(name))?;
         Some(&self.tables[*slot])
     }
 
@@ -163,7 +184,10 @@ impl Schema {
     /// The index with this canonical name, else the one with this source name, and its table.
     #[must_use]
     pub fn index_by_name(&self, name: &str) -> Option<(&TableSchema, &IndexSchema)> {
-        let place = self.index_names.get(name).or_else(|| self.index_source_names.get(name))?;
+        let place = self
+            .index_names
+            .get(name)
+            .or_else(|| self.index_source_names.get(name))?;
         Some(self.index_at(*place))
     }
 

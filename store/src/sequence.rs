@@ -11,7 +11,7 @@ use crate::editor::Editor;
 use crate::error::DataError;
 use crate::key::{SPACE_BYTES, Space, seal_part};
 use crate::limits::SEQUENCE_STEPS_MAX;
-use crate::plan::{AutoInc, Taken, TablePlan};
+use crate::plan::{AutoInc, TablePlan, Taken};
 
 /// 2024-01-01 00:00:00 UTC in microseconds since 1970.
 const START_US: u64 = 1_704_067_200_000_000;
@@ -137,5 +137,7 @@ fn widened(number: u128) -> [u8; WIDEST] {
 }
 
 fn overflow(auto_inc: &AutoInc) -> DataError {
-    DataError::AutoIncOverflow { column: auto_inc.name.clone() }
+    DataError::AutoIncOverflow {
+        column: auto_inc.name.clone(),
+    }
 }

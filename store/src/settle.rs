@@ -70,7 +70,14 @@ impl State {
         through: Option<&Position>,
         extra: Vec<RowWrite>,
     ) -> Result<Settlement, StoreError> {
-        let Inner { schema, base, overlay, hasher, generation, .. } = &*self.0;
+        let Inner {
+            schema,
+            base,
+            overlay,
+            hasher,
+            generation,
+            ..
+        } = &*self.0;
         let end = through.map_or(overlay.start(), |through| overlay.end_of(through));
         let mut buffer = Buffer::default();
         for (key, value) in overlay.settling(end) {
@@ -80,16 +87,31 @@ impl State {
                     Some(Space::Index(_)) => None,
                     _ => base.get(key.as_bytes())?,
                 };
-                buffer.writes.insert(key.clone(), Write { old, new: value.clone() });
+                buffer.writes.insert(
+                    key.clone(),
+                    Write {
+                        old,
+                        new: value.clone(),
+                    },
+                );
             }
         }
         for write in extra {
-            let bad = |why: String| StoreError::BadWrite { table: write.table, why };
-            let plan = schema.plan(write.table).ok_or_else(|| bad("no such table".to_owned()))?;
+            let bad = |why: String| StoreError::BadWrite {
+                table: write.table,
+                why,
+            };
+            let plan = schema
+                .plan(write.table)
+                .ok_or_else(|| bad("no such table".to_owned()))?;
             if plan.event {
                 return Err(bad("events are never kept".to_owned()));
             }
-            let mut editor = Editor { base, overlay: None, buffer: &mut buffer };
+            let mut editor = Editor {
+                base,
+                overlay: None,
+                buffer: &mut buffer,
+            };
             match editor.set(plan, &write.row, write.delete) {
                 Ok(_) => {}
                 Err(DataError::Store(error)) => return Err(error),
@@ -106,7 +128,8 @@ impl State {
                 if old == new {
                     continue;
                 }
-                old.iter().for_each(|row| hasher.take_away(&mut sum, bytes, row));
+                old.iter()
+                    .for_each(|row| hasher.take_away(&mut sum, bytes, row));
                 new.iter().for_each(|row| hasher.add(&mut sum, bytes, row));
             }
             if let Some(Space::Rows(table)) = space
@@ -121,8 +144,17 @@ impl State {
             writes.push((key, new));
         }
         let root = sum.root();
-        let changes = BaseChanges { writes, sum, counts };
-        Ok(Settlement { root, changes, end, generation: *generation })
+        let changes = BaseChanges {
+            writes,
+            sum,
+            counts,
+        };
+        Ok(Settlement {
+            root,
+            changes,
+            end,
+            generation: *generation,
+        })
     }
 
     /// Writes a settlement to the base, durably and all or nothing, as the state of the cut at
@@ -136,10 +168,27 @@ impl State {
     /// If the overlay lost something since the settlement was planned, or `height` is not later
     /// than the last.
     pub fn settle(&mut self, settlement: Settlement, height: u64) -> Result<(), StoreError> {
-        let Inner { schema, base, overlay, generation, .. } = &mut *self.0;
-        let Settlement { changes, end, generation: planned, .. } = settlement;
-        assert_eq!(*generation, planned, "the overlay changed since the settlement was planned");
-        assert!(base.height().is_none_or(|last| last < height), "cuts settle in order");
+        let Inner {
+            schema,
+            base,
+            overlay,
+            generation,
+            ..
+        } = &mut *self.0;
+        let Settlement {
+            changes,
+            end,
+            generation: planned,
+            ..
+        } = settlement;
+        assert_eq!(
+            *generation, planned,
+            "the overlay changed since the settlement was planned"
+        );
+        assert!(
+            base.height().is_none_or(|last| last < height),
+            "cuts settle in order"
+        );
         base.apply(changes, height, schema)?;
         overlay.forget(end);
         *generation += 1;

@@ -31,7 +31,10 @@ pub struct StateOptions {
 
 impl Default for StateOptions {
     fn default() -> Self {
-        Self { sequential_auto_inc: false, base_cache_bytes: BASE_CACHE_BYTES }
+        Self {
+            sequential_auto_inc: false,
+            base_cache_bytes: BASE_CACHE_BYTES,
+        }
     }
 }
 
@@ -118,14 +121,20 @@ impl State {
     /// # Errors
     /// If the disk fails.
     pub fn root(&self) -> Result<StateRoot, StoreError> {
-        let Inner { base, overlay, hasher, .. } = &*self.0;
+        let Inner {
+            base,
+            overlay,
+            hasher,
+            ..
+        } = &*self.0;
         let mut sum = base.sum().clone();
         for (key, versions) in overlay.iter() {
             let key = key.as_bytes();
             if let Some(Space::Rows(_) | Space::Sequences(_)) = Space::of(key) {
                 let (old, new) = (base.get(key)?, versions.visible());
                 if old.as_ref() != new {
-                    old.iter().for_each(|row| hasher.take_away(&mut sum, key, row));
+                    old.iter()
+                        .for_each(|row| hasher.take_away(&mut sum, key, row));
                     new.iter().for_each(|row| hasher.add(&mut sum, key, row));
                 }
             }
@@ -156,7 +165,11 @@ impl State {
     /// [`DataError::NoSuchTable`].
     pub fn row_count(&self, table: TableId) -> Result<u64, DataError> {
         let slot = self.plan(table)?.slot;
-        Ok(self.0.base.count(slot).saturating_add_signed(self.0.overlay.count(slot)))
+        Ok(self
+            .0
+            .base
+            .count(slot)
+            .saturating_add_signed(self.0.overlay.count(slot)))
     }
 
     /// The visible rows that a range of an index stands for, in the index's order, one after the
@@ -172,7 +185,9 @@ impl State {
         range: &Range<'_>,
     ) -> Result<impl Iterator<Item = Result<Row, StoreError>> + use<'a>, DataError> {
         let (plan, index) = index_plan(&self.0.schema, index)?;
-        Ok(self.view().scan(plan, index, key_range(plan, index, range)?)?)
+        Ok(self
+            .view()
+            .scan(plan, index, key_range(plan, index, range)?)?)
     }
 
     /// The rows of a table at the last cut, in key order.
@@ -180,7 +195,11 @@ impl State {
     /// # Errors
     /// [`DataError::NoSuchTable`], [`DataError::ScanTooLarge`], or the store's failure.
     pub fn final_rows(&self, table: TableId) -> Result<Vec<Row>, DataError> {
-        let view = View { base: &self.0.base, overlay: None, writes: None };
+        let view = View {
+            base: &self.0.base,
+            overlay: None,
+            writes: None,
+        };
         view.rows(self.plan(table)?)?.collect_bounded()
     }
 
@@ -197,11 +216,18 @@ impl State {
     }
 
     fn view(&self) -> View<'_> {
-        View { base: &self.0.base, overlay: Some(&self.0.overlay), writes: None }
+        View {
+            base: &self.0.base,
+            overlay: Some(&self.0.overlay),
+            writes: None,
+        }
     }
 
     fn plan(&self, table: TableId) -> Result<&TablePlan, DataError> {
-        self.0.schema.plan(table).ok_or(DataError::NoSuchTable(table))
+        self.0
+            .schema
+            .plan(table)
+            .ok_or(DataError::NoSuchTable(table))
     }
 }
 
@@ -219,7 +245,9 @@ pub(crate) fn index_plan(
     schema: &Schema,
     index: IndexId,
 ) -> Result<(&TablePlan, &IndexPlan), DataError> {
-    let (plan, place) = schema.index_plan(index).ok_or(DataError::NoSuchIndex(index))?;
+    let (plan, place) = schema
+        .index_plan(index)
+        .ok_or(DataError::NoSuchIndex(index))?;
     Ok((plan, &plan.indexes[place]))
 }
 

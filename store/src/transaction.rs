@@ -58,7 +58,13 @@ impl Transaction {
             Numbering::ByTime(context.time)
         };
         let buffer = mem::take(&mut state.0.spare);
-        Self { state, context, numbering, buffer, failed: Cell::new(false) }
+        Self {
+            state,
+            context,
+            numbering,
+            buffer,
+            failed: Cell::new(false),
+        }
     }
 
     /// The tables.
@@ -126,11 +132,7 @@ impl Transaction {
     /// # Errors
     /// [`DataError::NoSuchTable`], [`Decode`](DataError::Decode): nothing is deleted then.
     /// [`TransactionTooLarge`](DataError::TransactionTooLarge): some may be.
-    pub fn delete_all_by_eq(
-        &mut self,
-        table: TableId,
-        relation: &[u8],
-    ) -> Result<u32, DataError> {
+    pub fn delete_all_by_eq(&mut self, table: TableId, relation: &[u8]) -> Result<u32, DataError> {
         self.edit(|schema, mut editor| {
             let plan = schema.plan(table).ok_or(DataError::NoSuchTable(table))?;
             let mut deleted = 0;
@@ -150,7 +152,8 @@ impl Transaction {
         self.edit(|schema, mut editor| {
             let plan = schema.plan(table).ok_or(DataError::NoSuchTable(table))?;
             let rows = editor.view().rows(plan)?.collect_bounded()?;
-            rows.iter().try_for_each(|row| editor.delete_found(plan, row))?;
+            rows.iter()
+                .try_for_each(|row| editor.delete_found(plan, row))?;
             Ok(rows.len() as u64)
         })
     }
@@ -160,16 +163,13 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::scan_range`]: nothing is deleted then.
     /// [`TransactionTooLarge`](DataError::TransactionTooLarge): some may be.
-    pub fn delete_by_range(
-        &mut self,
-        index: IndexId,
-        range: &Range<'_>,
-    ) -> Result<u32, DataError> {
+    pub fn delete_by_range(&mut self, index: IndexId, range: &Range<'_>) -> Result<u32, DataError> {
         self.edit(|schema, mut editor| {
             let (plan, index) = index_plan(schema, index)?;
             let range = key_range(plan, index, range)?;
             let rows = editor.view().scan(plan, index, range)?.collect_bounded()?;
-            rows.iter().try_for_each(|row| editor.delete_found(plan, row))?;
+            rows.iter()
+                .try_for_each(|row| editor.delete_found(plan, row))?;
             Ok(u32::try_from(rows.len()).unwrap_or(u32::MAX))
         })
     }
@@ -179,8 +179,14 @@ impl Transaction {
     /// # Errors
     /// [`DataError::NoSuchTable`].
     pub fn row_count(&self, table: TableId) -> Result<u64, DataError> {
-        let plan = self.schema().plan(table).ok_or(DataError::NoSuchTable(table))?;
-        Ok(self.state.row_count(table)?.saturating_add_signed(self.buffer.count(plan.slot)))
+        let plan = self
+            .schema()
+            .plan(table)
+            .ok_or(DataError::NoSuchTable(table))?;
+        Ok(self
+            .state
+            .row_count(table)?
+            .saturating_add_signed(self.buffer.count(plan.slot)))
     }
 
     /// All rows of a table, in key order.
@@ -204,7 +210,8 @@ impl Transaction {
     pub fn scan_range(&self, index: IndexId, range: &Range<'_>) -> Result<Vec<Row>, DataError> {
         self.look(|schema, view| {
             let (plan, index) = index_plan(schema, index)?;
-            view.scan(plan, index, key_range(plan, index, range)?)?.collect_bounded()
+            view.scan(plan, index, key_range(plan, index, range)?)?
+                .collect_bounded()
         })
     }
 
@@ -215,7 +222,10 @@ impl Transaction {
     /// If the store failed during the call: the caller must stop then, not go on.
     #[must_use]
     pub fn commit(mut self) -> (State, Vec<RowChange>) {
-        assert!(!self.failed.get(), "a call during which the store failed has no outcome");
+        assert!(
+            !self.failed.get(),
+            "a call during which the store failed has no outcome"
+        );
         let inner = &mut *self.state.0;
         if self.buffer.events {
             drop_events_entries(&inner.schema, &mut self.buffer);
@@ -232,7 +242,11 @@ impl Transaction {
                 return None;
             }
             if let Some(Space::Rows(table)) = Space::of(key.as_bytes()) {
-                changes.push(RowChange { table, old, new: new.clone() });
+                changes.push(RowChange {
+                    table,
+                    old,
+                    new: new.clone(),
+                });
                 if events && schema.plan(table).is_some_and(|plan| plan.event) {
                     return None;
                 }
@@ -260,8 +274,11 @@ impl Transaction {
         work: impl FnOnce(&Schema, Editor<'_>) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
         let inner = &*self.state.0;
-        let editor =
-            Editor { base: &inner.base, overlay: Some(&inner.overlay), buffer: &mut self.buffer };
+        let editor = Editor {
+            base: &inner.base,
+            overlay: Some(&inner.overlay),
+            buffer: &mut self.buffer,
+        };
         let result = work(&inner.schema, editor);
         self.note_failure(&result);
         result
@@ -307,7 +324,9 @@ fn rows_of_relation<'a>(plan: &TablePlan, relation: &'a [u8]) -> Result<Vec<&'a 
     let mut rows = Vec::new();
     let mut ends = Vec::new();
     for _ in 0..count {
-        let row = plan.take_row(&mut rest, &mut ends).map_err(DataError::Decode)?;
+        let row = plan
+            .take_row(&mut rest, &mut ends)
+            .map_err(DataError::Decode)?;
         rows.push(row);
         if row.is_empty() {
             // Rows without bytes are all the same, and no bytes bound how many are announced.
@@ -323,10 +342,12 @@ fn rows_of_relation<'a>(plan: &TablePlan, relation: &'a [u8]) -> Result<Vec<&'a 
 
 /// Events are never kept, so the entries that made their unique checks go too.
 fn drop_events_entries(schema: &Schema, buffer: &mut Buffer) {
-    buffer.writes.retain(|key: &Key, _| match Space::of(key.as_bytes()) {
-        Some(Space::Index(index)) => {
-            schema.index_plan(index).is_some_and(|(plan, _)| !plan.event)
-        }
-        _ => true,
-    });
+    buffer
+        .writes
+        .retain(|key: &Key, _| match Space::of(key.as_bytes()) {
+            Some(Space::Index(index)) => schema
+                .index_plan(index)
+                .is_some_and(|(plan, _)| !plan.event),
+            _ => true,
+        });
 }

@@ -38,7 +38,11 @@ impl<'a> View<'a> {
             return Ok(above.cloned());
         }
         // Most tables of a young database are in the overlay alone.
-        if self.base.count(slot) == 0 { Ok(None) } else { self.base.get(key) }
+        if self.base.count(slot) == 0 {
+            Ok(None)
+        } else {
+            self.base.get(key)
+        }
     }
 
     /// The value of a key that is no row and no entry, so that no row count can say it is absent.
@@ -61,12 +65,21 @@ impl<'a> View<'a> {
     fn merge(&self, slot: usize, low: &[u8], high: &[u8]) -> Result<Merged<'a>, StoreError> {
         use std::ops::Bound::{Excluded, Included};
         if low >= high {
-            return Ok(Merged { writes: None, overlay: None, base: None, base_next: None });
+            return Ok(Merged {
+                writes: None,
+                overlay: None,
+                base: None,
+                base_next: None,
+            });
         }
         let bounds = (Included(low), Excluded(high));
         let mut merged = Merged {
-            writes: self.writes.map(|writes| writes.range::<[u8], _>(bounds).peekable()),
-            overlay: self.overlay.map(|overlay| overlay.range(low, high).peekable()),
+            writes: self
+                .writes
+                .map(|writes| writes.range::<[u8], _>(bounds).peekable()),
+            overlay: self
+                .overlay
+                .map(|overlay| overlay.range(low, high).peekable()),
             base: None,
             base_next: None,
         };
@@ -85,7 +98,13 @@ impl<'a> View<'a> {
             unreachable!("a space is never a point");
         };
         let found = Found::Rows(self.merge(plan.slot, &low, &high)?);
-        Ok(Scan { view: *self, plan, found, full: None, ends: Vec::new() })
+        Ok(Scan {
+            view: *self,
+            plan,
+            found,
+            full: None,
+            ends: Vec::new(),
+        })
     }
 
     /// The rows that a range of an index stands for, in the order of the index's stored keys.
@@ -107,17 +126,29 @@ impl<'a> View<'a> {
             }
             KeyRange::Between { low, high, full } => {
                 let merged = self.merge(plan.slot, &low, &high)?;
-                let found =
-                    if index.is_row_key { Found::Rows(merged) } else { Found::Entries(merged) };
+                let found = if index.is_row_key {
+                    Found::Rows(merged)
+                } else {
+                    Found::Entries(merged)
+                };
                 (found, full.map(|full| (index, full)))
             }
         };
-        Ok(Scan { view: *self, plan, found, full, ends: Vec::new() })
+        Ok(Scan {
+            view: *self,
+            plan,
+            found,
+            full,
+            ends: Vec::new(),
+        })
     }
 
     fn row_of_entry(&self, plan: &TablePlan, row_key: &[u8]) -> Result<Row, StoreError> {
         self.get(plan.slot, row_key)?.ok_or_else(|| {
-            StoreError::damaged(format!("index of table {}: an entry without a row", plan.name))
+            StoreError::damaged(format!(
+                "index of table {}: an entry without a row",
+                plan.name
+            ))
         })
     }
 }
@@ -142,8 +173,16 @@ struct Merged<'a> {
 impl Merged<'_> {
     fn next(&mut self) -> Result<Option<Row>, StoreError> {
         loop {
-            let write = self.writes.as_mut().and_then(|writes| writes.peek()).map(|(key, _)| *key);
-            let held = self.overlay.as_mut().and_then(|held| held.peek()).map(|(key, _)| *key);
+            let write = self
+                .writes
+                .as_mut()
+                .and_then(|writes| writes.peek())
+                .map(|(key, _)| *key);
+            let held = self
+                .overlay
+                .as_mut()
+                .and_then(|held| held.peek())
+                .map(|(key, _)| *key);
             let base = self.base_next.as_ref().map(|(key, _)| key.value());
             let (write, held) = (write.map(Key::as_bytes), held.map(Key::as_bytes));
             let Some(key) = [write, held, base].into_iter().flatten().min() else {
@@ -199,7 +238,9 @@ impl Scan<'_> {
                     None => None,
                 },
             };
-            let (Some(row), Some((index, full))) = (&row, &self.full) else { return Ok(row) };
+            let (Some(row), Some((index, full))) = (&row, &self.full) else {
+                return Ok(row);
+            };
             let holds = self
                 .plan
                 .cells(row, &mut self.ends)

@@ -122,6 +122,10 @@ pub enum ConversationInput<'a> {
 }
 
 /// What to do.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "proofs are rare, and every effect moves once"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConversationEffect {
     /// Send this to the remote.
@@ -498,8 +502,7 @@ impl Conversation {
     }
 
     fn note_sync(&mut self, own: Standing, turn: &mut Turn<'_>) {
-        let in_sync =
-            self.trust == Trust::Member && own.cut.is_some() && self.theirs == Some(own);
+        let in_sync = self.trust == Trust::Member && own.cut.is_some() && self.theirs == Some(own);
         if in_sync && !self.in_sync {
             turn.effects.push(ConversationEffect::InSync);
         }

@@ -117,6 +117,7 @@ impl Entry {
         genesis: Genesis,
         key: &SecretKey,
     ) -> Result<Self, SealError> {
+        genesis.check()?;
         let draft = Draft {
             database: DatabaseId(nonce),
             epoch,

@@ -25,6 +25,8 @@ mod dag;
 mod entry;
 mod equivocation;
 mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod ids;
 mod keys;
 pub mod limits;

@@ -122,7 +122,7 @@ impl SystemCall {
 }
 
 impl Genesis {
-    fn check(&self) -> Result<(), Malformed> {
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
         within("bytes of the database's name", self.name.len(), DATABASE_NAME_BYTES_MAX)?;
         within("bytes of the module", self.module_len as usize, MODULE_BYTES_MAX)?;
         within("finalisers", self.finalisers.len(), FINALISERS_MAX)?;
@@ -133,5 +133,66 @@ impl Genesis {
             return Err(Malformed::Empty { what: "finalisers" });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{genesis_call, hex, key};
+    use crate::ids::DatabaseId;
+    use crate::membership::prove_admission;
+
+    const GENESIS: &str = "\
+        0004636861740303030303030303030303030303030303030303030303030303030303030303e8070100808080\
+        208094ebdc0380a8d6b907e8070101010101010101010101010101010101010101010101010101010101010101\
+        01010404040404040404040404040404040404040404040404040404040404040404";
+
+    const ADMISSION: &str = "\
+        d72f6a47367a1e37c273ce1bba9b26dafe0ec5f7c5c2ffb927edab1014ac55e967f79cac338f777fe200981ee5\
+        8e005ef59bc20472326f940633ef62df73eb00";
+
+    fn check_golden(call: &SystemCall, golden: &str) {
+        assert_eq!(hex(&call.encode()), golden);
+        assert_eq!(SystemCall::decode(&call.encode()).as_ref(), Ok(call));
+    }
+
+    #[test]
+    fn golden_system_calls() {
+        let ticket = DeviceKey([0xAA; 32]);
+        check_golden(&SystemCall::Genesis(genesis_call(vec![DeviceKey([1; 32])])), GENESIS);
+        let invite =
+            SystemCall::Invite { ticket, role: Role::Writer, uses: 3, expires: Hlc(1_000_000) };
+        check_golden(&invite, &format!("01{}0303c0843d", "aa".repeat(32)));
+        let member = DeviceKey([0xBB; 32]);
+        let proof = Signature([0xCC; 64]);
+        let golden = format!("02{}{}{}", "bb".repeat(32), "aa".repeat(32), "cc".repeat(64));
+        check_golden(&SystemCall::Admit { member, ticket, proof }, &golden);
+        check_golden(&SystemCall::ClientConnected, "04");
+        check_golden(&SystemCall::ClientDisconnected, "05");
+    }
+
+    #[test]
+    fn golden_admission_proof() {
+        let proof = prove_admission(&key(1), &DatabaseId([2; 32]), &DeviceKey([3; 32]));
+        assert_eq!(hex(&proof.0), ADMISSION);
+    }
+
+    #[test]
+    fn a_genesis_keeps_its_limits() {
+        let check = |change: &dyn Fn(&mut Genesis), expected| {
+            let mut genesis = genesis_call(vec![DeviceKey([1; 32])]);
+            change(&mut genesis);
+            let decoded = SystemCall::decode(&SystemCall::Genesis(genesis).encode());
+            assert_eq!(decoded, Err(NotASystemCall(expected)));
+        };
+        check(&|g| g.finalisers.clear(), Malformed::Empty { what: "finalisers" });
+        let two = vec![DeviceKey([2; 32]), DeviceKey([1; 32])];
+        check(&|g| g.recovery_keys = two.clone(), Malformed::NotSorted { what: "recovery keys" });
+        let long = Malformed::OverLimit { what: "bytes of the database's name", found: 129, max: 128 };
+        check(&|g| g.name = "n".repeat(129), long);
+        let many: Vec<_> = (0..65).map(|n| DeviceKey([n; 32])).collect();
+        let over = Malformed::Undecodable { what: "system call" };
+        check(&|g| g.finalisers = many.clone(), over);
     }
 }

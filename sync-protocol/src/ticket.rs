@@ -376,13 +376,24 @@ mod tests {
             wrong.swap(at, at + 1);
             String::from_utf8(wrong).expect("ASCII")
         };
-        for wrong in [&text[..text.len() - 1], &text[..60], &swapped, &format!("{text}a")] {
+        for wrong in [
+            &text[..text.len() - 1],
+            &text[..60],
+            &swapped,
+            &format!("{text}a"),
+        ] {
             assert_eq!(
                 wrong.parse::<Ticket>().expect_err("wrong"),
                 TicketError::Checksum
             );
         }
-        for wrong in ["", "tombolo", "tombolo2abc", "https://example.org", "ticket"] {
+        for wrong in [
+            "",
+            "tombolo",
+            "tombolo2abc",
+            "https://example.org",
+            "ticket",
+        ] {
             assert_eq!(
                 wrong.parse::<Ticket>().expect_err("wrong"),
                 TicketError::NotATicket
@@ -418,7 +429,12 @@ mod tests {
             proof: Signature([0x5A; 64]),
         };
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-        let expected = format!("01{}{}{}", "da".repeat(32), "71".repeat(32), "5a".repeat(64));
+        let expected = format!(
+            "01{}{}{}",
+            "da".repeat(32),
+            "71".repeat(32),
+            "5a".repeat(64)
+        );
         assert_eq!(hex(&request.encode()), expected);
         assert_eq!(hex(&JoinAnswer::Admitted.encode()), "0100");
         assert_eq!(hex(&JoinAnswer::refused("no").encode()), "0101026e6f");

@@ -63,6 +63,11 @@ fn a_rebuilt_module_is_the_same_module() {
         committed.described, rebuilt.described,
         "the tables or reducers differ; {REPLACE}"
     );
+    let failed = committed
+        .outcomes
+        .iter()
+        .filter(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_)));
+    assert_eq!(failed.count(), 8, "{:#?}", committed.outcomes);
     for (one, other) in committed.outcomes.iter().zip(&rebuilt.outcomes) {
         assert_eq!(one, other, "the behaviour differs; {REPLACE}");
     }

@@ -2,7 +2,7 @@
 
 use crate::client::Called;
 use crate::harness::{PATIENCE, Peer, run, turn};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What a person who pressed Ctrl-C is promised.
@@ -89,4 +89,42 @@ fn wrong_usage_and_failure_have_their_own_status() {
     let failed = peer.cli(&["call", &unknown, "no_such_reducer"]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     assert!(failed.stderr.contains("no_such_reducer"), "{failed:?}");
+}
+
+#[test]
+fn the_status_is_as_documented() {
+    let _turn = turn();
+    let peer = Peer::start("a");
+    let database = peer.publish("chat", "chat");
+    let called = peer.call(&database, "send_message", &json!(["lobby", "hello"]));
+    assert_eq!(called, Called::Ok);
+    let printed = peer.cli(&["status", "chat", "--json"]).ok();
+    let status: Value = serde_json::from_str(&printed).expect("--json prints JSON");
+    assert_eq!(status["database"], json!(database));
+    assert_eq!(status["name"], "chat");
+    assert_eq!(status["status"], "ok");
+    assert_eq!(status["members"], 1);
+    assert_eq!(status["peers"], json!([]));
+    let hex = |value: &Value| {
+        value.as_str().is_some_and(|text| {
+            text.len() == 64 && text.chars().all(|digit| digit.is_ascii_hexdigit())
+        })
+    };
+    for ids in [
+        &status["module_hash"],
+        &status["heads_hash"],
+        &status["state_root"],
+        &status["cut"]["id"],
+        &status["cut"]["state_root"],
+        &status["heads"][0],
+    ] {
+        assert!(hex(ids), "ids are hex text: {status}");
+    }
+    for number in [
+        &status["cut"]["height"],
+        &status["tail"],
+        &status["entries"],
+    ] {
+        assert!(number.is_u64(), "{status}");
+    }
 }

@@ -87,6 +87,41 @@ fn those_who_joined_find_each_other_when_the_first_is_gone() {
 }
 
 #[test]
+fn a_peer_that_is_unplugged_goes_on_and_comes_back() {
+    let _turn = turn();
+    let (peers, database) = mesh(&["a", "b", "c"]);
+    let (a, b, c) = (&peers[0], &peers[1], &peers[2]);
+    wait_until_equal(&[a, b, c], &database);
+    c.cli(&["network", "off"]).ok();
+    // Both take the same name, and neither can know.
+    for (number, peer) in peers.iter().enumerate() {
+        for round in 0..20 {
+            say(
+                peer,
+                &database,
+                &format!("{number} says {round} while apart"),
+            );
+        }
+    }
+    let name = json!(["Ada"]);
+    assert_eq!(a.call(&database, "set_name", &name), Called::Ok);
+    assert_eq!(c.call(&database, "set_name", &name), Called::Ok);
+    wait_until_equal(&[a, b], &database);
+    assert!(!said(b, &database).contains("2 says 0 while apart"));
+
+    c.cli(&["network", "on"]).ok();
+    wait_until_equal(&[a, b, c], &database);
+    let said = said(b, &database);
+    for number in 0..3 {
+        for round in 0..20 {
+            assert!(said.contains(&format!("{number} says {round} while apart")));
+        }
+    }
+    let holders = b.sql(&database, "SELECT identity FROM user WHERE name = 'Ada'");
+    assert_eq!(holders.len(), 1, "one of the two has the name: {holders:?}");
+}
+
+#[test]
 fn a_ticket_for_one_lets_only_one_in() {
     let _turn = turn();
     let first = Peer::start("a");

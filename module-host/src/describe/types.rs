@@ -43,6 +43,11 @@ impl<'a> Resolver<'a> {
         Self { typespace, names, open: Vec::new(), nodes: 0, all_nodes: 0 }
     }
 
+    /// What references refer to.
+    pub(super) const fn typespace(&self) -> &'a Typespace {
+        self.typespace
+    }
+
     /// The type without references, its fields and variants named canonically.
     pub(super) fn resolve(&mut self, ty: &AlgebraicType) -> Result<AlgebraicType, TypeProblem> {
         self.open.clear();

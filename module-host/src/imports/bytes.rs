@@ -4,7 +4,7 @@ use wasmtime::Caller;
 
 use super::Answer;
 use super::answer;
-use super::guest::{Errno, Guest, slice_mut};
+use super::guest::{Errno, slice_mut};
 use super::session::{FIRST_HANDLE, Session};
 use crate::prices;
 

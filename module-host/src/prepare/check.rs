@@ -47,6 +47,18 @@ pub(crate) struct Facts {
     pub(super) initialisers: Initialisers,
 }
 
+impl Facts {
+    /// Number of the global that the metering pass adds for units.
+    pub(super) const fn units_global(&self) -> u32 {
+        self.globals
+    }
+
+    /// Number of the global that the metering pass adds for the call depth.
+    pub(super) const fn depth_global(&self) -> u32 {
+        self.globals + 1
+    }
+}
+
 /// What the passes need to know of one function.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FunctionFacts {

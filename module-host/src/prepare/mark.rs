@@ -39,7 +39,8 @@ const MARK_PAGE_LOG2: i32 = MARK_PAGE_BYTES.trailing_zeros() as i32;
 pub(super) struct Marked {
     /// The module.
     pub(super) wasm: Vec<u8>,
-    /// Exports of all its mutable globals, ours included.
+    /// Exports of its mutable globals and of the size of its memory. Units and depth are not among
+    /// them: every call sets those anew.
     pub(super) globals: Vec<String>,
     /// Pages of 64 KiB that its memory seems to have at first.
     pub(super) pages_first: u32,
@@ -55,7 +56,8 @@ pub(super) fn mark(wasm: &[u8], facts: &Facts) -> Result<Marked, String> {
     for payload in Parser::new(0).parse_all(wasm) {
         if let Payload::GlobalSection(section) = payload.map_err(|error| error.to_string())? {
             for global in section {
-                if global.map_err(|error| error.to_string())?.ty.mutable {
+                let mutable = global.map_err(|error| error.to_string())?.ty.mutable;
+                if mutable && globals != facts.units_global() && globals != facts.depth_global() {
                     mutable_globals.push(globals);
                 }
                 globals += 1;

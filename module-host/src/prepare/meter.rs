@@ -42,8 +42,8 @@ pub(super) fn meter(wasm: &[u8], facts: &Facts, call_depth_max: u32) -> Result<V
     let mut pass = Pass {
         facts,
         call_depth_max: i32::try_from(call_depth_max).unwrap_or(i32::MAX),
-        units: facts.globals,
-        depth: facts.globals + 1,
+        units: facts.units_global(),
+        depth: facts.depth_global(),
         block_types: BTreeMap::new(),
         function: 0,
         globals_done: false,
@@ -390,7 +390,7 @@ fn joins(instructions: &[I<'_>]) -> Vec<bool> {
     let mut joins = vec![false; instructions.len()];
     // The function's own block lies at the bottom.
     let mut open = vec![Open { is_loop: false, is_target: true }];
-    let mut target = |open: &mut Vec<Open>, label: u32| {
+    let target = |open: &mut Vec<Open>, label: u32| {
         let depth = open.len().checked_sub(label as usize + 1);
         if let Some(block) = depth.and_then(|depth| open.get_mut(depth)) {
             block.is_target = true;

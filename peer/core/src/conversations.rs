@@ -300,7 +300,7 @@ impl Replica {
             ConversationEffect::Cut(cut) => self.bring_cut(link, &cut, brought, ctx)?,
             ConversationEffect::BlobChunk { .. } => brought.anything = true,
             ConversationEffect::Proof(proof) => {
-                if self.dag.learn(proof).is_err() {
+                if self.dag.learn_equivocation(proof).is_err() {
                     blame(link, "sent a proof that proves nothing", ctx);
                 }
             }
@@ -365,6 +365,11 @@ impl Replica {
     /// Tells all members what is new here: entries, a cut, and evidence against authors.
     pub(crate) fn converse(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
         self.report_equivocations(ctx)?;
+        for fault in self.dag.take_faults() {
+            if let Some(link) = fault.remote.and_then(|remote| self.links.get_mut(&remote)) {
+                blame(link, &format!("sent an invalid entry: {}", fault.why), ctx);
+            }
+        }
         let mut batches: BTreeMap<Option<DeviceKey>, Vec<Arc<Entry>>> = BTreeMap::new();
         for (entry, from) in std::mem::take(&mut self.fresh) {
             // What a cut has covered meanwhile is pulled by whoever lacks the cut.

@@ -183,7 +183,7 @@ pub struct MemberInfo {
 }
 
 /// A remote with a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RemoteInfo {
     /// Device key.
     pub id: DeviceKey,

@@ -2,6 +2,7 @@
 //! entry is durable and has run; everything else is answered at once from the visible state.
 
 use serde_json::value::RawValue;
+use store::{Row, TableSchema};
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
 
 use crate::batch::{Group, ReplyTo, Waiting};
@@ -411,6 +412,9 @@ impl Core {
         let id = replica.id;
         self.replicas.insert(id, replica);
         self.keep_name(now, id);
+        for remote in self.parts.links.clone() {
+            self.open_link(now, remote, id);
+        }
         Ok(Answer::Now(Reply::Published(published)))
     }
 
@@ -530,6 +534,15 @@ fn check_name(name: &str) -> Result<(), RequestError> {
     ))
 }
 
+/// Local `st_*` views are not built yet.
+struct NoViews;
+
+impl sql::VirtualTables for NoViews {
+    fn table(&self, _name: &str) -> Option<(TableSchema, Vec<Row>)> {
+        None
+    }
+}
+
 fn query(
     replica: &Replica,
     text: &str,
@@ -541,7 +554,7 @@ fn query(
         owner,
         sender: caller.identity(),
     };
-    let result = sql::run(text, state.schema(), state, &sql::NoVirtualTables, access)
+    let result = sql::run(text, state.schema(), state, &NoViews, access)
         .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
     let mut rows = SqlRows {
         columns: result.columns.iter().map(|(name, _)| name.clone()).collect(),

@@ -153,7 +153,10 @@ impl Replica {
             .rows(system_tables::CLIENT)?
             .map(|row| Ok(ClientRow::read(&row?)))
             .collect::<Result<_, Stop>>()?;
-        for row in rows.iter().filter(|row| row.author == ctx.device) {
+        for row in rows {
+            if row.author != ctx.device {
+                continue;
+            }
             let call = Waiting::system(
                 Claims::of_device(&ctx.device),
                 &SystemCall::ClientDisconnected,

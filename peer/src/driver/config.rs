@@ -77,9 +77,7 @@ pub(crate) fn parse_dial(text: &str) -> Result<Multiaddr, String> {
 /// A multiaddr of the only shape that is spoken so far: `/ip4|ip6/…/tcp/…[/p2p/…]`.
 fn parse_tcp(text: &str, example: &str) -> Result<Multiaddr, String> {
     let wrong = |why: &str| format!("{why}; expected a multiaddr such as {example}");
-    let address: Multiaddr = text
-        .parse()
-        .map_err(|error| wrong(&format!("{error}")))?;
+    let address: Multiaddr = text.parse().map_err(|error| wrong(&format!("{error}")))?;
     let mut parts = address.iter();
     match parts.next() {
         Some(Protocol::Ip4(_) | Protocol::Ip6(_)) => {}
@@ -121,7 +119,11 @@ mod tests {
     #[test]
     fn listen_takes_an_address_localhost_or_a_port() {
         let expect = |text: &str, to: &str| {
-            assert_eq!(parse_listen(text), Ok(to.parse().expect("address")), "{text}");
+            assert_eq!(
+                parse_listen(text),
+                Ok(to.parse().expect("address")),
+                "{text}"
+            );
         };
         expect("127.0.0.1:3000", "127.0.0.1:3000");
         expect("localhost:0", "127.0.0.1:0");
@@ -158,7 +160,13 @@ mod tests {
             parse_origin("https://App.example.com"),
             Ok("https://app.example.com".into())
         );
-        for text in ["*", "app.example.com", "https://", "https://a/b", "http://*"] {
+        for text in [
+            "*",
+            "app.example.com",
+            "https://",
+            "https://a/b",
+            "http://*",
+        ] {
             assert!(parse_origin(text).is_err(), "{text}");
         }
     }

@@ -310,7 +310,10 @@ mod tests {
         consoles.append(DATABASE, "{\"n\":1}".into());
         consoles.append(DATABASE, "{\"n\":2}".into());
         drop(consoles);
-        assert_eq!(text(&reader.more().expect("reads")), "{\"n\":1}\n{\"n\":2}\n");
+        assert_eq!(
+            text(&reader.more().expect("reads")),
+            "{\"n\":1}\n{\"n\":2}\n"
+        );
         assert!(reader.more().expect("reads").is_empty());
         let (_, last) = Reader::open(&folder, Some(1)).expect("reads");
         assert_eq!(text(&last), "{\"n\":2}\n");
@@ -322,7 +325,11 @@ mod tests {
         let path = scratch.path().join("console.jsonl");
         let mut open = BTreeMap::new();
         append(&mut open, &path, "old").expect("writes");
-        open.get_mut(&path).expect("open").file.flush().expect("flushes");
+        open.get_mut(&path)
+            .expect("open")
+            .file
+            .flush()
+            .expect("flushes");
         let (mut reader, before) = Reader::open(scratch.path(), None).expect("reads");
         assert_eq!(text(&before), "old\n");
         open.get_mut(&path).expect("open").bytes = FILE_BYTES_MAX;

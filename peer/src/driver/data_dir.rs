@@ -141,7 +141,10 @@ impl DataDir {
         };
         let mode = fs::metadata(&path).map_err(io("look at", &path))?.mode();
         if mode & 0o077 != 0 {
-            tracing::warn!("{} was readable by others: mode set to 0600", path.display());
+            tracing::warn!(
+                "{} was readable by others: mode set to 0600",
+                path.display()
+            );
             fs::set_permissions(&path, Permissions::from_mode(0o600))
                 .map_err(io("protect", &path))?;
         }
@@ -165,7 +168,11 @@ impl DataDir {
     /// Tells the command line who runs here.
     pub(crate) fn write_run_info(&self, run: &RunInfo) -> Result<(), DataDirError> {
         let text = serde_json::to_string_pretty(run).unwrap_or_default();
-        write_whole(&self.dir.join("run.json"), 0o600, format!("{text}\n").as_bytes())
+        write_whole(
+            &self.dir.join("run.json"),
+            0o600,
+            format!("{text}\n").as_bytes(),
+        )
     }
 
     /// Takes `run.json` away: nobody runs here any more.
@@ -217,7 +224,8 @@ pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Da
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&scratch, path)?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        path.parent()
+            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     })();
     written.map_err(io("write", path))
 }
@@ -254,16 +262,10 @@ mod tests {
         let scratch = tempfile::tempdir().expect("scratch");
         let data = DataDir::open(scratch.path()).expect("opens");
         let key = data.peer_key().expect("made");
-        assert_eq!(
-            data.peer_key().expect("read").to_bytes(),
-            key.to_bytes()
-        );
+        assert_eq!(data.peer_key().expect("read").to_bytes(), key.to_bytes());
         let path = scratch.path().join("peer.key");
         fs::write(&path, "garbage").expect("writes");
-        assert!(matches!(
-            data.peer_key(),
-            Err(DataDirError::DamagedKey(_))
-        ));
+        assert!(matches!(data.peer_key(), Err(DataDirError::DamagedKey(_))));
         assert_eq!(fs::read_to_string(&path).expect("reads"), "garbage");
     }
 

@@ -89,7 +89,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     data_dir.write_run_info(&run_info)?;
     announce(&run_info, &tokens, &data_dir);
     let (run_sender, run) = watch::channel(run_info);
-    tokio::spawn(keep_run_info(
+    let run_info_keeper = tokio::spawn(keep_run_info(
         network.listening.clone(),
         run_sender,
         Arc::clone(&data_dir),
@@ -120,6 +120,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
 
     // Whoever reads run.json from here on is told that nobody runs here, which is about to be so.
+    run_info_keeper.abort();
     data_dir.remove_run_info();
     let _ = stopping.send(true);
     let _ = stop_network.send(());
@@ -139,10 +140,10 @@ fn open_core(
     secret: &SecretKey,
     clock: Clock,
 ) -> impl FnOnce() -> Result<Core, String> + Send + use<> {
-    let disk = DirDisk::new(config.data_dir.clone());
+    let data_dir = config.data_dir.clone();
     let secret = SecretKey::from_bytes(&secret.to_bytes());
     move || {
-        let disk = disk.map_err(|error| error.to_string())?;
+        let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
         let options = CoreOptions {
             epoch: u64::from_le_bytes(dice()),
         };
@@ -179,12 +180,16 @@ async fn serve_http(
 }
 
 /// The first addresses that other peers can reach us at.
-async fn first_addresses(listening: &mut watch::Receiver<Vec<String>>) -> anyhow::Result<Vec<String>> {
+async fn first_addresses(
+    listening: &mut watch::Receiver<Vec<String>>,
+) -> anyhow::Result<Vec<String>> {
     let some = listening.wait_for(|addresses| !addresses.is_empty());
     match timeout(LISTEN_WAIT, some).await {
         Ok(Ok(addresses)) => Ok(addresses.clone()),
         Ok(Err(_)) => bail!("the network ended by itself; please report this"),
-        Err(_) => bail!("no address to listen on came up: give one with --p2p, for example --p2p /ip4/127.0.0.1/tcp/0"),
+        Err(_) => bail!(
+            "no address to listen on came up: give one with --p2p, for example --p2p /ip4/127.0.0.1/tcp/0"
+        ),
     }
 }
 
@@ -227,9 +232,7 @@ fn announce(run: &RunInfo, tokens: &Tokens, data_dir: &DataDir) {
 }
 
 /// Ends when somebody wants the peer to stop, and says who.
-fn interruption(
-    until_stdin_closes: bool,
-) -> anyhow::Result<impl Future<Output = &'static str>> {
+fn interruption(until_stdin_closes: bool) -> anyhow::Result<impl Future<Output = &'static str>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -241,16 +244,13 @@ fn interruption(
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             let _ = closed.send(());
         });
-    } else {
-        // Never: the sender lives as long as the process.
-        std::mem::forget(closed);
     }
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => "interrupted",
             _ = terminate.recv() => "terminated",
             _ = hang_up.recv() => "the terminal is gone",
-            _ = is_closed => "the parent is gone",
+            _ = is_closed, if until_stdin_closes => "the parent is gone",
         }
     })
 }

@@ -438,7 +438,9 @@ mod tests {
     fn the_public_key_is_a_pem_block() {
         let pem = tokens(1).public_key_pem();
         let body = pem.lines().nth(1).expect("three lines");
-        let der = data_encoding::BASE64.decode(body.as_bytes()).expect("base64");
+        let der = data_encoding::BASE64
+            .decode(body.as_bytes())
+            .expect("base64");
         assert_eq!(der.len(), 44);
         assert_eq!(der[12..], *tokens(1).device.as_bytes());
     }

@@ -127,7 +127,11 @@ impl Conversation {
                     && total <= MODULE_BYTES_MAX as u64;
                 if !fits {
                     self.blob.drop_blob(hash);
-                    return self.fault(HEAVY_FAULT, "it sent a part of a blob that cannot be", turn);
+                    return self.fault(
+                        HEAVY_FAULT,
+                        "it sent a part of a blob that cannot be",
+                        turn,
+                    );
                 }
                 self.blob.stage = Stage::Handed { hash, end };
                 turn.effects.push(ConversationEffect::BlobChunk {
@@ -154,7 +158,11 @@ impl Conversation {
         if wanted && turn.holdings.blob_offset(&hash) < end {
             // Its bytes did not have the hash that names them: try another remote first.
             self.blob.lacking.insert(hash);
-            self.fault(LIGHT_FAULT, "it sent a blob with other bytes than its name", turn);
+            self.fault(
+                LIGHT_FAULT,
+                "it sent a blob with other bytes than its name",
+                turn,
+            );
         }
     }
 }

@@ -16,7 +16,9 @@ impl Conduct {
     pub(super) fn fault(&mut self, now: Tick, points: u32) -> bool {
         let forgiven = now.since(self.forgiven_until) / (FORGIVE_EVERY_MS * 1_000);
         if forgiven > 0 {
-            self.faults = self.faults.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+            self.faults = self
+                .faults
+                .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
             self.forgiven_until = now;
         }
         self.faults = self.faults.saturating_add(points);
@@ -39,7 +41,12 @@ pub(super) struct Portion {
 
 impl Portion {
     pub(super) fn new(at_once: u64, per_second: u64) -> Self {
-        Self { left: at_once, at_once, per_second, filled: Tick(0) }
+        Self {
+            left: at_once,
+            at_once,
+            per_second,
+            filled: Tick(0),
+        }
     }
 
     /// Takes one, if there is one.
@@ -70,7 +77,10 @@ mod tests {
         assert!(!conduct.fault(later, 1), "two were forgiven");
         assert!(!conduct.fault(later, 1));
         assert!(conduct.fault(later, 1));
-        assert!(!conduct.fault(later, 1), "reported once, then counted afresh");
+        assert!(
+            !conduct.fault(later, 1),
+            "reported once, then counted afresh"
+        );
         assert!(conduct.fault(later, FAULTS_MAX), "a heavy one is enough");
     }
 
@@ -78,10 +88,16 @@ mod tests {
     fn a_portion_fills_up_again() {
         let mut portion = Portion::new(3, 10);
         let start = Tick(7);
-        assert_eq!([0; 5].map(|_| portion.take(start)), [true, true, true, false, false]);
+        assert_eq!(
+            [0; 5].map(|_| portion.take(start)),
+            [true, true, true, false, false]
+        );
         let later = start.plus_ms(100);
         assert_eq!([0; 2].map(|_| portion.take(later)), [true, false]);
         let much_later = later.plus_ms(1_000_000);
-        assert_eq!([0; 4].map(|_| portion.take(much_later)), [true, true, true, false]);
+        assert_eq!(
+            [0; 4].map(|_| portion.take(much_later)),
+            [true, true, true, false]
+        );
     }
 }

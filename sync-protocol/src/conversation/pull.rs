@@ -1,18 +1,18 @@
 //! Asking: one question at a time, repeated until it is answered. What to ask next is decided
 //! afresh after every answer, from what both sides hold then.
 
+mod answer;
+
 use std::collections::VecDeque;
 
-use super::limits::{
-    ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, CHASE_DEPTH_MAX, REMEMBERED_IDS_MAX,
-};
+use super::limits::{ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, REMEMBERED_IDS_MAX};
 use super::standing::RecentIds;
-use super::{Conversation, ConversationEffect, HEAVY_FAULT, LIGHT_FAULT, Trust, Turn};
-use crate::cut::{Cut, CutRef};
+use super::{Conversation, ConversationEffect, Trust, Turn};
+use crate::cut::CutRef;
 use crate::dag::ChainTip;
 use crate::ids::EntryId;
 use crate::message::limits::CHAINS_MAX;
-use crate::message::{Answer, Message, SegmentPage, Standing, Want};
+use crate::message::{Message, Standing, Want};
 use crate::time::Tick;
 
 /// How often a cut alone is asked for, before its whole segment is: once to learn which entries
@@ -169,13 +169,11 @@ impl Conversation {
         match &self.pull.stage {
             Stage::Asked { again, .. } => Some(*again),
             Stage::Handed(_) => None,
-            Stage::Idle if !self.may_ask() => None,
+            // Only a member's tail is compared, and only a member's announcements count.
+            Stage::Idle if !self.may_ask() || self.trust != Trust::Member => None,
             Stage::Idle => {
-                let graft = (self.trust == Trust::Member).then(|| self.spread.graft_due());
-                [self.compare_due, graft.flatten()]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let dues = [self.compare_due, self.spread.graft_due()];
+                dues.into_iter().flatten().min()
             }
         }
     }
@@ -334,245 +332,6 @@ impl Conversation {
         // Behind a lower cut lies our own history; it would all come again.
         let comparable = own_cut.height == their_cut.height || self.stuck;
         comparable && own.heads != theirs.heads && !self.history.contains(&theirs.heads)
-    }
-
-    /// The answer to the question that is open.
-    pub(super) fn hear_pulled(&mut self, answer: Answer, turn: &mut Turn<'_>) {
-        let Stage::Asked { want, .. } = std::mem::take(&mut self.pull.stage) else {
-            return;
-        };
-        match (want, answer) {
-            (want, Answer::Nothing) => self.hear_nothing(&want),
-            (Want::Cut { height }, Answer::Cut { bytes }) => self.hear_one_cut(height, bytes, turn),
-            (Want::Segments { height, from }, Answer::Segments { segments }) => {
-                self.hear_segments(height, from, segments, turn);
-            }
-            (
-                Want::Beyond { chains },
-                Answer::Beyond {
-                    entries,
-                    more,
-                    heads,
-                },
-            ) => {
-                let more = more && !entries.is_empty();
-                let before = chains;
-                let handed = Handed::Beyond {
-                    before,
-                    more,
-                    heads,
-                };
-                self.hand_entries(entries, handed, turn);
-            }
-            (Want::Ids { from }, Answer::Ids { ids, more }) => {
-                let len = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-                let next = from.saturating_add(len);
-                self.pull.goal = if more && len > 0 {
-                    Goal::Ids { from: next }
-                } else {
-                    Goal::Rest
-                };
-                let unheld = ids.into_iter().filter(|id| !turn.holdings.holds(id));
-                self.pull.want(unheld.collect::<Vec<_>>());
-            }
-            (Want::Entries { ids, .. }, Answer::Entries { entries, more }) => {
-                let more = more && !entries.is_empty();
-                let handed = Handed::Entries { asked: ids, more };
-                self.hand_entries(entries, handed, turn);
-            }
-            (Want::Introduction { page, .. }, Answer::Entries { entries, more }) => {
-                let more = more && !entries.is_empty();
-                self.hand_entries(entries, Handed::Introduction { page, more }, turn);
-            }
-            _ => {
-                self.pull.rest();
-                self.fault(HEAVY_FAULT, "it answered another question", turn);
-            }
-        }
-    }
-
-    fn hear_nothing(&mut self, want: &Want) {
-        match want {
-            Want::Cut { .. } => self.pull.cut_tries = CUT_TRIES_MAX,
-            Want::Segments { height, .. } => {
-                self.pull.stalled = Some(Stalled {
-                    height: *height,
-                    for_blobs: false,
-                });
-            }
-            Want::Beyond { .. } | Want::Ids { .. } => self.pull.goal = Goal::Rest,
-            Want::Introduction { .. } => self.pull.introduction = None,
-            Want::Entries { .. } | Want::Blob { .. } => {}
-        }
-    }
-
-    fn hear_one_cut(&mut self, height: u64, bytes: Vec<u8>, turn: &mut Turn<'_>) {
-        self.pull.cut_tries = self.pull.cut_tries.saturating_add(1);
-        let fits = |cut: Cut| cut.height == height && cut.database == self.database;
-        if !Cut::open(&bytes).is_ok_and(fits) {
-            self.pull.rest();
-            return self.fault(HEAVY_FAULT, "it sent another cut than was asked for", turn);
-        }
-        self.pull.stage = Stage::Handed(Handed::Cut);
-        turn.effects.push(ConversationEffect::Cut(bytes));
-    }
-
-    fn hear_segments(
-        &mut self,
-        height: u64,
-        from: u32,
-        segments: Vec<SegmentPage>,
-        turn: &mut Turn<'_>,
-    ) {
-        let last = segments.len().saturating_sub(1);
-        let in_order = (height..).zip(&segments).enumerate();
-        let fits = !segments.is_empty()
-            && in_order
-                .into_iter()
-                .all(|(at, (height, page))| {
-                    // A page that is neither the end nor brings anything would be asked for for
-                    // ever.
-                    let goes_on = page.complete || (at == last && !page.entries.is_empty());
-                    page.height == height && goes_on
-                });
-        if !fits {
-            self.pull.rest();
-            return self.fault(HEAVY_FAULT, "it sent other segments than were asked for", turn);
-        }
-        let mut through = None;
-        let mut partial = None;
-        let mut before = from;
-        for page in segments {
-            if page.complete {
-                through = Some(page.height);
-            } else {
-                let len = u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
-                partial = Some((page.height, before.saturating_add(len)));
-            }
-            before = 0;
-            turn.effects.push(ConversationEffect::Segment {
-                cut: page.cut,
-                entries: page.entries,
-                complete: page.complete,
-                height: page.height,
-            });
-        }
-        self.pull.stage = Stage::Handed(Handed::Segments { through, partial });
-    }
-
-    fn hand_entries(&mut self, entries: Vec<Vec<u8>>, handed: Handed, turn: &mut Turn<'_>) {
-        if entries.is_empty() {
-            self.finish(handed, turn);
-        } else {
-            self.pull.stage = Stage::Handed(handed);
-            turn.effects.push(ConversationEffect::Entries(entries));
-        }
-    }
-
-    /// The replica took in what it was handed.
-    pub(super) fn ingested(&mut self, missing: &[EntryId], cut_missing: bool, turn: &mut Turn<'_>) {
-        self.pull.handed_push = false;
-        if cut_missing && !std::mem::replace(&mut self.pull.excused, true) {
-            self.pull.stalled = None;
-        }
-        let chasing = matches!(self.pull.stage, Stage::Handed(Handed::Entries { .. }));
-        if missing.is_empty() {
-            self.pull.depth = 0;
-        } else if chasing {
-            self.pull.depth = self.pull.depth.saturating_add(1);
-        }
-        if self.pull.depth > CHASE_DEPTH_MAX && self.trust == Trust::Member {
-            // A long branch is missing, not a leaf: its ids are cheaper than so many questions.
-            self.pull.depth = 0;
-            self.pull.wanted.clear();
-            self.pull.compare_ids();
-        } else {
-            let unheld = missing.iter().filter(|id| !turn.holdings.holds(id));
-            self.pull.want(unheld.copied().collect::<Vec<_>>());
-        }
-        match std::mem::take(&mut self.pull.stage) {
-            Stage::Handed(handed) => self.finish(handed, turn),
-            stage => self.pull.stage = stage,
-        }
-        self.blob_ingested(turn);
-    }
-
-    /// An answer has had its effect: what does it mean for the next question?
-    fn finish(&mut self, handed: Handed, turn: &mut Turn<'_>) {
-        match handed {
-            Handed::Cut => self.compare_if_level(turn),
-            Handed::Segments { through, partial } => {
-                self.pull.partial = partial;
-                self.finish_segments(through, turn);
-                self.compare_if_level(turn);
-            }
-            Handed::Beyond {
-                before,
-                more,
-                heads,
-            } => self.finish_beyond(&before, more, heads, turn),
-            Handed::Entries { asked, more } => {
-                let held = |id: &&EntryId| turn.holdings.holds(id);
-                // Without progress the rest would be asked for for ever.
-                if more && asked.iter().any(|id| held(&id)) {
-                    let rest = asked.iter().filter(|id| !held(id));
-                    let rest: Vec<_> = rest.copied().collect();
-                    for id in rest.into_iter().rev() {
-                        self.pull.wanted.push_front(id);
-                    }
-                }
-            }
-            Handed::Introduction { page, more } => {
-                self.pull.introduction = more.then(|| page.saturating_add(1));
-            }
-        }
-    }
-
-    fn finish_segments(&mut self, through: Option<u64>, turn: &mut Turn<'_>) {
-        self.pull.cut_tries = 0;
-        let own = turn.holdings.cut().map(|cut| cut.height);
-        if through > own {
-            let for_blobs = !turn.holdings.wanted_blobs().is_empty();
-            self.pull.partial = None;
-            self.pull.stalled = Some(Stalled {
-                height: own.map_or(0, |own| own.saturating_add(1)),
-                for_blobs,
-            });
-            if !for_blobs {
-                self.fault(LIGHT_FAULT, "it sent segments that do not continue ours", turn);
-            }
-        }
-    }
-
-    fn finish_beyond(
-        &mut self,
-        before: &[ChainTip],
-        more: bool,
-        heads: Vec<EntryId>,
-        turn: &Turn<'_>,
-    ) {
-        if more {
-            if turn.holdings.chains() == before {
-                self.pull.compare_ids();
-            }
-            return;
-        }
-        self.pull.goal = Goal::Rest;
-        let unheld: Vec<_> = heads
-            .into_iter()
-            .filter(|id| !turn.holdings.holds(id))
-            .collect();
-        if !unheld.is_empty() && !self.pull.want(unheld) {
-            self.pull.compare_ids();
-        }
-    }
-
-    /// After catching up with the remote's cuts the tails can be compared.
-    fn compare_if_level(&mut self, turn: &Turn<'_>) {
-        let theirs = self.theirs.and_then(|theirs| theirs.cut);
-        if theirs.is_some() && turn.holdings.cut() == theirs {
-            self.compare_due = Some(turn.now.tick);
-        }
     }
 }
 

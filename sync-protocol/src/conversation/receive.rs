@@ -73,7 +73,9 @@ impl Conversation {
         }
         let reference = cut.reference();
         if let Some(theirs) = &mut self.theirs
-            && theirs.cut.is_none_or(|known| known.height < reference.height)
+            && theirs
+                .cut
+                .is_none_or(|known| known.height < reference.height)
         {
             theirs.cut = Some(reference);
         }

@@ -65,6 +65,11 @@ impl Spread {
         self.announced.values().copied().min()
     }
 
+    #[cfg(test)]
+    pub(super) fn announced_len(&self) -> usize {
+        self.announced.len()
+    }
+
     /// Announced entries that did not come in time.
     pub(super) fn take_grafts(&mut self, now: Tick, holdings: &dyn Holdings) -> Vec<EntryId> {
         let due = self.announced.iter().filter(|(_, due)| **due <= now);
@@ -90,8 +95,7 @@ impl Conversation {
         let (Some(own), Some(theirs)) = (turn.holdings.cut(), theirs) else {
             return false;
         };
-        self.trust == Trust::Member
-            && theirs.height.saturating_add(BEHIND_CUTS_MAX) >= own.height
+        self.trust == Trust::Member && theirs.height.saturating_add(BEHIND_CUTS_MAX) >= own.height
     }
 
     pub(super) fn spread_fresh(

@@ -64,7 +64,8 @@ impl Clock {
         if self.0.len() == CLOCK_SAMPLES {
             self.0.pop_front();
         }
-        self.0.push_back(i64::try_from(clamped).expect("clamped to the range"));
+        self.0
+            .push_back(i64::try_from(clamped).expect("clamped to the range"));
     }
 
     /// Waiting on the way only ever makes the remote look late, so the latest reading is the best.

@@ -1,1 +1,8 @@
+//! Whole conversations: real entries and graphs on a network that loses, delays and doubles.
 
+mod bounds;
+mod converge;
+mod harness;
+mod hostile;
+mod join;
+mod peer;

@@ -2,7 +2,8 @@
 //! nothing about validity: a peer with others would only be slower, or be cut off.
 
 use crate::limits::{
-    BLOB_CHUNK_BYTES, BODY_BYTES_MAX, CUT_BYTES_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, PULL_BYTES_MAX,
+    BLOB_CHUNK_BYTES, BODY_BYTES_MAX, CUT_BYTES_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX,
+    PULL_BYTES_MAX,
 };
 
 /// Ids in one message: half a mebibyte of them.
@@ -54,5 +55,6 @@ const _: () = assert!(
         + HEADS_PER_MESSAGE_MAX * 32
         < MESSAGE_BYTES_MAX
 );
-const _: () =
-    assert!(ADDRESSED_PEERS_MAX * ADDRESSES_PER_PEER_MAX * (ADDRESS_BYTES_MAX + 4) < MESSAGE_BYTES_MAX);
+const _: () = assert!(
+    ADDRESSED_PEERS_MAX * ADDRESSES_PER_PEER_MAX * (ADDRESS_BYTES_MAX + 4) < MESSAGE_BYTES_MAX
+);

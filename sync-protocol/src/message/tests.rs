@@ -220,20 +220,13 @@ fn golden() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn zz_print() {
-    for (name, message) in samples() {
-        println!("GOLD {name}\t{}", HEXLOWER.encode(&message.encode(&DATABASE)));
-    }
-}
-
-#[test]
 fn every_message_has_its_golden_bytes() {
     let golden = golden();
     for (name, message) in samples() {
         let frame = message.encode(&DATABASE);
         let expected = golden.iter().find(|(known, _)| known == name);
-        let (_, expected) = expected
-            .unwrap_or_else(|| panic!("no vector for {name}: {}", HEXLOWER.encode(&frame)));
+        let (_, expected) =
+            expected.unwrap_or_else(|| panic!("no vector for {name}: {}", HEXLOWER.encode(&frame)));
         assert_eq!(
             HEXLOWER.encode(&frame),
             HEXLOWER.encode(expected),
@@ -253,7 +246,11 @@ fn cut_short_or_longer_frames_are_malformed() {
             assert_eq!(short, Err(MessageError::Malformed), "{name} cut to {len}");
         }
         frame.push(0);
-        assert_eq!(Message::decode(&frame), Err(MessageError::Malformed), "{name}");
+        assert_eq!(
+            Message::decode(&frame),
+            Err(MessageError::Malformed),
+            "{name}"
+        );
     }
     assert_eq!(Message::decode(&[]), Err(MessageError::Malformed));
 }
@@ -264,7 +261,10 @@ fn versions_and_lengths_are_told_apart_from_nonsense() {
     frame[0] = 2;
     assert_eq!(Message::decode(&frame), Err(MessageError::Version(2)));
     let long = vec![MESSAGE_VERSION; MESSAGE_BYTES_MAX + 1];
-    assert_eq!(Message::decode(&long), Err(MessageError::TooLong(long.len())));
+    assert_eq!(
+        Message::decode(&long),
+        Err(MessageError::TooLong(long.len()))
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use sync_protocol::Hlc;
 /// One line as a JSON object; `ts` is the invocation's own time.
 pub(super) fn json(line: &ConsoleLine, time: Hlc) -> String {
     let mut object = Map::new();
-    object.insert("level".to_owned(), line.level.to_string().into());
+    object.insert("level".to_owned(), line.level.as_str().into());
     object.insert("ts".to_owned(), time.0.into());
     let optional = [
         ("target", line.target.clone().map(Value::from)),

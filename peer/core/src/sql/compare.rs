@@ -53,7 +53,10 @@ impl Comparison {
                 let top = |bytes: &[u8]| bytes.last().map_or(0, |top| top ^ 0x80);
                 let below = |bytes: &[u8]| bytes.len().saturating_sub(1);
                 let rest = || {
-                    left[..below(left)].iter().rev().cmp(right[..below(right)].iter().rev())
+                    left[..below(left)]
+                        .iter()
+                        .rev()
+                        .cmp(right[..below(right)].iter().rev())
                 };
                 Some(top(left).cmp(&top(right)).then_with(rest))
             }

@@ -38,7 +38,7 @@ pub(crate) enum SqlError {
     #[error("expected one statement, got {0}")]
     Statements(usize),
     /// SQL, but not built.
-    #[error("{what} {} not built yet{}. {SUPPORTED}", verb(.what), at(.place))]
+    #[error("{what} is not built yet{}. {SUPPORTED}", at(.place))]
     NotBuilt {
         /// The feature by name.
         what: &'static str,
@@ -125,23 +125,25 @@ pub(crate) enum SqlError {
         source: BadValue,
     },
     /// The store failed. Ours, or the disk's.
-    #[error(transparent)]
-    Store(#[from] store::StoreError),
+    #[error("the rows of table `{table}` could not be read: {source}")]
+    Store {
+        /// The table.
+        table: String,
+        /// What failed.
+        #[source]
+        source: store::DataError,
+    },
 }
 
 impl SqlError {
     /// Whether the question was fine and we could not answer it.
     pub(crate) const fn is_ours(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Store(_))
+        matches!(self, Self::Damaged { .. } | Self::Store { .. })
     }
 
     pub(super) const fn not_built(what: &'static str, place: Option<Place>) -> Self {
         Self::NotBuilt { what, place }
     }
-}
-
-fn verb(what: &str) -> &'static str {
-    if what.ends_with('s') { "are" } else { "is" }
 }
 
 fn at(place: &Option<Place>) -> String {

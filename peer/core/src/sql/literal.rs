@@ -80,7 +80,11 @@ fn integer(digits: &str) -> Option<Integer> {
         return Integer::parse(digits);
     };
     // No type holds more than 78 decimal digits.
-    let zeros: usize = exponent.trim_start_matches('+').parse().ok().filter(|zeros| *zeros < 80)?;
+    let zeros: usize = exponent
+        .trim_start_matches('+')
+        .parse()
+        .ok()
+        .filter(|zeros| *zeros < 80)?;
     Integer::parse(&format!("{mantissa}{}", "0".repeat(zeros)))
 }
 
@@ -124,7 +128,11 @@ mod tests {
         let hex = |text: &str| Literal::Hex(text.to_owned());
         let sender = [7; 32];
         let check = |literal: Literal, ty: T, expected: Option<&[u8]>| {
-            assert_eq!(literal.as_type(&ty, &sender).as_deref(), expected, "{literal:?} {ty:?}");
+            assert_eq!(
+                literal.as_type(&ty, &sender).as_deref(),
+                expected,
+                "{literal:?} {ty:?}"
+            );
         };
         check(number("-1"), T::I8, Some(&[255]));
         check(number("1e2"), T::U8, Some(&[100]));

@@ -20,7 +20,6 @@ mod tests;
 use spacetimedb_sats::AlgebraicType;
 use store::{Row, TableSchema};
 
-pub(crate) use error::SqlError;
 pub(crate) use run::run;
 
 /// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
@@ -37,9 +36,8 @@ pub(crate) const ANSWER_ROWS_MAX: usize = 1_000_000;
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 // A single row always fits into an answer.
-const _: () = assert!(
-    store::limits::ROW_BYTES_MAX + store::limits::ROW_OVERHEAD_BYTES < ANSWER_BYTES_MAX
-);
+const _: () =
+    assert!(store::limits::ROW_BYTES_MAX + store::limits::ROW_OVERHEAD_BYTES < ANSWER_BYTES_MAX);
 
 /// On whose behalf a query runs.
 #[derive(Clone, Copy, Debug)]

@@ -53,7 +53,11 @@ pub(super) enum Projection {
 pub(super) enum Condition {
     And(Vec<Condition>),
     Or(Vec<Condition>),
-    Compare { left: Operand, operator: Operator, right: Operand },
+    Compare {
+        left: Operand,
+        operator: Operator,
+        right: Operand,
+    },
     Constant(bool),
 }
 
@@ -106,7 +110,9 @@ pub(super) fn parse(text: &str) -> Result<Query, SqlError> {
     if tokens.len() > SQL_TOKENS_MAX {
         return Err(SqlError::TooLong);
     }
-    let first_word = tokens.first().map(|token| token.token.to_string().to_uppercase());
+    let first_word = tokens
+        .first()
+        .map(|token| token.token.to_string().to_uppercase());
     let mut statements = Parser::new(&dialect)
         .with_recursion_limit(RECURSION_MAX)
         .with_tokens_with_locations(tokens)
@@ -138,10 +144,16 @@ fn query_of(query: &SqlQuery) -> Result<Query, SqlError> {
 
 fn table_of(select: &Select) -> Result<(Name, Option<String>), SqlError> {
     let [from] = select.from.as_slice() else {
-        return Err(SqlError::not_built("FROM with more or less than one table", None));
+        return Err(SqlError::not_built(
+            "FROM with more or less than one table",
+            None,
+        ));
     };
     let TableFactor::Table { name, alias, .. } = &from.relation else {
-        return Err(SqlError::not_built("FROM of anything but a table's name", None));
+        return Err(SqlError::not_built(
+            "FROM of anything but a table's name",
+            None,
+        ));
     };
     let name = single_name(name)?;
     if !from.joins.is_empty() {
@@ -171,7 +183,12 @@ fn projection_of(items: &[SelectItem]) -> Result<Projection, SqlError> {
             refuse::all_but_count(function)?;
             return Ok(Projection::Count("count".to_owned()));
         }
-        [SelectItem::ExprWithAlias { expr: Expr::Function(function), alias }] => {
+        [
+            SelectItem::ExprWithAlias {
+                expr: Expr::Function(function),
+                alias,
+            },
+        ] => {
             refuse::all_but_count(function)?;
             return Ok(Projection::Count(alias.value.clone()));
         }
@@ -199,11 +216,17 @@ fn column_of(expr: &Expr) -> Result<Name, SqlError> {
         Expr::Identifier(ident) => Ok(name_of(None, ident)),
         Expr::CompoundIdentifier(parts) => match parts.as_slice() {
             [table, column] => Ok(name_of(Some(table.value.clone()), column)),
-            _ => Err(SqlError::not_built("a column name of more than two parts", None)),
+            _ => Err(SqlError::not_built(
+                "a column name of more than two parts",
+                None,
+            )),
         },
         Expr::Function(function) => {
             refuse::all_but_count(function)?;
-            Err(SqlError::not_built("COUNT(*) beside other columns", refuse::place_of(expr)))
+            Err(SqlError::not_built(
+                "COUNT(*) beside other columns",
+                refuse::place_of(expr),
+            ))
         }
         other => Err(refuse::expression(other)),
     }
@@ -214,13 +237,23 @@ fn column_of(expr: &Expr) -> Result<Name, SqlError> {
 fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
     let (left, operator, right) = match expr {
         Expr::Nested(inner) => return condition_of(inner),
-        Expr::Value(ValueWithSpan { value: Value::Boolean(value), .. }) => {
+        Expr::Value(ValueWithSpan {
+            value: Value::Boolean(value),
+            ..
+        }) => {
             return Ok(Condition::Constant(*value));
         }
-        Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => {
+        Expr::BinaryOp {
+            op: op @ (BinaryOperator::And | BinaryOperator::Or),
+            ..
+        } => {
             let mut parts = vec![];
             let mut rest = expr;
-            while let Expr::BinaryOp { left, op: same, right } = rest
+            while let Expr::BinaryOp {
+                left,
+                op: same,
+                right,
+            } = rest
                 && same == op
             {
                 parts.push(condition_of(right)?);
@@ -245,7 +278,11 @@ fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
         BinaryOperator::GtEq => Operator::GreaterOrEqual,
         _ => return Err(refuse::expression(expr)),
     };
-    Ok(Condition::Compare { left: operand_of(left)?, operator, right: operand_of(right)? })
+    Ok(Condition::Compare {
+        left: operand_of(left)?,
+        operator,
+        right: operand_of(right)?,
+    })
 }
 
 fn operand_of(expr: &Expr) -> Result<Operand, SqlError> {
@@ -253,10 +290,16 @@ fn operand_of(expr: &Expr) -> Result<Operand, SqlError> {
         Expr::Nested(inner) => operand_of(inner),
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => column_of(expr).map(Operand::Column),
         Expr::Value(value) => literal_of(value, ""),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => match inner.as_ref() {
-            Expr::Value(value @ ValueWithSpan { value: Value::Number(..), .. }) => {
-                literal_of(value, "-")
-            }
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: inner,
+        } => match inner.as_ref() {
+            Expr::Value(
+                value @ ValueWithSpan {
+                    value: Value::Number(..),
+                    ..
+                },
+            ) => literal_of(value, "-"),
             _ => Err(refuse::expression(expr)),
         },
         other => Err(refuse::expression(other)),
@@ -272,7 +315,10 @@ fn literal_of(value: &ValueWithSpan, sign: &str) -> Result<Operand, SqlError> {
         Value::Boolean(value) => Literal::Bool(*value),
         Value::Placeholder(name) if name == ":sender" => Literal::Sender,
         Value::Placeholder(_) => {
-            return Err(SqlError::not_built("a parameter other than :sender", Some(place)));
+            return Err(SqlError::not_built(
+                "a parameter other than :sender",
+                Some(place),
+            ));
         }
         Value::Null => return Err(SqlError::not_built("NULL", Some(place))),
         _ => return Err(SqlError::not_built("a literal of this form", Some(place))),
@@ -281,7 +327,12 @@ fn literal_of(value: &ValueWithSpan, sign: &str) -> Result<Operand, SqlError> {
 }
 
 fn limit_of(clause: &LimitClause) -> Result<Option<u64>, SqlError> {
-    let LimitClause::LimitOffset { limit, offset: None, limit_by } = clause else {
+    let LimitClause::LimitOffset {
+        limit,
+        offset: None,
+        limit_by,
+    } = clause
+    else {
         return Err(SqlError::not_built("OFFSET", None));
     };
     if !limit_by.is_empty() {
@@ -289,17 +340,19 @@ fn limit_of(clause: &LimitClause) -> Result<Option<u64>, SqlError> {
     }
     match limit {
         None => Ok(None),
-        Some(Expr::Value(ValueWithSpan { value: Value::Number(digits, _), span })) => {
-            digits.parse().map(Some).map_err(|_| {
-                SqlError::Syntax(format!(
-                    "LIMIT takes a whole number, got {digits} ({})",
-                    place(span.start)
-                ))
-            })
-        }
-        Some(other) => {
-            Err(SqlError::not_built("LIMIT of anything but a number", refuse::place_of(other)))
-        }
+        Some(Expr::Value(ValueWithSpan {
+            value: Value::Number(digits, _),
+            span,
+        })) => digits.parse().map(Some).map_err(|_| {
+            SqlError::Syntax(format!(
+                "LIMIT takes a whole number, got {digits} ({})",
+                place(span.start)
+            ))
+        }),
+        Some(other) => Err(SqlError::not_built(
+            "LIMIT of anything but a number",
+            refuse::place_of(other),
+        )),
     }
 }
 
@@ -314,9 +367,16 @@ fn single_name(name: &ObjectName) -> Result<Name, SqlError> {
 }
 
 fn name_of(qualifier: Option<String>, ident: &Ident) -> Name {
-    Name { qualifier, text: ident.value.clone(), place: place(ident.span.start) }
+    Name {
+        qualifier,
+        text: ident.value.clone(),
+        place: place(ident.span.start),
+    }
 }
 
 pub(super) const fn place(location: Location) -> Place {
-    Place { line: location.line, column: location.column }
+    Place {
+        line: location.line,
+        column: location.column,
+    }
 }

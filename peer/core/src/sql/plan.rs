@@ -61,14 +61,26 @@ pub(super) fn plan(
     table: &TableSchema,
     sender: &[u8; 32],
 ) -> Result<(Plan, Vec<(String, AlgebraicType)>), SqlError> {
-    let binder = Binder { query, table, sender };
+    let binder = Binder {
+        query,
+        table,
+        sender,
+    };
     let predicate = match &query.condition {
         Some(condition) => binder.predicate(condition)?,
         None => Predicate::Constant(true),
     };
     let (output, columns) = binder.output()?;
     let source = source(table, &predicate);
-    Ok((Plan { source, predicate, output, limit: query.limit }, columns))
+    Ok((
+        Plan {
+            source,
+            predicate,
+            output,
+            limit: query.limit,
+        },
+        columns,
+    ))
 }
 
 struct Binder<'a> {
@@ -85,12 +97,12 @@ impl Binder<'_> {
                     self.qualifier(&name.text, name.place)?;
                 }
                 let columns = &self.table.columns;
-                let columns = columns.iter().map(|column| (column.name.clone(), column.ty.clone()));
+                let columns = columns
+                    .iter()
+                    .map(|column| (column.name.clone(), column.ty.clone()));
                 (Output::Rows, columns.collect())
             }
-            Projection::Count(name) => {
-                (Output::Count, vec![(name.clone(), AlgebraicType::U64)])
-            }
+            Projection::Count(name) => (Output::Count, vec![(name.clone(), AlgebraicType::U64)]),
             Projection::Columns(names) => {
                 let mut cells = vec![];
                 let mut columns = vec![];
@@ -105,12 +117,21 @@ impl Binder<'_> {
     }
 
     fn predicate(&self, condition: &Condition) -> Result<Predicate, SqlError> {
-        let all = |parts: &[Condition]| parts.iter().map(|part| self.predicate(part)).collect();
+        let all = |parts: &[Condition]| {
+            parts
+                .iter()
+                .map(|part| self.predicate(part))
+                .collect::<Result<Vec<_>, _>>()
+        };
         Ok(match condition {
             Condition::And(parts) => Predicate::All(all(parts)?),
             Condition::Or(parts) => Predicate::Any(all(parts)?),
             Condition::Constant(value) => Predicate::Constant(*value),
-            Condition::Compare { left, operator, right } => match (left, right) {
+            Condition::Compare {
+                left,
+                operator,
+                right,
+            } => match (left, right) {
                 (Operand::Column(name), Operand::Literal(literal, place)) => {
                     self.with_literal(name, *operator, literal, *place)?
                 }
@@ -136,13 +157,20 @@ impl Binder<'_> {
     ) -> Result<Predicate, SqlError> {
         let (at, column) = self.column(name)?;
         let comparison = comparison(name, column)?;
-        let value = literal.as_type(&column.ty, self.sender).ok_or_else(|| SqlError::Literal {
-            column: name.text.clone(),
-            ty: type_name(&column.ty),
-            literal: literal.shown(),
-            place,
-        })?;
-        Ok(Predicate::Literal { column: at, comparison, operator, value })
+        let value = literal
+            .as_type(&column.ty, self.sender)
+            .ok_or_else(|| SqlError::Literal {
+                column: name.text.clone(),
+                ty: type_name(&column.ty),
+                literal: literal.shown(),
+                place,
+            })?;
+        Ok(Predicate::Literal {
+            column: at,
+            comparison,
+            operator,
+            value,
+        })
     }
 
     fn two_columns(
@@ -163,7 +191,12 @@ impl Binder<'_> {
                 place: right.place,
             });
         }
-        Ok(Predicate::Columns { left: left_at, comparison, operator, right: right_at })
+        Ok(Predicate::Columns {
+            left: left_at,
+            comparison,
+            operator,
+            right: right_at,
+        })
     }
 
     /// A column by its canonical name, else by its source name.
@@ -174,7 +207,11 @@ impl Binder<'_> {
         let columns = &self.table.columns;
         let canonical = columns.iter().position(|column| column.name == name.text);
         canonical
-            .or_else(|| columns.iter().position(|column| column.source_name == name.text))
+            .or_else(|| {
+                columns
+                    .iter()
+                    .position(|column| column.source_name == name.text)
+            })
             .map(|at| (at, &columns[at]))
             .ok_or_else(|| SqlError::NoSuchColumn {
                 name: name.text.clone(),
@@ -231,9 +268,12 @@ fn source(table: &TableSchema, predicate: &Predicate) -> Source {
 fn collect_demands<'a>(predicate: &'a Predicate, demands: &mut Vec<Demand<'a>>) {
     match predicate {
         Predicate::All(parts) => parts.iter().for_each(|part| collect_demands(part, demands)),
-        Predicate::Literal { column, comparison, operator, value }
-            if comparison.is_indexed_alike() =>
-        {
+        Predicate::Literal {
+            column,
+            comparison,
+            operator,
+            value,
+        } if comparison.is_indexed_alike() => {
             demands.push(Demand {
                 column: *column,
                 comparison: *comparison,
@@ -258,13 +298,27 @@ struct Merit {
 
 fn reach(index: &IndexSchema, demands: &[Demand<'_>]) -> Option<(Merit, Source)> {
     let equal_to = |column: u16| {
-        let mut wanted = demands.iter().filter(|demand| demand.column == usize::from(column));
+        let mut wanted = demands
+            .iter()
+            .filter(|demand| demand.column == usize::from(column));
         wanted.find(|demand| demand.operator == Operator::Equal)
     };
-    let equal: Vec<_> = index.columns.iter().map_while(|column| equal_to(*column)).collect();
-    let prefix: Vec<u8> = equal.iter().flat_map(|demand| demand.value).copied().collect();
+    let equal: Vec<_> = index
+        .columns
+        .iter()
+        .map_while(|column| equal_to(*column))
+        .collect();
+    let prefix: Vec<u8> = equal
+        .iter()
+        .flat_map(|demand| demand.value)
+        .copied()
+        .collect();
     if equal.len() == index.columns.len() {
-        let merit = Merit { one_row: index.unique, equal: equal.len(), bounds: 0 };
+        let merit = Merit {
+            one_row: index.unique,
+            equal: equal.len(),
+            bounds: 0,
+        };
         return Some((merit, Source::Point(index.id, prefix)));
     }
     if index.kind == IndexKind::Hash {
@@ -287,11 +341,18 @@ fn reach(index: &IndexSchema, demands: &[Demand<'_>]) -> Option<(Merit, Source)>
             _ => {}
         }
     }
-    let bounds = [&start, &end].iter().filter(|bound| !matches!(bound, Bound::Unbounded)).count();
+    let bounds = [&start, &end]
+        .iter()
+        .filter(|bound| !matches!(bound, Bound::Unbounded))
+        .count();
     if equal.is_empty() && bounds == 0 {
         return None;
     }
-    let merit = Merit { one_row: false, equal: equal.len(), bounds };
+    let merit = Merit {
+        one_row: false,
+        equal: equal.len(),
+        bounds,
+    };
     let source = Source::Range {
         index: index.id,
         prefix,

@@ -12,9 +12,19 @@ pub(super) enum Predicate {
     Any(Vec<Predicate>),
     Constant(bool),
     /// A column and a literal, which is BSATN of the column's type.
-    Literal { column: usize, comparison: Comparison, operator: Operator, value: Vec<u8> },
+    Literal {
+        column: usize,
+        comparison: Comparison,
+        operator: Operator,
+        value: Vec<u8>,
+    },
     /// Two columns of one type.
-    Columns { left: usize, comparison: Comparison, operator: Operator, right: usize },
+    Columns {
+        left: usize,
+        comparison: Comparison,
+        operator: Operator,
+        right: usize,
+    },
 }
 
 impl Predicate {
@@ -24,12 +34,18 @@ impl Predicate {
             Self::All(parts) => parts.iter().all(|part| part.holds(cells)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(cells)),
             Self::Constant(value) => *value,
-            Self::Literal { column, comparison, operator, value } => {
-                operator.accepts(comparison.compare(cells[*column], value))
-            }
-            Self::Columns { left, comparison, operator, right } => {
-                operator.accepts(comparison.compare(cells[*left], cells[*right]))
-            }
+            Self::Literal {
+                column,
+                comparison,
+                operator,
+                value,
+            } => operator.accepts(comparison.compare(cells[*column], value)),
+            Self::Columns {
+                left,
+                comparison,
+                operator,
+                right,
+            } => operator.accepts(comparison.compare(cells[*left], cells[*right])),
         }
     }
 

@@ -93,7 +93,10 @@ pub(super) fn select_clauses(select: &Select) -> Refusal {
             (!sort_by.is_empty(), "SORT BY"),
             (!named_window.is_empty(), "WINDOW"),
             (qualify.is_some(), "QUALIFY"),
-            (select_modifiers.is_some() || value_table_mode.is_some(), "a modifier of SELECT"),
+            (
+                select_modifiers.is_some() || value_table_mode.is_some(),
+                "a modifier of SELECT",
+            ),
             (*flavor != SelectFlavor::Standard, "FROM before SELECT"),
         ],
         None,
@@ -115,14 +118,22 @@ pub(super) fn table_clauses(table: &TableFactor, place: Place) -> Refusal {
         inheritance,
     } = table
     else {
-        return Err(SqlError::not_built("FROM of anything but a table's name", Some(place)));
+        return Err(SqlError::not_built(
+            "FROM of anything but a table's name",
+            Some(place),
+        ));
     };
-    let columns_renamed = alias.as_ref().is_some_and(|alias| !alias.columns.is_empty());
+    let columns_renamed = alias
+        .as_ref()
+        .is_some_and(|alias| !alias.columns.is_empty());
     refuse(
         &[
             (args.is_some(), "a table function"),
             (columns_renamed, "an alias with column names"),
-            (!with_hints.is_empty() || !index_directives.is_empty(), "a hint for the table"),
+            (
+                !with_hints.is_empty() || !index_directives.is_empty(),
+                "a hint for the table",
+            ),
             (version.is_some(), "a table as of another time"),
             (*with_ordinality, "WITH ORDINALITY"),
             (!partitions.is_empty(), "PARTITION"),
@@ -150,7 +161,10 @@ pub(super) fn wildcard_options(options: &WildcardAdditionalOptions) -> Refusal {
         || opt_replace.is_some()
         || opt_rename.is_some()
         || opt_alias.is_some();
-    refuse(&[(there, "a clause after *")], Some(place(wildcard_token.0.span.start)))
+    refuse(
+        &[(there, "a clause after *")],
+        Some(place(wildcard_token.0.span.start)),
+    )
 }
 
 /// Refuses every function but `COUNT(*)`.
@@ -201,13 +215,16 @@ pub(super) fn expression(expr: &Expr) -> SqlError {
     let what = match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => "a condition that is only a column",
         Expr::Value(_) => "a value that stands alone",
-        Expr::UnaryOp { op: UnaryOperator::Not, .. } => "NOT",
+        Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            ..
+        } => "NOT",
         Expr::UnaryOp { .. } => "a sign or operator in front of an expression",
-        Expr::BinaryOp { .. } => "calculating with columns or comparing comparisons",
+        Expr::BinaryOp { .. } => "an operator inside of a comparison or a list of columns",
         Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } => "LIKE",
         Expr::IsNull(_) | Expr::IsNotNull(_) => "IS NULL",
         Expr::IsTrue(_) | Expr::IsNotTrue(_) | Expr::IsFalse(_) | Expr::IsNotFalse(_) => "IS",
-        Expr::InList { .. } | Expr::InSubquery { .. } | Expr::InUnnest { .. } => "IN",
+        Expr::In { .. } => "IN",
         Expr::Between { .. } => "BETWEEN",
         Expr::Case { .. } => "CASE",
         Expr::Cast { .. } => "CAST",
@@ -242,8 +259,7 @@ pub(super) fn place_of(mut expr: &Expr) -> Option<Place> {
             | Expr::IsNotNull(inner)
             | Expr::Like { expr: inner, .. }
             | Expr::ILike { expr: inner, .. }
-            | Expr::InList { expr: inner, .. }
-            | Expr::InSubquery { expr: inner, .. }
+            | Expr::In { expr: inner, .. }
             | Expr::Between { expr: inner, .. }
             | Expr::Cast { expr: inner, .. } => inner,
             _ => return None,

@@ -1,13 +1,14 @@
 //! Runs a planned query over the visible rows.
 
 use spacetimedb_sats::AlgebraicType;
-use store::{Range, Row, Schema, State, TableSchema};
+use store::{Range, Row, Schema, State, StoreError, TableSchema};
 
-use crate::values::{Reader, list_names};
+use crate::values::{BadValue, Reader, list_names};
 
 use super::error::SqlError;
 use super::parse::{Query, parse};
 use super::plan::{Output, Plan, Source, plan};
+use super::predicate::Predicate;
 use super::{ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, Access, SqlResult, VirtualTables};
 
 /// Answers one query over the visible state and the views of this peer.
@@ -24,7 +25,10 @@ pub(crate) fn run(
 ) -> Result<SqlResult, SqlError> {
     let query = parse(text)?;
     let name = query.table.text.as_str();
-    if let Some(table) = schema.table_by_name(name).filter(|table| access.owner || table.public) {
+    if let Some(table) = schema
+        .table_by_name(name)
+        .filter(|table| access.owner || table.public)
+    {
         let (plan, columns) = plan(&query, table, &access.sender)?;
         let rows = stored(&plan, table, state)?;
         return Ok(SqlResult { columns, rows });
@@ -43,7 +47,10 @@ pub(crate) fn run(
 /// Private tables are not named to those who may not read them: they learn nothing but what a
 /// client can see.
 fn no_such_table(query: &Query, schema: &Schema, access: Access) -> SqlError {
-    let tables = schema.tables().iter().filter(|table| access.owner || table.public);
+    let tables = schema
+        .tables()
+        .iter()
+        .filter(|table| access.owner || table.public);
     SqlError::NoSuchTable {
         name: query.table.text.clone(),
         place: query.table.place,
@@ -52,19 +59,42 @@ fn no_such_table(query: &Query, schema: &Schema, access: Access) -> SqlError {
 }
 
 fn stored(plan: &Plan, table: &TableSchema, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
+    let failed = |source| SqlError::Store {
+        table: table.name.clone(),
+        source,
+    };
+    if plan.output == Output::Count && plan.predicate == Predicate::Constant(true) {
+        // The store counts rows as they change, so none has to be read.
+        return collect_count(plan, state.row_count(table.id).map_err(failed)?);
+    }
     match &plan.source {
-        Source::Table => collect(plan, table, state.rows(table.id)?),
+        Source::Table => collect(plan, table, state.rows(table.id).map_err(failed)?),
         Source::Point(index, values) => {
-            collect(plan, table, state.scan_index(*index, &Range::point(values))?)
+            let range = Range::point(values);
+            collect(
+                plan,
+                table,
+                state.scan_index(*index, &range).map_err(failed)?,
+            )
         }
-        Source::Range { index, prefix, prefix_len, start, end } => {
+        Source::Range {
+            index,
+            prefix,
+            prefix_len,
+            start,
+            end,
+        } => {
             let range = Range::Prefix {
                 prefix,
                 prefix_len: *prefix_len,
                 start: start.as_ref().map(Vec::as_slice),
                 end: end.as_ref().map(Vec::as_slice),
             };
-            collect(plan, table, state.scan_index(*index, &range)?)
+            collect(
+                plan,
+                table,
+                state.scan_index(*index, &range).map_err(failed)?,
+            )
         }
     }
 }
@@ -72,27 +102,36 @@ fn stored(plan: &Plan, table: &TableSchema, state: &State) -> Result<Vec<Vec<u8>
 fn collect(
     plan: &Plan,
     table: &TableSchema,
-    rows: impl Iterator<Item = Result<Row, store::StoreError>>,
+    rows: impl Iterator<Item = Result<Row, StoreError>>,
 ) -> Result<Vec<Vec<u8>>, SqlError> {
-    let counting = plan.output == Output::Count;
-    // A limit bounds the rows of the answer, and a count is one row.
-    let wanted = plan.limit.unwrap_or(u64::MAX);
-    let mut answer = Answer::default();
-    let mut found = 0_u64;
-    let types: Vec<_> = table.columns.iter().map(|column| &column.ty).collect();
-    let cells_len = match &plan.output {
+    let wanted = match plan.output {
+        // A limit bounds the rows of the answer, and a count is one row.
+        Output::Count => u64::MAX,
+        Output::Rows | Output::Cells(_) => plan.limit.unwrap_or(u64::MAX),
+    };
+    let projected = match &plan.output {
         Output::Cells(cells) => cells.iter().max().map_or(0, |last| last + 1),
         Output::Rows | Output::Count => 0,
-    }
-    .max(plan.predicate.cells_len());
-    let types = &types[..cells_len];
+    };
+    let looked_at = projected.max(plan.predicate.cells_len());
+    let types: Vec<_> = table.columns[..looked_at]
+        .iter()
+        .map(|column| &column.ty)
+        .collect();
+    let mut answer = Answer::default();
+    let mut found = 0_u64;
     for row in rows {
-        if !counting && found >= wanted {
+        if found >= wanted {
             break;
         }
-        let row = row?;
-        let cells = cells(&row, types)
-            .map_err(|source| SqlError::Damaged { table: table.name.clone(), source })?;
+        let row = row.map_err(|source| SqlError::Store {
+            table: table.name.clone(),
+            source: source.into(),
+        })?;
+        let cells = cells(&row, &types).map_err(|source| SqlError::Damaged {
+            table: table.name.clone(),
+            source,
+        })?;
         if !plan.predicate.holds(&cells) {
             continue;
         }
@@ -105,17 +144,22 @@ fn collect(
             Output::Count => {}
         }
     }
-    if counting && wanted > 0 {
-        answer.push(found.to_le_bytes().to_vec())?;
+    match plan.output {
+        Output::Count => collect_count(plan, found),
+        Output::Rows | Output::Cells(_) => Ok(answer.rows),
+    }
+}
+
+fn collect_count(plan: &Plan, count: u64) -> Result<Vec<Vec<u8>>, SqlError> {
+    let mut answer = Answer::default();
+    if plan.limit != Some(0) {
+        answer.push(count.to_le_bytes().to_vec())?;
     }
     Ok(answer.rows)
 }
 
 /// The first cells of a row, each as BSATN.
-fn cells<'a>(
-    row: &'a [u8],
-    types: &[&AlgebraicType],
-) -> Result<Vec<&'a [u8]>, crate::values::BadValue> {
+fn cells<'a>(row: &'a [u8], types: &[&AlgebraicType]) -> Result<Vec<&'a [u8]>, BadValue> {
     let mut reader = Reader::new(row);
     types.iter().map(|ty| reader.value(ty)).collect()
 }

@@ -111,7 +111,7 @@ impl Mesh {
     pub(super) fn crash(&mut self, at: usize) {
         let device = self.device(at);
         self.peers[at].core = None;
-        self.peers[at].disk = self.peers[at].disk.after_power_cut();
+        self.peers[at].disk.crash();
         for other in 0..self.peers.len() {
             if other != at {
                 self.queue.push_back((other, Input::LinkDown { remote: device }));
@@ -200,6 +200,10 @@ impl Mesh {
                     self.replies.insert(id, reply);
                 }
                 Effect::Send { remote, bytes } => {
+                    if std::env::var("MESH_TRACE").is_ok() {
+                        let text = format!("{:?}", sync_protocol::Message::decode(&bytes));
+                        eprintln!("{at} -> {}: {}", self.by_device[&remote], &text[..text.len().min(300)]);
+                    }
                     let to = self.by_device[&remote];
                     if self.is_up(at, to) {
                         self.queue.push_back((

@@ -45,10 +45,6 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    pub(crate) const fn rest(&self) -> &'a [u8] {
-        self.0
-    }
-
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], BadValue> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(BadValue::Truncated)?;
         self.0 = rest;
@@ -110,9 +106,10 @@ impl<'a> Reader<'a> {
         }
         match ty {
             AlgebraicType::String => self.string().map(|_| ()),
-            AlgebraicType::Product(product) => {
-                product.elements.iter().try_for_each(|field| self.skip(&field.algebraic_type, depth + 1))
-            }
+            AlgebraicType::Product(product) => product
+                .elements
+                .iter()
+                .try_for_each(|field| self.skip(&field.algebraic_type, depth + 1)),
             AlgebraicType::Sum(sum) => {
                 let [tag] = self.array()?;
                 let variants = sum.variants.len();
@@ -164,7 +161,11 @@ mod tests {
     use super::*;
 
     fn check(ty: &AlgebraicType, bytes: &[u8], expected: Result<usize, BadValue>) {
-        assert_eq!(Reader::new(bytes).value(ty).map(<[u8]>::len), expected, "{bytes:?}");
+        assert_eq!(
+            Reader::new(bytes).value(ty).map(<[u8]>::len),
+            expected,
+            "{bytes:?}"
+        );
     }
 
     #[test]
@@ -174,11 +175,26 @@ mod tests {
         check(&AlgebraicType::U64, &[0; 9], Ok(8));
         check(&AlgebraicType::U64, &[0; 7], Err(BadValue::Truncated));
         check(&AlgebraicType::String, b"\x02\0\0\0hix", Ok(6));
-        check(&AlgebraicType::String, b"\x01\0\0\0\xFF", Err(BadValue::NotUtf8));
+        check(
+            &AlgebraicType::String,
+            b"\x01\0\0\0\xFF",
+            Err(BadValue::NotUtf8),
+        );
         check(&option, &[0, 1, 2, 3], Ok(3));
         check(&option, &[1, 1, 2, 3], Ok(1));
-        check(&option, &[2], Err(BadValue::Tag { tag: 2, variants: 2 }));
-        check(&AlgebraicType::bytes(), &[255, 255, 255, 255, 0], Err(BadValue::Truncated));
+        check(
+            &option,
+            &[2],
+            Err(BadValue::Tag {
+                tag: 2,
+                variants: 2,
+            }),
+        );
+        check(
+            &AlgebraicType::bytes(),
+            &[255, 255, 255, 255, 0],
+            Err(BadValue::Truncated),
+        );
         check(&units, &[255; 4], Ok(4));
         check(&AlgebraicType::Bool, &[2], Err(BadValue::Bool(2)));
     }

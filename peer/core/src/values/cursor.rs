@@ -39,7 +39,11 @@ type Read<T> = Result<T, NotJson>;
 
 impl<'a> Cursor<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+        }
     }
 
     pub(super) fn kind(&mut self) -> Read<Kind> {
@@ -200,11 +204,18 @@ impl<'a> Cursor<'a> {
 
     fn expect(&mut self, byte: u8, problem: &'static str) -> Read<()> {
         self.skip_space();
-        if self.eat(byte) { Ok(()) } else { self.fail(problem) }
+        if self.eat(byte) {
+            Ok(())
+        } else {
+            self.fail(problem)
+        }
     }
 
     fn fail<T>(&self, problem: &'static str) -> Read<T> {
-        Err(NotJson { at: self.at, problem })
+        Err(NotJson {
+            at: self.at,
+            problem,
+        })
     }
 
     fn word(&mut self, word: &'static str) -> Read<()> {
@@ -224,13 +235,21 @@ impl<'a> Cursor<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { self.fail("expected a digit") } else { Ok(()) }
+        if self.at == start {
+            self.fail("expected a digit")
+        } else {
+            Ok(())
+        }
     }
 
     fn open(&mut self, byte: u8, problem: &'static str) -> Read<()> {
         self.expect(byte, problem)?;
         self.depth += 1;
-        if self.depth > DEPTH_MAX { self.fail("nested too deeply") } else { Ok(()) }
+        if self.depth > DEPTH_MAX {
+            self.fail("nested too deeply")
+        } else {
+            Ok(())
+        }
     }
 
     fn another(&mut self, close: u8, first: &mut bool, problem: &'static str) -> Read<bool> {
@@ -332,7 +351,10 @@ mod tests {
         let value = tree(&mut cursor)?;
         cursor.finish()?;
         let mut skipping = Cursor::new(text);
-        skipping.skip().and_then(|()| skipping.finish()).expect("what can be read can be skipped");
+        skipping
+            .skip()
+            .and_then(|()| skipping.finish())
+            .expect("what can be read can be skipped");
         Ok(value)
     }
 

@@ -53,7 +53,10 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) const fn new(bytes_max: usize) -> Self {
-        Self { out: vec![], bytes_max }
+        Self {
+            out: vec![],
+            bytes_max,
+        }
     }
 
     /// Appends one value of type `ty`; the cursor stands behind it afterwards.
@@ -111,7 +114,11 @@ impl Encoder {
                 }
             }
         }
-        if self.out.len() > self.bytes_max { Err(Fault::TooLarge) } else { Ok(()) }
+        if self.out.len() > self.bytes_max {
+            Err(Fault::TooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     fn sized(&mut self, bytes: &[u8]) {
@@ -203,7 +210,11 @@ impl Encoder {
         json: &mut Cursor<'_>,
         depth: u32,
     ) -> Result<(), Fault> {
-        let names: Vec<_> = product.elements.iter().map(|field| field.name.as_deref()).collect();
+        let names: Vec<_> = product
+            .elements
+            .iter()
+            .map(|field| field.name.as_deref())
+            .collect();
         let mut places = vec![None; names.len()];
         json.open_object()?;
         let mut first = true;
@@ -212,7 +223,10 @@ impl Encoder {
             match place {
                 Some(place @ None) => *place = Some(*json),
                 Some(Some(_)) => {
-                    return Err(wrong_field(ty, format!("the field `{}` twice", quoted(&name))));
+                    return Err(wrong_field(
+                        ty,
+                        format!("the field `{}` twice", quoted(&name)),
+                    ));
                 }
                 None => {
                     return Err(wrong_field(ty, format!("a field `{}`", quoted(&name))));
@@ -297,9 +311,10 @@ impl Encoder {
                 self.payload(sum, tag, json, depth)?;
                 match json.next_member(&mut first)? {
                     None => Ok(()),
-                    Some(name) => {
-                        Err(wrong_field(ty, format!("a second variant `{}`", quoted(&name))))
-                    }
+                    Some(name) => Err(wrong_field(
+                        ty,
+                        format!("a second variant `{}`", quoted(&name)),
+                    )),
                 }
             }
             Kind::List => {
@@ -329,7 +344,8 @@ impl Encoder {
     }
 
     fn tag(&mut self, tag: usize) {
-        self.out.push(u8::try_from(tag).expect("only tags below 256 are looked up"));
+        self.out
+            .push(u8::try_from(tag).expect("only tags below 256 are looked up"));
     }
 
     fn payload(
@@ -341,12 +357,13 @@ impl Encoder {
     ) -> Result<(), Fault> {
         self.tag(tag);
         let variant = &sum.variants[tag];
-        self.value(&variant.algebraic_type, json, depth + 1).map_err(|fault| {
-            fault.inside(|| match &variant.name {
-                Some(name) => format!("variant `{name}`"),
-                None => format!("variant {tag}"),
+        self.value(&variant.algebraic_type, json, depth + 1)
+            .map_err(|fault| {
+                fault.inside(|| match &variant.name {
+                    Some(name) => format!("variant `{name}`"),
+                    None => format!("variant {tag}"),
+                })
             })
-        })
     }
 }
 
@@ -435,9 +452,7 @@ fn float(text: &str, ty: &AlgebraicType) -> Option<Vec<u8>> {
     let written_infinite = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     let fits = |infinite: bool| infinite == written_infinite;
     match ty {
-        AlgebraicType::F32 => {
-            fits(narrow.is_infinite()).then(|| narrow.to_le_bytes().to_vec())
-        }
+        AlgebraicType::F32 => fits(narrow.is_infinite()).then(|| narrow.to_le_bytes().to_vec()),
         _ => fits(value.is_infinite()).then(|| value.to_le_bytes().to_vec()),
     }
 }
@@ -449,22 +464,36 @@ pub(crate) fn hex_bytes(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
+        .collect()
 }
 
 fn field_label(name: Option<&str>, at: usize) -> String {
-    name.map_or_else(|| format!("field {}", at + 1), |name| format!("field `{name}`"))
+    name.map_or_else(
+        || format!("field {}", at + 1),
+        |name| format!("field `{name}`"),
+    )
 }
 
 fn wrong(expected: String, at: Cursor<'_>) -> Fault {
     match seen(at) {
-        Ok(got) => Fault::Wrong { path: vec![], expected, got },
+        Ok(got) => Fault::Wrong {
+            path: vec![],
+            expected,
+            got,
+        },
         Err(fault) => Fault::NotJson(fault),
     }
 }
 
 fn wrong_field(ty: &AlgebraicType, got: String) -> Fault {
-    Fault::Wrong { path: vec![], expected: expectation(ty), got }
+    Fault::Wrong {
+        path: vec![],
+        expected: expectation(ty),
+        got,
+    }
 }
 
 fn wrong_variant(ty: &AlgebraicType, name: Option<&str>, at: Cursor<'_>) -> Fault {
@@ -515,10 +544,12 @@ pub(super) fn seen(mut json: Cursor<'_>) -> Result<String, NotJson> {
             if names.is_empty() {
                 "an empty object".to_owned()
             } else {
-                format!("an object with {}", list_names(names.iter().map(String::as_str)))
+                format!(
+                    "an object with {}",
+                    list_names(names.iter().map(String::as_str))
+                )
             }
         }
         Kind::End => "nothing".to_owned(),
     })
 }
-

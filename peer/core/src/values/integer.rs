@@ -19,17 +19,25 @@ impl Integer {
             Some(digits) => (true, digits),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
         };
-        let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"))
+        let (radix, digits) = match digits
+            .strip_prefix("0x")
+            .or_else(|| digits.strip_prefix("0X"))
         {
             Some(digits) => (16, digits),
             None => (10, digits),
         };
-        Some(Self { negative, magnitude: magnitude(digits, radix)? })
+        Some(Self {
+            negative,
+            magnitude: magnitude(digits, radix)?,
+        })
     }
 
     /// Reads hex digits without a prefix.
     pub(crate) fn parse_hex(digits: &str) -> Option<Self> {
-        Some(Self { negative: false, magnitude: magnitude(digits, 16)? })
+        Some(Self {
+            negative: false,
+            magnitude: magnitude(digits, 16)?,
+        })
     }
 
     /// Appends the BSATN form of an integer type. `false`, and nothing is appended, if `ty` is no
@@ -66,7 +74,9 @@ fn magnitude(digits: &str, radix: u32) -> Option<u256> {
     let mut value = u256::ZERO;
     for digit in digits.chars() {
         let digit = digit.to_digit(radix)?;
-        value = value.checked_mul(u256::from(radix))?.checked_add(u256::from(digit))?;
+        value = value
+            .checked_mul(u256::from(radix))?
+            .checked_add(u256::from(digit))?;
     }
     Some(value)
 }

@@ -23,7 +23,9 @@ pub(crate) fn row_json(
 ) -> Result<String, BadValue> {
     let mut from = Reader::new(row);
     let mut out = String::with_capacity(2 * row.len() + 2);
-    list(&mut out, columns.iter(), |out, (_, ty)| value(out, ty, &mut from, 0))?;
+    list(&mut out, columns.iter(), |out, (_, ty)| {
+        value(out, ty, &mut from, 0)
+    })?;
     from.finish()?;
     Ok(out)
 }
@@ -73,13 +75,17 @@ fn value(
         AlgebraicType::String => json(out, from.string()?),
         AlgebraicType::Product(product) => {
             let fields = product.elements.iter();
-            list(out, fields, |out, field| value(out, &field.algebraic_type, from, depth + 1))?;
+            list(out, fields, |out, field| {
+                value(out, &field.algebraic_type, from, depth + 1)
+            })?;
         }
         AlgebraicType::Sum(sum) => {
             let [tag] = from.array()?;
             let variants = sum.variants.len();
-            let variant =
-                sum.variants.get(usize::from(tag)).ok_or(BadValue::Tag { tag, variants })?;
+            let variant = sum
+                .variants
+                .get(usize::from(tag))
+                .ok_or(BadValue::Tag { tag, variants })?;
             let _ = write!(out, "[{tag},");
             value(out, &variant.algebraic_type, from, depth + 1)?;
             out.push(']');
@@ -94,7 +100,9 @@ fn value(
         }
         AlgebraicType::Array(array) => {
             let len = from.len()?;
-            list(out, 0..len, |out, _| value(out, &array.elem_ty, from, depth + 1))?;
+            list(out, 0..len, |out, _| {
+                value(out, &array.elem_ty, from, depth + 1)
+            })?;
         }
         AlgebraicType::Ref(_) => return Err(BadValue::Type),
     }
@@ -139,14 +147,21 @@ mod tests {
     use crate::values::strategies::typed_value;
 
     fn check(ty: AlgebraicType, bytes: &[u8], expected: &str) {
-        assert_eq!(row_json(&[("a".to_owned(), ty)], bytes), Ok(format!("[{expected}]")));
+        assert_eq!(
+            row_json(&[("a".to_owned(), ty)], bytes),
+            Ok(format!("[{expected}]"))
+        );
     }
 
     #[test]
     fn rows_look_as_clients_expect() {
         use AlgebraicType as T;
         check(T::I64, &(-5_i64).to_le_bytes(), "-5");
-        check(T::U128, &[255; 16], "340282366920938463463374607431768211455");
+        check(
+            T::U128,
+            &[255; 16],
+            "340282366920938463463374607431768211455",
+        );
         check(T::U256, &[255; 32], &format!("\"0x{}\"", "f".repeat(64)));
         check(T::I256, &[255; 32], "\"-0x1\"");
         check(T::F32, &0.1_f32.to_le_bytes(), "0.1");
@@ -161,7 +176,11 @@ mod tests {
         check(T::timestamp(), &7_i64.to_le_bytes(), "[7]");
         let mut identity = [0; 32];
         identity[31] = 0xC2;
-        check(T::identity(), &identity, &format!("[\"0xc2{}\"]", "00".repeat(31)));
+        check(
+            T::identity(),
+            &identity,
+            &format!("[\"0xc2{}\"]", "00".repeat(31)),
+        );
     }
 
     #[test]
@@ -170,7 +189,10 @@ mod tests {
         assert_eq!(row_json(&columns, &[1]), Err(BadValue::Truncated));
         assert_eq!(row_json(&columns, &[1, 2, 3]), Err(BadValue::Trailing(1)));
         let units = [("a".to_owned(), AlgebraicType::array(AlgebraicType::unit()))];
-        assert_eq!(row_json(&units, &[255; 4]), Err(BadValue::TooLarge(ROW_JSON_BYTES_MAX)));
+        assert_eq!(
+            row_json(&units, &[255; 4]),
+            Err(BadValue::TooLarge(ROW_JSON_BYTES_MAX))
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) mod strategies;
 mod text;
 mod words;
 
-pub(crate) use arguments::{ArgumentError, arguments_from_json};
+pub(crate) use arguments::arguments_from_json;
 pub(crate) use bsatn::{BadValue, Reader};
 pub(crate) use encode::hex_bytes;
 pub(crate) use integer::Integer;

@@ -1,6 +1,5 @@
 //! The product types that SpacetimeDB gives a meaning of their own: one field with a reserved name.
 
-use spacetimedb_sats::product_type::UUID_TAG;
 use spacetimedb_sats::timestamp::Timestamp;
 use spacetimedb_sats::{AlgebraicType, ProductType};
 
@@ -145,8 +144,10 @@ pub(super) fn special_text(special: Special, bytes: &[u8]) -> String {
         Special::TimeDuration => {
             let micros = micros();
             let sign = if micros < 0 { "-" } else { "" };
-            let (seconds, rest) =
-                (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
+            let (seconds, rest) = (
+                micros.unsigned_abs() / 1_000_000,
+                micros.unsigned_abs() % 1_000_000,
+            );
             if rest == 0 {
                 format!("{sign}{seconds} s")
             } else {
@@ -160,7 +161,7 @@ pub(super) fn special_text(special: Special, bytes: &[u8]) -> String {
 /// A type as modules declare uuids; the library has no constructor for it outside of a typespace.
 #[cfg(test)]
 pub(super) fn uuid_type() -> AlgebraicType {
-    AlgebraicType::product([(UUID_TAG, AlgebraicType::U128)])
+    AlgebraicType::product([("__uuid__", AlgebraicType::U128)])
 }
 
 #[cfg(test)]
@@ -179,15 +180,31 @@ mod tests {
         there_and_back(Special::Identity, &identity, &identity);
         there_and_back(Special::Identity, &identity[2..], &identity);
         there_and_back(Special::Identity, "0x1", &format!("0x{}1", "0".repeat(63)));
-        there_and_back(Special::ConnectionId, &"0f".repeat(16), &format!("0x{}", "0f".repeat(16)));
+        there_and_back(
+            Special::ConnectionId,
+            &"0f".repeat(16),
+            &format!("0x{}", "0f".repeat(16)),
+        );
         let uuid = "00112233-4455-6677-8899-aabbccddeeff";
         there_and_back(Special::Uuid, uuid, uuid);
-        there_and_back(Special::Timestamp, "1970-01-01T01:00:00.5+01:00", "1970-01-01T00:00:00.500Z");
+        there_and_back(
+            Special::Timestamp,
+            "1970-01-01T01:00:00.5+01:00",
+            "1970-01-01T00:00:00.500Z",
+        );
         there_and_back(Special::Timestamp, "-1", "1969-12-31T23:59:59.999999Z");
-        there_and_back(Special::Timestamp, &i64::MAX.to_string(), &i64::MAX.to_string());
+        there_and_back(
+            Special::Timestamp,
+            &i64::MAX.to_string(),
+            &i64::MAX.to_string(),
+        );
         there_and_back(Special::TimeDuration, "1500000", "1.5 s");
         there_and_back(Special::TimeDuration, "-60000000", "-60 s");
-        there_and_back(Special::TimeDuration, &i64::MIN.to_string(), "-9223372036854.775808 s");
+        there_and_back(
+            Special::TimeDuration,
+            &i64::MIN.to_string(),
+            "-9223372036854.775808 s",
+        );
     }
 
     #[test]

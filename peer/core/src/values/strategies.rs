@@ -48,8 +48,9 @@ pub(crate) fn any_type() -> impl Strategy<Value = AlgebraicType> {
             }),
             several.prop_map(|types| {
                 let variants = types.into_iter().zip(["V0", "V1", "V2"]);
-                let variants: Box<[_]> =
-                    variants.map(|(ty, name)| SumTypeVariant::new_named(ty, name)).collect();
+                let variants: Box<[_]> = variants
+                    .map(|(ty, name)| SumTypeVariant::new_named(ty, name))
+                    .collect();
                 AlgebraicType::Sum(SumType::from(variants))
             }),
         ]
@@ -81,18 +82,23 @@ pub(crate) fn value_of(ty: &AlgebraicType) -> BoxedStrategy<Vec<u8>> {
         AlgebraicType::F64 => (prop::num::f64::NORMAL | prop::num::f64::ZERO)
             .prop_map(|value| value.to_le_bytes().to_vec())
             .boxed(),
-        AlgebraicType::String => {
-            ".{0,8}".prop_map(|text| sized(text.as_bytes(), text.len())).boxed()
-        }
+        AlgebraicType::String => ".{0,8}"
+            .prop_map(|text| sized(text.as_bytes(), text.len()))
+            .boxed(),
         AlgebraicType::Product(product) => {
-            let fields: Vec<_> =
-                product.elements.iter().map(|field| value_of(&field.algebraic_type)).collect();
+            let fields: Vec<_> = product
+                .elements
+                .iter()
+                .map(|field| value_of(&field.algebraic_type))
+                .collect();
             fields.prop_map(|fields| fields.concat()).boxed()
         }
         AlgebraicType::Sum(sum) => {
             let variants = sum.variants.iter().zip(0_u8..).map(|(variant, tag)| {
                 let payload = value_of(&variant.algebraic_type);
-                payload.prop_map(move |payload| [&[tag], &payload[..]].concat()).boxed()
+                payload
+                    .prop_map(move |payload| [&[tag], &payload[..]].concat())
+                    .boxed()
             });
             prop::strategy::Union::new(variants).boxed()
         }

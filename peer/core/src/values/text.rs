@@ -85,8 +85,10 @@ fn value(
         AlgebraicType::Sum(sum) => {
             let [tag] = from.array()?;
             let variants = sum.variants.len();
-            let variant =
-                sum.variants.get(usize::from(tag)).ok_or(BadValue::Tag { tag, variants })?;
+            let variant = sum
+                .variants
+                .get(usize::from(tag))
+                .ok_or(BadValue::Tag { tag, variants })?;
             if sum.is_option() {
                 // Most options are columns that may be empty: the bare value reads best.
                 return match tag {
@@ -161,14 +163,22 @@ mod tests {
         };
         let shape = T::sum([("Circle", T::F32), ("Dot", T::unit())]);
         check(T::String, b"\x04\0\0\0a\"\x1B\n", "a\"\\u{1b}\\n");
-        check(T::array(T::String), b"\x01\0\0\0\x02\0\0\0a\"", "[\"a\\\"\"]");
+        check(
+            T::array(T::String),
+            b"\x01\0\0\0\x02\0\0\0a\"",
+            "[\"a\\\"\"]",
+        );
         check(T::F64, &f64::NAN.to_le_bytes(), "NaN");
         check(T::bytes(), b"\x02\0\0\0\x0A\xFF", "0x0aff");
         check(T::option(T::U8), &[0, 7], "7");
         check(T::option(T::U8), &[1], "none");
         check(shape.clone(), &[0, 0, 0, 0, 0x3F], "Circle(0.5)");
         check(shape, &[1], "Dot");
-        check(T::product([("x", T::U8), ("y", T::I8)]), &[1, 255], "{x: 1, y: -1}");
+        check(
+            T::product([("x", T::U8), ("y", T::I8)]),
+            &[1, 255],
+            "{x: 1, y: -1}",
+        );
         check(T::timestamp(), &0_i64.to_le_bytes(), "1970-01-01T00:00:00Z");
         check(T::I256, &[255; 32], "-1");
     }
@@ -176,6 +186,9 @@ mod tests {
     #[test]
     fn claimed_lengths_cost_nothing() {
         let units = [("a".to_owned(), AlgebraicType::array(AlgebraicType::unit()))];
-        assert_eq!(row_text(&units, &[255; 4]), Err(BadValue::TooLarge(ROW_TEXT_BYTES_MAX)));
+        assert_eq!(
+            row_text(&units, &[255; 4]),
+            Err(BadValue::TooLarge(ROW_TEXT_BYTES_MAX))
+        );
     }
 }

@@ -26,8 +26,11 @@ pub(super) fn expectation(ty: &AlgebraicType) -> String {
         AlgebraicType::Array(array) => format!("a list of {}", type_name(&array.elem_ty)),
         AlgebraicType::Product(product) if product.is_unit() => "nothing (`[]`)".to_owned(),
         AlgebraicType::Product(product) => {
-            let names: Option<Vec<_>> =
-                product.elements.iter().map(|field| field.name.as_deref()).collect();
+            let names: Option<Vec<_>> = product
+                .elements
+                .iter()
+                .map(|field| field.name.as_deref())
+                .collect();
             match names {
                 Some(names) => format!("an object with {}", list_names(names)),
                 None => format!("a list of {} values", product.elements.len()),
@@ -36,7 +39,10 @@ pub(super) fn expectation(ty: &AlgebraicType) -> String {
         AlgebraicType::Sum(sum) => match sum.as_option() {
             Some(some) => format!("{} or null", expectation(some)),
             None => {
-                let names = sum.variants.iter().filter_map(|variant| variant.name.as_deref());
+                let names = sum
+                    .variants
+                    .iter()
+                    .filter_map(|variant| variant.name.as_deref());
                 format!("one of {}", list_names(names))
             }
         },
@@ -64,7 +70,10 @@ fn name(ty: &AlgebraicType, depth: u32) -> String {
         AlgebraicType::Product(product) => {
             let fields = product.elements.iter().map(|field| {
                 let inner = name(&field.algebraic_type, depth + 1);
-                field.name.as_ref().map_or(inner.clone(), |name| format!("{name}: {inner}"))
+                field
+                    .name
+                    .as_ref()
+                    .map_or(inner.clone(), |name| format!("{name}: {inner}"))
             });
             format!("{{{}}}", shorten(fields, ", "))
         }
@@ -76,7 +85,10 @@ fn name(ty: &AlgebraicType, depth: u32) -> String {
                 return format!("optional {}", name(some, depth + 1));
             }
             let variants = sum.variants.iter().enumerate().map(|(tag, variant)| {
-                let label = variant.name.as_ref().map_or(tag.to_string(), ToString::to_string);
+                let label = variant
+                    .name
+                    .as_ref()
+                    .map_or(tag.to_string(), ToString::to_string);
                 if variant.algebraic_type.is_unit() {
                     label
                 } else {
@@ -118,21 +130,32 @@ mod tests {
     fn types_read_like_declarations() {
         use AlgebraicType as T;
         let check = |ty: T, shown: &str, expected: &str| {
-            assert_eq!((type_name(&ty).as_str(), expectation(&ty).as_str()), (shown, expected));
+            assert_eq!(
+                (type_name(&ty).as_str(), expectation(&ty).as_str()),
+                (shown, expected)
+            );
         };
         let point = T::product([("x", T::I32), ("y", T::I32)]);
         check(T::I64, "i64", "i64");
         check(T::U256, "u256", "u256");
         check(T::array(T::String), "list of string", "a list of string");
         check(point.clone(), "{x: i32, y: i32}", "an object with `x`, `y`");
-        check(T::option(point), "optional {x: i32, y: i32}", "an object with `x`, `y` or null");
+        check(
+            T::option(point),
+            "optional {x: i32, y: i32}",
+            "an object with `x`, `y` or null",
+        );
         check(
             T::sum([("circle", T::F64), ("dot", T::unit())]),
             "circle(f64) | dot",
             "one of `circle`, `dot`",
         );
         check(T::identity(), "identity", "an identity (64 hex digits)");
-        check(T::bytes(), "bytes", "bytes (a hex text or a list of numbers from 0 to 255)");
+        check(
+            T::bytes(),
+            "bytes",
+            "bytes (a hex text or a list of numbers from 0 to 255)",
+        );
         check(T::product([T::U8, T::U8]), "{u8, u8}", "a list of 2 values");
         let many = T::product([const { T::U8 }; 20]);
         assert_eq!(type_name(&many).matches("u8").count(), LISTED_MAX);

@@ -1,6 +1,5 @@
 //! Errors as HTTP answers, with SpacetimeDB's status codes.
 
-use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use peer_core::{ErrorKind, RequestError};
@@ -10,24 +9,19 @@ use crate::driver::tokens::TokenError;
 /// The status of a reducer that failed. Not in any standard; SpacetimeDB's clients know it.
 const REDUCER_FAILED: u16 = 530;
 
-/// An answer that is not what was asked for.
+/// An answer that is not what was asked for: a status, and a sentence for whoever reads it.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    /// A status and a sentence.
-    Text(StatusCode, String),
-    /// A status and a JSON object, where SpacetimeDB has one.
-    Json(StatusCode, serde_json::Value),
-}
+pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
 
 impl Refusal {
     /// The request is wrong.
     pub(crate) fn bad_request(why: impl Into<String>) -> Self {
-        Self::Text(StatusCode::BAD_REQUEST, why.into())
+        Self(StatusCode::BAD_REQUEST, why.into())
     }
 
     /// The core answered with something else than it was asked for.
     pub(crate) fn unexpected() -> Self {
-        Self::Text(
+        Self(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the peer gave an unexpected answer; please report this".to_owned(),
         )
@@ -39,22 +33,19 @@ pub(crate) type Answer = Result<Response, Refusal>;
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match self {
-            Self::Text(status, text) => (status, text).into_response(),
-            Self::Json(status, value) => (status, Json(value)).into_response(),
-        }
+        (self.0, self.1).into_response()
     }
 }
 
 impl From<RequestError> for Refusal {
     fn from(error: RequestError) -> Self {
-        Self::Text(status_of(error.kind), error.message)
+        Self(status_of(error.kind), error.message)
     }
 }
 
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
-        Self::Text(StatusCode::UNAUTHORIZED, error.to_string())
+        Self(StatusCode::UNAUTHORIZED, error.to_string())
     }
 }
 

@@ -8,7 +8,6 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
 
 use super::Api;
 use super::answer::{Answer, Refusal};
@@ -46,8 +45,9 @@ impl Caller {
         } else {
             StatusCode::FORBIDDEN
         };
-        let text = "only the owner of this peer may do that: send the token in <data-dir>/owner.token";
-        Err(Refusal::Text(status, text.to_owned()))
+        let text =
+            "only the owner of this peer may do that: send the token in <data-dir>/owner.token";
+        Err(Refusal(status, text.to_owned()))
     }
 }
 
@@ -109,7 +109,7 @@ fn token_of(request: &Request<Body>) -> Result<Option<String>, Refusal> {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim().to_owned());
         return bearer.map(Some).ok_or_else(|| {
-            Refusal::Text(
+            Refusal(
                 StatusCode::UNAUTHORIZED,
                 "the Authorization header must read: Bearer TOKEN".to_owned(),
             )

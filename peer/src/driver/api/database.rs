@@ -9,7 +9,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use peer_core::{Arguments, Published, Reply, Request, SchemaVersion};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sync_protocol::ConnectionId;
 
@@ -59,7 +60,7 @@ async fn publish_as(
     caller.must_be_owner()?;
     if options.clear {
         let text = "clearing a database is not built yet: delete it and publish again";
-        return Err(Refusal::Text(StatusCode::NOT_IMPLEMENTED, text.to_owned()));
+        return Err(Refusal(StatusCode::NOT_IMPLEMENTED, text.to_owned()));
     }
     let sequential_auto_inc = match options.auto_inc.as_deref() {
         None | Some("unique") => false,
@@ -161,10 +162,7 @@ pub(super) async fn call(
 ) -> Answer {
     if !is_json(&headers) {
         let text = "arguments are sent as Content-Type: application/json";
-        return Err(Refusal::Text(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            text.to_owned(),
-        ));
+        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()));
     }
     let Ok(arguments) = String::from_utf8(body.into()) else {
         return Err(Refusal::bad_request("the arguments are not UTF-8"));
@@ -207,7 +205,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// What may be asked of a query.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct SqlOptions {
-    /// Add the cells as text for people. Ours.
+    /// Add the names of the columns, and the cells as text for people. Ours.
     #[serde(default)]
     text: bool,
 }
@@ -225,23 +223,29 @@ pub(super) async fn sql(
         Reply::Rows(rows) => rows,
         _ => return Err(Refusal::unexpected()),
     };
-    let elements: Vec<Value> = rows
-        .columns
-        .into_iter()
-        .map(|column| json!({ "name": { "some": column.name }, "algebraic_type": column.ty }))
-        .collect();
-    let mut result = json!({
-        "schema": { "elements": elements },
-        "rows": rows.rows,
-        "total_duration_micros": u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "stats": { "rows_inserted": 0, "rows_deleted": 0, "rows_updated": 0 },
-    });
-    if options.text
-        && let Some(result) = result.as_object_mut()
-    {
-        result.insert("text".to_owned(), json!(rows.text));
-    }
-    Ok(Json(json!([result])).into_response())
+    let result = SqlResult {
+        schema: rows.schema,
+        rows: rows.rows,
+        total_duration_micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        stats: json!({ "rows_inserted": 0, "rows_deleted": 0, "rows_updated": 0 }),
+        columns: options.text.then_some(rows.columns),
+        text: options.text.then_some(rows.text),
+    };
+    Ok(Json([result]).into_response())
+}
+
+/// SpacetimeDB's answer to one statement. Rows stay text on their way through: a JSON tree cannot
+/// hold 128-bit numbers.
+#[derive(Serialize)]
+struct SqlResult {
+    schema: Value,
+    rows: Vec<Box<RawValue>>,
+    total_duration_micros: u64,
+    stats: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Vec<Vec<String>>>,
 }
 
 /// Which form of the schema.
@@ -266,7 +270,10 @@ pub(super) async fn schema(
             return Err(Refusal::bad_request(text));
         }
     };
-    match api.ask(&caller, Request::Schema { database, version }).await? {
+    match api
+        .ask(&caller, Request::Schema { database, version })
+        .await?
+    {
         Reply::Schema(schema) => Ok(Json(schema).into_response()),
         _ => Err(Refusal::unexpected()),
     }
@@ -288,7 +295,12 @@ mod tests {
         };
         assert!(check(Some("application/json")));
         assert!(check(Some("application/json; charset=utf-8")));
-        for kind in [None, Some(""), Some("text/plain"), Some("application/jsonx")] {
+        for kind in [
+            None,
+            Some(""),
+            Some("text/plain"),
+            Some("application/jsonx"),
+        ] {
             assert!(!check(kind), "{kind:?}");
         }
     }

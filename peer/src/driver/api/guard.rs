@@ -110,7 +110,10 @@ pub(super) async fn guard(
 /// A header's text, short enough for an error message.
 fn text(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
-    text.chars().take(256).collect::<String>().to_ascii_lowercase()
+    text.chars()
+        .take(256)
+        .collect::<String>()
+        .to_ascii_lowercase()
 }
 
 /// The host of `host[:port]`; the brackets of IPv6 stay.

@@ -29,7 +29,7 @@ pub(super) async fn public_key(State(api): State<Arc<Api>>) -> Answer {
 /// `GET /v1/identity/:identity/verify`: whether the token in the request proves that identity.
 /// Tokens of any peer can be checked: the key is in the issuer's name.
 pub(super) async fn verify(Path(identity): Path<String>, headers: HeaderMap) -> Answer {
-    let unauthorized = |why: &str| Refusal::Text(StatusCode::UNAUTHORIZED, why.to_owned());
+    let unauthorized = |why: &str| Refusal(StatusCode::UNAUTHORIZED, why.to_owned());
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -210,7 +210,10 @@ impl AddressBook {
         dialled: Option<&Multiaddr>,
         now_ms: u64,
     ) {
-        self.hear(device, dialled.map(std::slice::from_ref).unwrap_or_default());
+        self.hear(
+            device,
+            dialled.map(std::slice::from_ref).unwrap_or_default(),
+        );
         if let Some(dialled) = dialled {
             for fixed in &mut self.fixed {
                 if fixed.address == *dialled {
@@ -336,7 +339,10 @@ pub(super) fn diallable(address: &Multiaddr) -> Option<Multiaddr> {
         _ => false,
     };
     let port = matches!(parts.next()?, Protocol::Tcp(port) if port != 0);
-    let end = matches!((parts.next(), parts.next()), (None | Some(Protocol::P2p(_)), None));
+    let end = matches!(
+        (parts.next(), parts.next()),
+        (None | Some(Protocol::P2p(_)), None)
+    );
     (specified && port && end).then(|| address.iter().take(2).collect())
 }
 
@@ -356,7 +362,9 @@ mod tests {
     const DEVICE: DeviceKey = DeviceKey([5; 32]);
 
     fn address(port: u16) -> Multiaddr {
-        format!("/ip4/192.0.2.1/tcp/{port}").parse().expect("address")
+        format!("/ip4/192.0.2.1/tcp/{port}")
+            .parse()
+            .expect("address")
     }
 
     #[test]
@@ -379,10 +387,7 @@ mod tests {
     fn a_wanted_remote_is_tried_until_it_is_there() {
         let mut book = AddressBook::default();
         book.want(DEVICE, &[address(1)], 0);
-        assert_eq!(
-            book.take_due(0),
-            [Dial::Remote(DEVICE, vec![address(1)])]
-        );
+        assert_eq!(book.take_due(0), [Dial::Remote(DEVICE, vec![address(1)])]);
         assert!(book.take_due(1).is_empty(), "under way");
         book.failed(DEVICE, 100, 0);
         assert!(book.take_due(800).is_empty(), "too early");

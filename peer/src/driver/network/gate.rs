@@ -60,7 +60,10 @@ impl Gate {
         let mut bans = self.bans();
         bans.retain(|_, until| *until > now);
         if bans.len() >= BANS_MAX
-            && let Some(oldest) = bans.iter().min_by_key(|(_, until)| **until).map(|(p, _)| *p)
+            && let Some(oldest) = bans
+                .iter()
+                .min_by_key(|(_, until)| **until)
+                .map(|(p, _)| *p)
         {
             bans.remove(&oldest);
         }
@@ -164,10 +167,7 @@ impl NetworkBehaviour for Behaviour {
         match event {}
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         Poll::Pending
     }
 }

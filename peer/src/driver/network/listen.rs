@@ -1,6 +1,5 @@
 //! Listening: ports that stay the same from start to start.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use libp2p::Multiaddr;
@@ -12,7 +11,7 @@ use super::addresses::AddressBook;
 use super::swarm::Behaviour;
 
 /// The listeners, each with the address that the person gave.
-pub(super) type Listeners = BTreeMap<ListenerId, Multiaddr>;
+pub(super) type Listeners = Vec<(ListenerId, Multiaddr)>;
 
 /// Listens on every address. Port 0 becomes the port of the last start if that is free, so that
 /// others find us where we were.
@@ -24,7 +23,7 @@ pub(super) fn all(
     addresses: &[Multiaddr],
     book: &AddressBook,
 ) -> Result<Listeners, String> {
-    let mut listeners = BTreeMap::new();
+    let mut listeners = Vec::new();
     for address in addresses {
         let mut chosen = address.clone();
         if port_of(address) == Some(0) {
@@ -40,7 +39,7 @@ pub(super) fn all(
         let listener = swarm
             .listen_on(chosen.clone())
             .map_err(|error| cannot(&chosen, &error.to_string()))?;
-        listeners.insert(listener, address.clone());
+        listeners.push((listener, address.clone()));
     }
     Ok(listeners)
 }

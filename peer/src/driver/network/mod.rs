@@ -254,11 +254,7 @@ impl Network {
 }
 
 /// Waits until a remote is connected.
-async fn connect(
-    shared: &Shared,
-    remote: DeviceKey,
-    addresses: &[String],
-) -> Result<(), String> {
+async fn connect(shared: &Shared, remote: DeviceKey, addresses: &[String]) -> Result<(), String> {
     if !shared.gate.is_on() {
         return Err("the network of this peer is off: `tombolo network on`".to_owned());
     }

@@ -88,7 +88,11 @@ pub(super) fn build(secret: &SecretKey, gate: Arc<Gate>) -> Result<Swarm<Behavio
     };
     let swarm = SwarmBuilder::with_existing_identity(keypair(secret)?)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxer)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            muxer,
+        )
         .map_err(|error| error.to_string())?
         .with_behaviour(|key| Behaviour {
             gate: gate::Behaviour(gate),
@@ -330,7 +334,7 @@ impl Task {
                 listener_id,
                 address,
             } => {
-                if let Some(asked) = self.listeners.get(&listener_id)
+                if let Some((_, asked)) = self.listeners.iter().find(|(id, _)| *id == listener_id)
                     && port_of(asked) == Some(0)
                     && let Some(port) = port_of(&address)
                 {
@@ -416,9 +420,7 @@ impl Task {
         tracing::debug!("connection to {} is gone: {cause}", remote.short());
         self.shared.connections().remotes.remove(&remote);
         let now = self.shared.now_ms();
-        self.shared
-            .book()
-            .disconnected(remote, now, rand::random());
+        self.shared.book().disconnected(remote, now, rand::random());
     }
 
     fn on_identified(&mut self, peer: &PeerId, says: &[Multiaddr]) {
@@ -445,8 +447,7 @@ impl Task {
         match &event.result {
             Ok(rtt) => {
                 if let Some(remote) = device_of(&event.peer)
-                    && let Some(connection) =
-                        self.shared.connections().remotes.get_mut(&remote)
+                    && let Some(connection) = self.shared.connections().remotes.get_mut(&remote)
                 {
                     connection.rtt_ms = Some((rtt.as_secs_f64() * 1e6).round() / 1e3);
                 }
@@ -504,7 +505,9 @@ fn unreachable(error: &DialError) -> String {
             .join("; "),
         other => other.to_string(),
     };
-    format!("the peer that invited cannot be reached ({why}); it, or another member, must be running and reachable from here")
+    format!(
+        "the peer that invited cannot be reached ({why}); it, or another member, must be running and reachable from here"
+    )
 }
 
 /// The innermost error: libp2p wraps "connection refused" several times.

@@ -1,0 +1,39 @@
+//! A fresh peer joins a database with a long history: it fetches the module, verifies, orders, runs
+//! and keeps every call.
+
+use crate::arguments::Options;
+use crate::clock::instant;
+use crate::mesh::Mesh;
+use crate::report::{Better, Row};
+
+/// Calls in one entry, as a busy peer batches them.
+const BATCH: u64 = 256;
+
+pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
+    let calls = options.amount(100_000);
+    let mut mesh = Mesh::new(1)?;
+    mesh.open_chat()?;
+    let mut made = 0;
+    while made < calls {
+        let burst = BATCH.min(calls - made);
+        mesh.transfer_burst(0, burst)?;
+        made += burst;
+    }
+    // What is being settled meanwhile would be measured too.
+    mesh.wait_until_final()?;
+    let fresh = mesh.add_peer()?;
+    let start = instant();
+    mesh.join(fresh)?;
+    mesh.converge()?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(vec![
+        Row::new(
+            format!("catch-up of {calls} calls on a fresh peer"),
+            calls as f64 / seconds,
+            "calls/s",
+            Better::More,
+            25_000.0,
+        ),
+        Row::note("the same, from ticket to equal", seconds, "s"),
+    ])
+}

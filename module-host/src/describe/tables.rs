@@ -1,0 +1,237 @@
+//! Tables with their columns, indexes and constraints.
+
+use std::collections::BTreeSet;
+
+use spacetimedb_lib::db::raw_def::v9::RawIndexAlgorithm;
+use spacetimedb_primitives::ColList;
+use spacetimedb_sats::{AlgebraicType, Typespace};
+use store::{Column, IndexId, IndexKind, IndexSchema, TableId, TableSchema};
+
+use super::names::{Names, is_identifier};
+use super::types::Resolver;
+use super::walk::walk;
+use super::{IndexDraft, TableDraft, at_most};
+use crate::def::{ColumnDefault, FIRST_ID};
+use crate::limits::{COLUMNS_MAX, INDEXES_MAX, TYPE_DEPTH_MAX};
+use crate::prepare::Reasons;
+
+/// Builds all tables, with the values of columns that an update adds.
+pub(super) fn build(
+    drafts: &[TableDraft],
+    names: &Names,
+    resolver: &mut Resolver<'_>,
+    reasons: &mut Reasons,
+) -> (Vec<TableSchema>, Vec<ColumnDefault>) {
+    let mut tables = Vec::with_capacity(drafts.len());
+    let mut defaults = Vec::new();
+    let mut next_index = FIRST_ID;
+    for (number, draft) in (FIRST_ID..).zip(drafts) {
+        let name = names.table(&draft.source_name);
+        if !is_identifier(&name) {
+            reasons.add(format!("{name:?} cannot be the name of a table"));
+        }
+        let mut table = Builder {
+            schema: TableSchema {
+                id: TableId(number),
+                name,
+                source_name: draft.source_name.clone(),
+                columns: Vec::new(),
+                primary_key: None,
+                indexes: Vec::new(),
+                auto_inc: Vec::new(),
+                public: draft.public,
+                event: draft.event,
+            },
+            names,
+            next_index: &mut next_index,
+            reasons,
+        };
+        table.columns(draft, resolver);
+        table.primary_key(&draft.primary_key);
+        table.auto_inc(draft);
+        table.indexes(draft);
+        table.unique(draft);
+        defaults.extend(table.defaults(draft));
+        tables.push(table.schema);
+    }
+    (tables, defaults)
+}
+
+struct Builder<'a, 'r> {
+    schema: TableSchema,
+    names: &'a Names,
+    next_index: &'a mut u32,
+    reasons: &'r mut Reasons,
+}
+
+impl Builder<'_, '_> {
+    fn refuse(&mut self, reason: impl AsRef<str>) {
+        self.reasons.add(format!("table {}: {}", self.schema.name, reason.as_ref()));
+    }
+
+    fn columns(&mut self, draft: &TableDraft, resolver: &mut Resolver<'_>) {
+        // Fields of the row type are its columns, with both of their names.
+        let row = match resolver.typespace().get(draft.row_type) {
+            Some(AlgebraicType::Product(row)) => row,
+            _ => return self.refuse("its row type is not a product"),
+        };
+        at_most(self.reasons, "columns in a table", row.elements.len(), COLUMNS_MAX);
+        let mut taken = BTreeSet::new();
+        for (place, element) in row.elements.iter().take(COLUMNS_MAX).enumerate() {
+            let Some(source_name) = element.name.as_ref().map(ToString::to_string) else {
+                self.refuse(format!("column {place} has no name"));
+                continue;
+            };
+            let name = self.names.field(&source_name);
+            if !is_identifier(&name) {
+                self.refuse(format!("{name:?} cannot be the name of a column"));
+            }
+            if !taken.insert(name.clone()) {
+                self.refuse(format!("two columns are called {name}"));
+            }
+            let ty = match resolver.resolve(&element.algebraic_type) {
+                Ok(ty) => ty,
+                Err(problem) => {
+                    self.refuse(format!("of column {name} {problem}"));
+                    AlgebraicType::unit()
+                }
+            };
+            self.schema.columns.push(Column { name, source_name, ty });
+        }
+    }
+
+    /// The columns' places, or none if one of them is not there.
+    fn places(&mut self, what: &str, columns: &ColList) -> Option<Vec<u16>> {
+        let places = columns.iter().map(|column| column.0).collect::<Vec<_>>();
+        let count = self.schema.columns.len();
+        if places.is_empty() || places.iter().any(|place| usize::from(*place) >= count) {
+            self.refuse(format!("{what} names a column that does not exist, or none"));
+            return None;
+        }
+        Some(places)
+    }
+
+    fn primary_key(&mut self, columns: &ColList) {
+        if columns.is_empty() {
+            return;
+        }
+        match self.places("its primary key", columns).as_deref() {
+            None => {}
+            Some([column]) => self.schema.primary_key = Some(*column),
+            Some(_) => self.refuse("a primary key of several columns is not supported"),
+        }
+    }
+
+    fn auto_inc(&mut self, draft: &TableDraft) {
+        let mut columns = BTreeSet::new();
+        for sequence in &draft.sequences {
+            let column = sequence.column;
+            if usize::from(column) >= self.schema.columns.len() {
+                self.refuse("a sequence is for a column that does not exist");
+                continue;
+            }
+            if !sequence.plain {
+                self.refuse("a sequence that does not count 1, 2, 3 is not supported");
+            }
+            if !columns.insert(column) {
+                self.refuse(format!("column {column} has two sequences"));
+            }
+        }
+        self.schema.auto_inc = columns.into_iter().collect();
+    }
+
+    fn indexes(&mut self, draft: &TableDraft) {
+        at_most(self.reasons, "indexes on a table", draft.indexes.len(), INDEXES_MAX);
+        for IndexDraft { source_name, algorithm } in draft.indexes.iter().take(INDEXES_MAX) {
+            let (kind, columns) = match algorithm {
+                RawIndexAlgorithm::BTree { columns } => (IndexKind::BTree, columns.clone()),
+                RawIndexAlgorithm::Hash { columns } => (IndexKind::Hash, columns.clone()),
+                RawIndexAlgorithm::Direct { column } => (IndexKind::Direct, ColList::from(*column)),
+                _ => {
+                    self.refuse("an index of a kind that is not known");
+                    continue;
+                }
+            };
+            if let Some(columns) = self.places("an index", &columns) {
+                self.index(source_name.clone(), columns, kind, false);
+            }
+        }
+    }
+
+    /// Each unique constraint is kept by an index over its columns, in whatever order.
+    fn unique(&mut self, draft: &TableDraft) {
+        let primary_key = self.schema.primary_key.map(ColList::from);
+        let constraints = draft.unique.iter().chain(&primary_key);
+        for columns in constraints.cloned().collect::<Vec<_>>() {
+            let Some(places) = self.places("a unique constraint", &columns) else { continue };
+            let wanted = places.iter().collect::<BTreeSet<_>>();
+            let mut found = false;
+            for index in &mut self.schema.indexes {
+                if index.columns.iter().collect::<BTreeSet<_>>() == wanted {
+                    index.unique = true;
+                    found = true;
+                }
+            }
+            if !found {
+                self.index(None, places, IndexKind::BTree, true);
+            }
+        }
+    }
+
+    fn index(
+        &mut self,
+        source_name: Option<String>,
+        columns: Vec<u16>,
+        kind: IndexKind,
+        unique: bool,
+    ) {
+        let columns_of = |name: fn(&Column) -> &str| {
+            let names = columns.iter().map(|place| name(&self.schema.columns[usize::from(*place)]));
+            names.collect::<Vec<_>>().join("_")
+        };
+        let kind_name = match kind {
+            IndexKind::BTree => "btree",
+            IndexKind::Hash => "hash",
+            IndexKind::Direct => "direct",
+        };
+        let generated = |table: &str, columns: String| format!("{table}_{columns}_idx_{kind_name}");
+        let source_name = source_name.unwrap_or_else(|| {
+            generated(&self.schema.source_name, columns_of(|column| &column.source_name))
+        });
+        let name = self
+            .names
+            .index(&source_name)
+            .unwrap_or_else(|| generated(&self.schema.name, columns_of(|column| &column.name)));
+        if !is_identifier(&name) {
+            self.refuse(format!("{name:?} cannot be the name of an index"));
+        }
+        // Two indexes that differ in nothing (`#[unique]` and `#[index]` on one column) are one.
+        let same = |index: &IndexSchema| index.name == name && index.columns == columns;
+        if self.schema.indexes.iter().any(same) {
+            return;
+        }
+        let id = IndexId(*self.next_index);
+        *self.next_index += 1;
+        self.schema.indexes.push(IndexSchema { id, name, source_name, columns, unique, kind });
+    }
+
+    fn defaults(&mut self, draft: &TableDraft) -> Vec<ColumnDefault> {
+        let mut defaults = Vec::new();
+        for (column, value) in &draft.defaults {
+            let Some(place) = self.schema.columns.get(usize::from(*column)) else {
+                self.refuse(format!("a default is for column {column}, which does not exist"));
+                continue;
+            };
+            // A value nests no deeper than its type.
+            match walk(value, &place.ty, &Typespace::EMPTY, TYPE_DEPTH_MAX + 1) {
+                Ok(()) => defaults.push(ColumnDefault {
+                    table: self.schema.id,
+                    column: *column,
+                    value: value.clone(),
+                }),
+                Err(error) => self.refuse(format!("the default of column {}: {error}", place.name.clone())),
+            }
+        }
+        defaults
+    }
+}

@@ -1,0 +1,136 @@
+//! Version 10: modules for 2.x. A list of sections, in any order.
+
+use spacetimedb_lib::db::raw_def::v9::{TableAccess, TableType};
+use spacetimedb_lib::db::raw_def::v10::{
+    CaseConversionPolicy, ExplicitNames, FunctionVisibility, RawLifeCycleReducerDefV10,
+    RawModuleDefV10, RawModuleDefV10Section as Section, RawReducerDefV10, RawSequenceDefV10,
+    RawTableDefV10,
+};
+use spacetimedb_sats::Typespace;
+
+use super::names::Names;
+use super::v9::{lifecycle, unique};
+use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft};
+use crate::prepare::Reasons;
+
+/// Reads a module's description, noting what is not supported.
+pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
+    let mut typespace = Typespace::default();
+    let mut policy = CaseConversionPolicy::default();
+    let mut explicit = ExplicitNames::default();
+    let (mut tables, mut reducers, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    for section in module.sections {
+        match section {
+            Section::Typespace(types) => typespace = types,
+            // Names of types are for generated code; rows and arguments do without.
+            Section::Types(_) => {}
+            Section::Tables(some) => tables.extend(some),
+            Section::Reducers(some) => reducers.extend(some),
+            Section::LifeCycleReducers(some) => events.extend(some),
+            Section::CaseConversionPolicy(some) => policy = some,
+            Section::ExplicitNames(some) => explicit.merge(some),
+            section => refuse_section(section, reasons),
+        }
+    }
+    let names = Names::new(policy, explicit).unwrap_or_else(|problem| {
+        reasons.add(problem);
+        Names::default()
+    });
+    let tables = tables.into_iter().map(|table| table_draft(table, reasons)).collect();
+    for event in &events {
+        if !reducers.iter().any(|reducer| reducer.source_name == event.function_name) {
+            reasons.add(format!(
+                "{} is to be called at an event, but is no reducer",
+                event.function_name
+            ));
+        }
+    }
+    let reducers = reducers.into_iter().map(|reducer| reducer_draft(reducer, &events, reasons));
+    let reducers = reducers.collect();
+    Draft { typespace, names, tables, reducers }
+}
+
+/// Sections that are described but not built.
+fn refuse_section(section: Section, reasons: &mut Reasons) {
+    let mut refuse = |what: &str, name: &dyn std::fmt::Display| {
+        reasons.add(format!("it has a {what} ({name}): not supported yet"));
+    };
+    match section {
+        Section::Procedures(some) => {
+            some.iter().for_each(|procedure| refuse("procedure", &procedure.source_name));
+        }
+        Section::Views(some) => some.iter().for_each(|view| refuse("view", &view.source_name)),
+        Section::ViewPrimaryKeys(some) => {
+            some.iter().for_each(|key| refuse("primary key of a view", &key.view_source_name));
+        }
+        Section::Schedules(some) => {
+            some.iter().for_each(|schedule| refuse("schedule", &schedule.function_name));
+        }
+        Section::RowLevelSecurity(some) => {
+            some.iter().for_each(|filter| refuse("visibility filter", &filter.sql));
+        }
+        Section::HttpHandlers(some) => {
+            some.iter().for_each(|handler| refuse("HTTP handler", &handler.source_name));
+        }
+        Section::HttpRoutes(some) => {
+            some.iter().for_each(|route| refuse("HTTP route", &route.path));
+        }
+        Section::Submodules(some) => {
+            some.iter().for_each(|module| refuse("submodule", &module.namespace));
+        }
+        _ => reasons.add("its description has a section of a kind that is not known"),
+    }
+}
+
+fn table_draft(table: RawTableDefV10, reasons: &mut Reasons) -> TableDraft {
+    if table.table_type == TableType::System {
+        reasons.add(format!("table {} says that it belongs to the system", table.source_name));
+    }
+    TableDraft {
+        source_name: table.source_name.to_string(),
+        row_type: table.product_type_ref,
+        primary_key: table.primary_key,
+        indexes: table
+            .indexes
+            .into_iter()
+            .map(|index| IndexDraft {
+                source_name: index.source_name.map(|name| name.to_string()),
+                algorithm: index.algorithm,
+            })
+            .collect(),
+        unique: table.constraints.into_iter().filter_map(|it| unique(it.data, reasons)).collect(),
+        sequences: table.sequences.iter().map(sequence).collect(),
+        defaults: table
+            .default_values
+            .into_iter()
+            .map(|default| (default.col_id.0, default.value.into_vec()))
+            .collect(),
+        public: table.table_access == TableAccess::Public,
+        event: table.is_event,
+    }
+}
+
+fn sequence(sequence: &RawSequenceDefV10) -> SequenceDraft {
+    let RawSequenceDefV10 { start, min_value, max_value, increment, .. } = sequence;
+    let bounds = (start, min_value, max_value);
+    SequenceDraft { column: sequence.column.0, plain: super::is_plain(bounds, *increment) }
+}
+
+fn reducer_draft(
+    reducer: RawReducerDefV10,
+    events: &[RawLifeCycleReducerDefV10],
+    reasons: &mut Reasons,
+) -> ReducerDraft {
+    let mut own = events.iter().filter(|event| event.function_name == reducer.source_name);
+    let event = own.next();
+    if own.next().is_some() {
+        reasons.add(format!("reducer {} is for several events", reducer.source_name));
+    }
+    let callable = matches!(reducer.visibility, FunctionVisibility::ClientCallable);
+    ReducerDraft {
+        source_name: reducer.source_name.to_string(),
+        params: reducer.params,
+        client_callable: callable && event.is_none(),
+        lifecycle: event.and_then(|event| lifecycle(event.lifecycle_spec, reasons)),
+    }
+}

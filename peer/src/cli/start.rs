@@ -1,0 +1,80 @@
+//! `tombolo start`: the only verb that runs a peer in this process.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+
+use anyhow::bail;
+use clap::Args;
+use libp2p::Multiaddr;
+use tracing_subscriber::EnvFilter;
+
+use super::Target;
+use super::client::data_dir;
+use crate::driver::config::{
+    Config, default_listen, default_p2p, parse_dial, parse_listen, parse_origin, parse_p2p,
+};
+use crate::driver::run;
+
+/// What the peer's own log shows unless TOMBOLO_LOG says otherwise.
+const LOG_DEFAULT: &str = "warn,tombolo=info,peer_core=info";
+
+/// Arguments of `start`.
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Where clients reach this peer (HTTP); port 0 chooses one
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen, default_value_t = default_listen())]
+    listen: SocketAddr,
+    /// Where other peers reach this one, repeated for several; port 0 chooses a port and keeps it
+    /// [default: /ip4/0.0.0.0/tcp/0]
+    #[arg(long, value_name = "MULTIADDR", value_parser = parse_p2p)]
+    p2p: Vec<Multiaddr>,
+    /// A peer to keep a connection to, repeated for several
+    #[arg(long, value_name = "MULTIADDR", value_parser = parse_dial)]
+    dial: Vec<Multiaddr>,
+    /// Accepted, without effect: peers are not looked for on the local network yet
+    #[arg(long)]
+    no_mdns: bool,
+    /// A web origin whose pages may talk to this peer, beside loopback ones; repeated for several
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
+    allow_origin: Vec<String>,
+    /// A name under which clients reach this peer, beside loopback ones; repeated for several
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Stop when standard input is closed
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+}
+
+impl Start {
+    pub(super) fn run(self, target: &Target) -> anyhow::Result<()> {
+        if target.server.is_some() {
+            bail!("start runs a peer here: give it --data-dir, not --server");
+        }
+        start_log();
+        run::run(Config {
+            data_dir: data_dir(target)?,
+            listen: self.listen,
+            p2p: if self.p2p.is_empty() {
+                vec![default_p2p()]
+            } else {
+                self.p2p
+            },
+            dial: self.dial,
+            allow_origins: self.allow_origin,
+            allow_hosts: self.allow_host,
+            until_stdin_closes: self.until_stdin_closes,
+        })
+    }
+}
+
+/// The peer's own log goes to standard error; TOMBOLO_LOG chooses what (as in `RUST_LOG`).
+fn start_log() {
+    let filter =
+        EnvFilter::try_from_env("TOMBOLO_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

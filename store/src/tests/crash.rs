@@ -1,0 +1,262 @@
+//! A crash at any write leaves the state before or after, never between.
+
+use sync_protocol::{EntryId, StateRoot};
+
+use super::{
+    ACCOUNT, DATABASE, MEMBER, NOTE, account, call, chain, cut, note, open, position, rows_of,
+    schema, settle, text, write,
+};
+use crate::{Disk, Log, MemoryDisk, State, StateOptions, StoreError};
+
+/// How a crash treats writes that were not synced.
+type Keep = fn(u64) -> bool;
+
+/// None, all, every second one, the first few: a disk may do any of these.
+const KEEPS: [Keep; 4] = [|_| false, |_| true, |n| n % 2 == 0, |n| n < 3];
+
+/// Runs `work` on a copy of what `prepare` makes, cut off after every possible number of writes,
+/// and hands what is left to `check` with whether `work` was done.
+fn crash_everywhere(
+    prepare: impl Fn() -> MemoryDisk,
+    work: impl Fn(&MemoryDisk) -> Result<(), StoreError>,
+    check: impl Fn(&MemoryDisk, bool),
+) {
+    let mut cut_off = 0;
+    for keep in KEEPS {
+        for count in 0.. {
+            let disk = prepare();
+            disk.fail_after(count);
+            let done = work(&disk).is_ok();
+            disk.crash_keeping(keep);
+            check(&disk, done);
+            if done {
+                break;
+            }
+            cut_off += 1;
+        }
+    }
+    assert!(cut_off > 4 * 3, "the work was cut off at several places");
+}
+
+fn try_open(disk: &MemoryDisk) -> Result<State, StoreError> {
+    State::open(disk.base(&DATABASE)?, schema(), StateOptions::default())
+}
+
+fn open_log(disk: &MemoryDisk) -> Result<Log, StoreError> {
+    Log::open(disk.log(&DATABASE)?)
+}
+
+#[test]
+fn making_a_base_and_a_log() {
+    crash_everywhere(
+        MemoryDisk::new,
+        |disk| {
+            try_open(disk)?;
+            open_log(disk).map(|_| ())
+        },
+        |disk, _| {
+            assert_eq!(open(disk).height(), None);
+            assert_eq!(
+                open_log(disk)
+                    .expect("it opens")
+                    .entries_len()
+                    .expect("readable"),
+                0
+            );
+        },
+    );
+}
+
+fn filled(state: State, n: u64, ids: std::ops::Range<u32>) -> State {
+    let (state, _) = call(state, n, |call| {
+        for id in ids {
+            call.insert(ACCOUNT, &account(id, &format!("n{id}"), 0, 1))
+                .expect("it fits");
+            call.insert(NOTE, &note(1, &"x".repeat(id as usize)))
+                .expect("it fits");
+        }
+        call.clear(MEMBER).expect("small");
+    });
+    state
+}
+
+#[test]
+fn settling() {
+    let prepare = || {
+        let disk = MemoryDisk::new();
+        let mut state = filled(open(&disk), 1, 1..40);
+        settle(&mut state, 1, 0);
+        disk
+    };
+    let plan = |state: &State| {
+        let member = write(MEMBER, [&[1][..], &text("owner")].concat());
+        state.plan_settle(Some(&position(2)), vec![member])
+    };
+    let settle = |disk: &MemoryDisk| -> Result<(StateRoot, StateRoot), StoreError> {
+        let mut state = try_open(disk)?;
+        let before = state.final_root();
+        state = filled(state, 2, 40..120);
+        let (mut state, _) = call(state, 3, |call| {
+            call.clear(NOTE).expect("small");
+        });
+        let settlement = plan(&state)?;
+        let after = settlement.root;
+        state.settle(settlement, 1)?;
+        assert_eq!(rows_of(&state, NOTE), [], "what came later is still above");
+        Ok((before, after))
+    };
+    let (before, after) = settle(&prepare()).expect("nothing fails");
+    crash_everywhere(
+        prepare,
+        |disk| settle(disk).map(|_| ()),
+        |disk, done| {
+            let state = open(disk);
+            let notes = rows_of(&state, NOTE).len();
+            let counted = state.row_count(NOTE).expect("known");
+            assert_eq!(notes as u64, counted);
+            if state.height() == Some(0) {
+                assert!(!done, "what was written stays");
+                assert_eq!((state.root().expect("readable"), notes), (before, 39));
+            } else {
+                assert_eq!(state.height(), Some(1));
+                assert_eq!((state.root().expect("readable"), notes), (after, 119));
+                assert_eq!(rows_of(&state, MEMBER).len(), 1);
+            }
+        },
+    );
+}
+
+#[test]
+fn appending_and_cutting() {
+    let entries = chain(6);
+    let prepare = || {
+        let disk = MemoryDisk::new();
+        let mut log = open_log(&disk).expect("it opens");
+        log.append(&entries[..2]).expect("nothing fails");
+        log.put_cut(&cut(0, &entries[..1]), &entries[..1])
+            .expect("nothing fails");
+        disk
+    };
+    let work = |disk: &MemoryDisk| {
+        let mut log = open_log(disk)?;
+        log.append(&entries[2..4])?;
+        // Two of the segment are in the log already, the last is not.
+        log.put_cut(&cut(1, &entries[1..5]), &entries[1..5])
+    };
+    crash_everywhere(prepare, work, |disk, done| {
+        let log = open_log(disk).expect("it opens");
+        let held = log.entries_len().expect("readable");
+        let height = log
+            .last_height()
+            .expect("readable")
+            .expect("the first cut is there");
+        let tail = log.tail().expect("readable").len();
+        match (held, height, tail) {
+            (2, 0, 1) | (4, 0, 3) => assert!(!done, "what was written stays"),
+            (5, 1, 0) => {
+                let (segment, more) = log.segment(1, 0, usize::MAX).expect("readable");
+                let encoded: Vec<Vec<u8>> = entries[1..5]
+                    .iter()
+                    .map(|entry| entry.encoded().to_vec())
+                    .collect();
+                assert_eq!((segment, more), (encoded, false));
+            }
+            other => panic!("neither before nor after: {other:?}"),
+        }
+    });
+}
+
+#[test]
+fn a_failed_settlement_stops_the_state() {
+    let disk = MemoryDisk::new();
+    let mut state = filled(open(&disk), 1, 1..3);
+    let settlement = state
+        .plan_settle(Some(&position(1)), Vec::new())
+        .expect("readable");
+    disk.fail_after(0);
+    assert!(state.settle(settlement, 0).is_err());
+    disk.crash();
+    drop(state);
+    assert_eq!(open(&disk).height(), None);
+}
+
+#[test]
+fn a_log_remembers() {
+    let disk = MemoryDisk::new();
+    let mut log = open_log(&disk).expect("it opens");
+    let entries = chain(5);
+    assert_eq!(log.last_cut().expect("readable"), None);
+    log.append(&entries).expect("nothing fails");
+    log.append(&entries).expect("they are there already");
+    log.append(&[]).expect("nothing to do");
+    let (first, second) = (cut(0, &[]), cut(1, &entries[..3]));
+    let early = log.put_cut(&second, &entries[..3]);
+    assert!(matches!(
+        early,
+        Err(StoreError::CutOutOfTurn {
+            height: 1,
+            expected: 0
+        })
+    ));
+    log.put_cut(&first, &[]).expect("nothing fails");
+    log.put_cut(&second, &entries[..3]).expect("nothing fails");
+    log.put_cut(&second, &entries[..3])
+        .expect("it is there already");
+    log.put_note("name", b"chat").expect("nothing fails");
+    drop(log);
+    disk.crash();
+
+    let mut log = open_log(&disk).expect("it opens");
+    assert_eq!(log.entries_len().expect("readable"), 5);
+    let encoded = |n: usize| entries[n].encoded().to_vec();
+    assert_eq!(
+        log.entry(&entries[4].id).expect("readable"),
+        Some(encoded(4))
+    );
+    assert!(log.holds(&entries[4].id).expect("readable"));
+    assert_eq!(log.entry(&EntryId([9; 32])).expect("readable"), None);
+    assert_eq!(log.tail().expect("readable"), [encoded(3), encoded(4)]);
+    assert_eq!(
+        log.cut(0).expect("readable"),
+        Some(first.encoded().to_vec())
+    );
+    assert_eq!(log.cut_id(1).expect("readable"), Some(second.id()));
+    assert_eq!(log.cut_id(2).expect("readable"), None);
+    assert_eq!(
+        log.last_cut().expect("readable"),
+        Some(second.encoded().to_vec())
+    );
+    let last = log
+        .final_entry(&entries[2].id)
+        .expect("readable")
+        .expect("it is final");
+    assert_eq!(
+        (last.seq, last.epoch, last.height, last.base_height),
+        (2, 5, 1, 0)
+    );
+    assert_eq!(last.last_time, entries[2].last_time());
+    assert_eq!(last.author, entries[2].header.author);
+    assert_eq!(log.final_entry(&entries[3].id).expect("readable"), None);
+    let small = log.segment(1, 0, 1).expect("readable");
+    assert_eq!(
+        small,
+        (vec![encoded(0)], true),
+        "at least one, however small the bound"
+    );
+    let rest = log.segment(1, 1, 1_000_000).expect("readable");
+    assert_eq!(rest, (vec![encoded(1), encoded(2)], false));
+    assert_eq!(log.segment(7, 0, 1).expect("readable"), (vec![], false));
+    assert_eq!(
+        log.note("name").expect("readable").as_deref(),
+        Some(&b"chat"[..])
+    );
+    assert_eq!(log.note("nothing").expect("readable"), None);
+    let other = log.put_cut(&cut(1, &entries[..2]), &entries[..2]);
+    assert!(matches!(
+        other,
+        Err(StoreError::CutOutOfTurn {
+            height: 1,
+            expected: 2
+        })
+    ));
+}

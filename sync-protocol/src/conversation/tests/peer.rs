@@ -1,0 +1,579 @@
+//! A peer that holds entries and cuts in memory and runs nothing: what the replica is in the
+//! product, as small as it can be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::{Conversation, ConversationEffect, ConversationInput, Holdings};
+use crate::cut::{Cut, CutDraft, CutRef, order_root};
+use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
+use crate::entry::Invocation;
+use crate::entry::{Body, CallName, Caller, Draft, Entry};
+use crate::equivocation::EquivocationProof;
+use crate::ids::{
+    BlobHash, ConnectionId, CutId, DatabaseId, DeviceKey, EntryId, HeadsHash, StateRoot,
+};
+use crate::keys::SecretKey;
+use crate::limits::BLOB_CHUNK_BYTES;
+use crate::membership::{Rights, Role, RoleChange};
+use crate::message::Message;
+use crate::system_call::{Genesis, Options, SystemCall};
+use crate::time::{Hlc, Now};
+
+/// What cuts cover.
+#[derive(Default)]
+pub(super) struct History {
+    pub(super) cuts: Vec<Cut>,
+    segments: Vec<Vec<EntryId>>,
+    entries: BTreeMap<EntryId, (FinalEntry, Arc<Entry>)>,
+}
+
+impl Finals for History {
+    fn final_entry(&self, id: &EntryId) -> Option<FinalEntry> {
+        self.entries.get(id).map(|(covered, _)| *covered)
+    }
+
+    fn cut_id(&self, height: u64) -> Option<CutId> {
+        self.cuts.get(usize::try_from(height).ok()?).map(Cut::id)
+    }
+}
+
+/// Everything a peer holds of one database.
+pub(super) struct Held {
+    pub(super) history: History,
+    /// `None` while joining.
+    pub(super) dag: Option<Dag>,
+    pub(super) blobs: BTreeMap<BlobHash, Vec<u8>>,
+    pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
+    /// Members known to be such from the beginning.
+    founders: Vec<DeviceKey>,
+}
+
+impl Holdings for Held {
+    fn cut(&self) -> Option<CutRef> {
+        self.history.cuts.last().map(Cut::reference)
+    }
+
+    fn heads_hash(&self) -> HeadsHash {
+        self.dag.as_ref().map_or(HeadsHash::ZERO, Dag::heads_hash)
+    }
+
+    fn heads(&self) -> Vec<EntryId> {
+        self.dag.as_ref().map_or(Vec::new(), Dag::heads)
+    }
+
+    fn cut_bytes(&self, height: u64) -> Option<Vec<u8>> {
+        let cut = self.history.cuts.get(usize::try_from(height).ok()?)?;
+        Some(cut.encoded().to_vec())
+    }
+
+    fn segment_entries(&self, height: u64, from: u32, bytes_max: usize) -> (Vec<Vec<u8>>, bool) {
+        let segment = &self.history.segments[usize::try_from(height).expect("asked by a test")];
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for id in segment.iter().skip(from as usize) {
+            let encoded = self.history.entries[id].1.encoded();
+            if bytes > 0 && bytes + encoded.len() > bytes_max {
+                return (entries, true);
+            }
+            bytes += encoded.len();
+            entries.push(encoded.to_vec());
+        }
+        (entries, false)
+    }
+
+    fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>> {
+        let covered = self.history.entries.get(id).map(|(_, entry)| entry);
+        let dag = self.dag.as_ref()?;
+        let entry = covered.or_else(|| dag.get(id).filter(|_| dag.is_clean(id)))?;
+        Some(Arc::clone(entry.encoded()))
+    }
+
+    fn holds(&self, id: &EntryId) -> bool {
+        self.history.entries.contains_key(id)
+            || self.dag.as_ref().is_some_and(|dag| dag.contains(id))
+    }
+
+    fn chains(&self) -> Vec<ChainTip> {
+        self.dag.as_ref().map_or(Vec::new(), Dag::chains)
+    }
+
+    fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool) {
+        let Some(dag) = &self.dag else {
+            return (Vec::new(), false);
+        };
+        let (entries, more) = dag.entries_beyond(tips, bytes_max);
+        let encoded = entries.iter().map(|entry| Arc::clone(entry.encoded()));
+        (encoded.collect(), more)
+    }
+
+    fn tail_ids(&self) -> Vec<EntryId> {
+        self.dag.as_ref().map_or(Vec::new(), Dag::ids)
+    }
+
+    fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)> {
+        let blob = self.blobs.get(hash)?;
+        let rest = blob.get(usize::try_from(offset).ok()?..)?;
+        let chunk = &rest[..rest.len().min(BLOB_CHUNK_BYTES)];
+        Some((blob.len() as u64, chunk.to_vec()))
+    }
+
+    fn is_member(&self, remote: &DeviceKey) -> bool {
+        let Some(dag) = &self.dag else { return false };
+        let height = dag.cut().height;
+        let admitted = || {
+            dag.tail(Hlc(u64::MAX))
+                .any(|ordered| admissions(&ordered.entry).any(|member| member == *remote))
+        };
+        dag.rights().is_member(remote, height) || admitted()
+    }
+
+    fn proofs(&self) -> Vec<EquivocationProof> {
+        self.dag.as_ref().map_or(Vec::new(), Dag::proofs)
+    }
+
+    fn wanted_blobs(&self) -> Vec<BlobHash> {
+        self.wanted.keys().copied().collect()
+    }
+
+    fn blob_offset(&self, hash: &BlobHash) -> u64 {
+        self.wanted.get(hash).map_or(0, |part| part.len() as u64)
+    }
+}
+
+fn admissions(entry: &Entry) -> impl Iterator<Item = DeviceKey> + '_ {
+    entry.system_calls().filter_map(|(_, call)| match call {
+        SystemCall::Admit { member, .. } => Some(member),
+        _ => None,
+    })
+}
+
+impl Held {
+    fn rights(&self) -> Rights {
+        let mut rights = Rights::default();
+        for founder in &self.founders {
+            let owner = RoleChange {
+                from: 0,
+                role: Some(Role::Owner),
+            };
+            rights.roles.insert(*founder, vec![owner]);
+        }
+        for (covered, entry) in self.history.entries.values() {
+            for member in admissions(entry) {
+                let writer = RoleChange {
+                    from: covered.height,
+                    role: Some(Role::Writer),
+                };
+                rights.roles.entry(member).or_insert(vec![writer]);
+            }
+        }
+        rights
+    }
+
+    /// Makes the next cut ours. `Err`: entries that are missing.
+    fn take_cut(&mut self, cut: Cut) -> Result<Vec<Arc<Entry>>, Vec<EntryId>> {
+        let dag = self.dag.as_mut().expect("not joining any more");
+        let before = self.history.cuts.last().expect("there is a first cut");
+        if cut.height != before.height + 1 || cut.parent != before.id() {
+            return Ok(Vec::new());
+        }
+        cut.verify(&before.finalisers).expect("certified");
+        let segment = dag.segment(&cut.frontier, &self.history)?;
+        self.cover(cut, segment)
+    }
+
+    fn cover(&mut self, cut: Cut, segment: Vec<Ordered>) -> Result<Vec<Arc<Entry>>, Vec<EntryId>> {
+        let ids: Vec<_> = segment.iter().map(|ordered| ordered.entry.id).collect();
+        assert_eq!(
+            order_root(&ids),
+            cut.order_root,
+            "the order is the same for all"
+        );
+        for ordered in segment {
+            let header = &ordered.entry.header;
+            let covered = FinalEntry {
+                author: header.author,
+                epoch: header.epoch,
+                seq: header.seq,
+                last_time: header.last_time(),
+                base_height: header.base.height,
+                height: cut.height,
+            };
+            let id = ordered.entry.id;
+            self.history.entries.insert(id, (covered, ordered.entry));
+        }
+        self.history.segments.push(ids);
+        self.history.cuts.push(cut);
+        let rights = self.rights();
+        let cut = self.history.cuts.last().expect("just pushed");
+        match &mut self.dag {
+            Some(dag) => Ok(dag.advance(cut, rights, &self.history)),
+            None => {
+                let frontier = cut.frontier.clone();
+                self.dag = Some(Dag::new(cut.database, cut.reference(), frontier, rights));
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+/// What a peer hands the network.
+pub(super) struct Sent {
+    pub(super) to: DeviceKey,
+    pub(super) frame: Vec<u8>,
+}
+
+pub(super) struct Peer {
+    pub(super) key: SecretKey,
+    pub(super) database: DatabaseId,
+    pub(super) held: Held,
+    pub(super) links: BTreeMap<DeviceKey, Conversation>,
+    pub(super) wakes: BTreeMap<DeviceKey, crate::time::Tick>,
+    pub(super) reports: Vec<String>,
+    /// Entries and cuts handed over by conversations, doubles included.
+    pub(super) delivered: usize,
+    seq: u64,
+    previous: Option<EntryId>,
+}
+
+/// A database whose founders are all members from the beginning, and the key of its creator.
+pub(super) fn found(keys: &[SecretKey], blob: &[u8]) -> (Arc<Entry>, Cut) {
+    let creator = &keys[0];
+    let genesis = Genesis {
+        name: "test".to_owned(),
+        module: BlobHash::of(blob),
+        module_len: u32::try_from(blob.len()).expect("small"),
+        engine: 1,
+        options: Options {
+            sequential_auto_inc: false,
+            memory_bytes_max: 1,
+            units_per_invocation: 1,
+            units_per_entry: 1,
+            call_depth_max: 1,
+        },
+        finalisers: vec![creator.public()],
+        recovery_keys: Vec::new(),
+    };
+    let entry = Entry::genesis([9; 32], 0, Hlc(1), caller(), genesis, creator).expect("sealed");
+    let draft = CutDraft {
+        database: entry.id.into(),
+        height: 0,
+        parent: CutId::ZERO,
+        engine: 1,
+        frontier: vec![entry.id],
+        order_root: order_root(&[entry.id]),
+        state_root: StateRoot::ZERO,
+        finalisers: vec![creator.public()],
+    };
+    let cut = Cut::seal(draft, creator).expect("sealed");
+    (Arc::new(entry), cut)
+}
+
+fn caller() -> Caller {
+    Caller {
+        issuer: "issuer".to_owned(),
+        subject: "subject".to_owned(),
+        claims: String::new(),
+    }
+}
+
+impl Peer {
+    /// A peer that holds nothing yet.
+    pub(super) fn joining(key: SecretKey, database: DatabaseId, founders: &[DeviceKey]) -> Self {
+        Self {
+            key,
+            database,
+            held: Held {
+                history: History::default(),
+                dag: None,
+                blobs: BTreeMap::new(),
+                wanted: BTreeMap::new(),
+                founders: founders.to_vec(),
+            },
+            links: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            reports: Vec::new(),
+            delivered: 0,
+            seq: 0,
+            previous: None,
+        }
+    }
+
+    pub(super) fn begin(&mut self, genesis: Arc<Entry>, cut: Cut) {
+        let segment = vec![Ordered {
+            entry: genesis,
+            void: false,
+        }];
+        self.held.cover(cut, segment).expect("nothing is missing");
+    }
+
+    pub(super) fn device(&self) -> DeviceKey {
+        self.key.public()
+    }
+
+    pub(super) fn dag(&self) -> &Dag {
+        self.held.dag.as_ref().expect("not joining any more")
+    }
+
+    /// An entry that builds on what is here, not offered yet.
+    pub(super) fn seal(&mut self, now: Now, args: Vec<u8>, call: CallName) -> Arc<Entry> {
+        let dag = self.held.dag.as_ref().expect("not joining any more");
+        let mesh = Hlc(now.wall);
+        let parents = dag.parents_for_next(self.previous, mesh);
+        let after = dag.latest_time(&parents, &self.held.history);
+        let draft = Draft {
+            database: self.database,
+            epoch: 1,
+            seq: self.seq,
+            parents,
+            hlc: Hlc(now.wall.max(after.0 + 1)),
+            stride: 0,
+            base: dag.cut(),
+        };
+        let body = Body {
+            names: vec![call],
+            callers: vec![caller()],
+            invocations: vec![Invocation {
+                name: 0,
+                caller: 0,
+                connection: ConnectionId::ZERO,
+                args,
+            }],
+        };
+        Arc::new(Entry::seal(draft, body, &self.key).expect("sealed"))
+    }
+
+    /// Writes an entry and tells everybody.
+    pub(super) fn write(&mut self, now: Now, args: Vec<u8>) -> Vec<Sent> {
+        let say = CallName {
+            name: "say".to_owned(),
+            arguments_type: [0; 8],
+        };
+        self.write_call(now, args, say)
+    }
+
+    pub(super) fn write_call(&mut self, now: Now, args: Vec<u8>, call: CallName) -> Vec<Sent> {
+        let entry = self.seal(now, args, call);
+        self.seq += 1;
+        self.previous = Some(entry.id);
+        let dag = self.held.dag.as_mut().expect("not joining any more");
+        let offered = dag.offer(Arc::clone(&entry), None, &self.held.history);
+        assert!(matches!(offered, Offered::Accepted(_)), "{offered:?}");
+        self.spread(now, &[entry], None)
+    }
+
+    /// Makes everything held here final.
+    pub(super) fn cut(&mut self, now: Now) -> Vec<Sent> {
+        let dag = self.held.dag.as_ref().expect("not joining any more");
+        let frontier = dag.heads();
+        if dag.is_empty() {
+            return Vec::new();
+        }
+        let segment = dag.segment(&frontier, &self.held.history).expect("held");
+        let before = self.held.history.cuts.last().expect("there is a first cut");
+        let ids: Vec<_> = segment.iter().map(|ordered| ordered.entry.id).collect();
+        let draft = CutDraft {
+            database: self.database,
+            height: before.height + 1,
+            parent: before.id(),
+            engine: 1,
+            frontier,
+            order_root: order_root(&ids),
+            state_root: StateRoot(before.id().0),
+            finalisers: before.finalisers.clone(),
+        };
+        let cut = Cut::seal(draft, &self.key).expect("sealed");
+        let bytes = cut.encoded().to_vec();
+        self.held.cover(cut, segment).expect("nothing is missing");
+        self.spread_cut(now, &bytes)
+    }
+
+    fn spread_cut(&mut self, now: Now, bytes: &[u8]) -> Vec<Sent> {
+        let remotes: Vec<_> = self.links.keys().copied().collect();
+        let tell = |remote| self.tell(now, remote, ConversationInput::FreshCut { bytes });
+        remotes.into_iter().flat_map(tell).collect()
+    }
+
+    fn spread(&mut self, now: Now, entries: &[Arc<Entry>], from: Option<DeviceKey>) -> Vec<Sent> {
+        let remotes: Vec<_> = self.links.keys().copied().collect();
+        let tell = |remote| self.tell(now, remote, ConversationInput::Fresh { entries, from });
+        remotes.into_iter().flat_map(tell).collect()
+    }
+
+    pub(super) fn open(&mut self, now: Now, remote: DeviceKey) -> Vec<Sent> {
+        let conversation = Conversation::new(remote, self.database);
+        self.links.insert(remote, conversation);
+        self.tell(now, remote, ConversationInput::Opened)
+    }
+
+    pub(super) fn hear(&mut self, now: Now, remote: DeviceKey, frame: &[u8]) -> Vec<Sent> {
+        let (database, message) = Message::decode(frame).expect("ours");
+        assert_eq!(database, self.database);
+        self.tell(now, remote, ConversationInput::Received(message))
+    }
+
+    /// Hands one conversation an input and carries out what it decides, until it has no more.
+    pub(super) fn tell(
+        &mut self,
+        now: Now,
+        remote: DeviceKey,
+        input: ConversationInput<'_>,
+    ) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let mut fresh = Vec::new();
+        let mut cuts = Vec::new();
+        let Some(mut conversation) = self.links.remove(&remote) else {
+            return sent;
+        };
+        let mut effects = conversation.step(now, input, &self.held);
+        loop {
+            let mut brought = None;
+            for effect in effects {
+                let missing = self.carry_out(remote, effect, &mut sent, &mut fresh, &mut cuts);
+                if let Some(missing) = missing {
+                    brought.get_or_insert_with(Vec::new).extend(missing);
+                }
+            }
+            let Some(missing) = brought else { break };
+            self.delivered += 1;
+            let input = ConversationInput::Ingested {
+                missing: &missing,
+                cut_missing: false,
+            };
+            effects = conversation.step(now, input, &self.held);
+        }
+        self.links.insert(remote, conversation);
+        if !fresh.is_empty() {
+            sent.extend(self.spread(now, &fresh, Some(remote)));
+        }
+        for cut in cuts {
+            sent.extend(self.spread_cut(now, &cut));
+        }
+        sent
+    }
+
+    /// `Some`: something was brought, and these parents are missing.
+    fn carry_out(
+        &mut self,
+        remote: DeviceKey,
+        effect: ConversationEffect,
+        sent: &mut Vec<Sent>,
+        fresh: &mut Vec<Arc<Entry>>,
+        cuts: &mut Vec<Vec<u8>>,
+    ) -> Option<Vec<EntryId>> {
+        match effect {
+            ConversationEffect::Send(message) => {
+                sent.push(Sent {
+                    to: remote,
+                    frame: message.encode(&self.database),
+                });
+                return None;
+            }
+            ConversationEffect::Entries(entries) => return Some(self.take(remote, entries, fresh)),
+            ConversationEffect::Segment {
+                cut,
+                entries,
+                complete,
+                height,
+            } => {
+                let known = self.held.cut().is_some_and(|own| own.height >= height);
+                if known {
+                    return Some(Vec::new());
+                }
+                let first = self.held.dag.is_none();
+                if first && height == 0 {
+                    let genesis = Entry::open(&entries[0]).expect("an entry");
+                    self.begin(Arc::new(genesis), Cut::open(&cut).expect("a cut"));
+                    return Some(Vec::new());
+                }
+                let mut missing = self.take(remote, entries, fresh);
+                if complete {
+                    missing.extend(self.take_cut(&cut, fresh, cuts));
+                }
+                return Some(missing);
+            }
+            ConversationEffect::Cut(cut) => return Some(self.take_cut(&cut, fresh, cuts)),
+            ConversationEffect::BlobChunk {
+                hash,
+                offset,
+                total,
+                bytes,
+            } => {
+                let part = self.held.wanted.get_mut(&hash)?;
+                if offset == part.len() as u64 {
+                    part.extend(bytes);
+                }
+                if part.len() as u64 == total {
+                    if BlobHash::of(part) == hash {
+                        let blob = self.held.wanted.remove(&hash)?;
+                        self.held.blobs.insert(hash, blob);
+                    } else {
+                        part.clear();
+                    }
+                }
+                return Some(Vec::new());
+            }
+            ConversationEffect::Proof(proof) => {
+                let dag = self.held.dag.as_mut()?;
+                dag.learn_equivocation(proof).expect("an honest proof");
+            }
+            ConversationEffect::Misbehaved(why) => self.reports.push(why),
+            ConversationEffect::WakeAt(tick) => {
+                self.wakes.insert(remote, tick);
+            }
+            ConversationEffect::Addresses(_) | ConversationEffect::InSync => {}
+        }
+        None
+    }
+
+    fn take(
+        &mut self,
+        remote: DeviceKey,
+        entries: Vec<Vec<u8>>,
+        fresh: &mut Vec<Arc<Entry>>,
+    ) -> Vec<EntryId> {
+        let Some(dag) = &mut self.held.dag else {
+            return Vec::new();
+        };
+        let mut missing = Vec::new();
+        for entry in entries {
+            let Ok(entry) = Entry::open(&entry) else {
+                self.reports.push("a malformed entry".to_owned());
+                continue;
+            };
+            match dag.offer(Arc::new(entry), Some(remote), &self.held.history) {
+                Offered::Accepted(accepted) => fresh.extend(accepted),
+                Offered::Pending { missing: more, .. } => missing.extend(more),
+                Offered::Known | Offered::Full => {}
+                Offered::Invalid(why) => self.reports.push(why.to_string()),
+            }
+        }
+        fresh.retain(|entry| dag.is_clean(&entry.id));
+        missing
+    }
+
+    fn take_cut(
+        &mut self,
+        bytes: &[u8],
+        fresh: &mut Vec<Arc<Entry>>,
+        cuts: &mut Vec<Vec<u8>>,
+    ) -> Vec<EntryId> {
+        if self.held.dag.is_none() {
+            return Vec::new();
+        }
+        let cut = Cut::open(bytes).expect("a cut");
+        let height = self.held.cut().map(|cut| cut.height);
+        match self.held.take_cut(cut) {
+            Ok(released) => {
+                if self.held.cut().map(|cut| cut.height) != height {
+                    cuts.push(bytes.to_vec());
+                }
+                fresh.extend(released);
+                let dag = self.held.dag.as_ref().expect("checked above");
+                fresh.retain(|entry| dag.is_clean(&entry.id));
+                Vec::new()
+            }
+            Err(missing) => missing,
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! Random entry sets, delivered in random orders: whatever the order, the same comes out, and it is
+//! what the model says.
+
+use std::collections::BTreeSet;
+
+use super::model::Model;
+use super::*;
+use crate::equivocation::EquivocationProof;
+use crate::fixtures::{Dice, system};
+use crate::ids::HeadsHash;
+use crate::membership::{TicketRight, prove_admission};
+use crate::system_call::SystemCall;
+
+const SETS: u64 = 256;
+const DELIVERIES: u64 = 8;
+
+/// Which kinds of trouble a set may have at all, drawn before how often: a set where everything
+/// happens at once hides what needs one kind to be absent.
+struct Trouble {
+    forks: usize,
+    reports: usize,
+    strangers: usize,
+    tickets: usize,
+    ahead: usize,
+}
+
+impl Trouble {
+    fn draw(dice: &mut Dice) -> Self {
+        let mut chance = |most: usize| if dice.chance(50) { dice.below(most + 1) } else { 0 };
+        Self {
+            forks: chance(30),
+            reports: chance(25),
+            strangers: chance(15),
+            tickets: chance(40),
+            ahead: chance(10),
+        }
+    }
+}
+
+/// One author's knowledge while a set is made.
+struct Writer {
+    key: u8,
+    epoch: u64,
+    chain: Vec<Arc<Entry>>,
+    knows: BTreeSet<EntryId>,
+}
+
+/// Makes entries as members, forkers and strangers would, each on top of what it knows.
+struct Maker {
+    birth: Birth,
+    dice: Dice,
+    trouble: Trouble,
+    entries: Vec<Arc<Entry>>,
+    writers: Vec<Writer>,
+}
+
+const TICKET: u8 = 200;
+
+impl Maker {
+    fn new(birth: Birth, seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let trouble = Trouble::draw(&mut dice);
+        // Owner, writers, and two who are no members.
+        let writers = [0, 1, 2, 3, 8, 9].map(|key| Writer {
+            key,
+            epoch: seed.wrapping_add(u64::from(key)),
+            chain: Vec::new(),
+            knows: BTreeSet::new(),
+        });
+        Self { birth, dice, trouble, entries: Vec::new(), writers: writers.into() }
+    }
+
+    fn get(&self, id: &EntryId) -> &Arc<Entry> {
+        self.entries.iter().find(|entry| entry.id == *id).unwrap()
+    }
+
+    /// What an author knows now: with each entry its ancestors.
+    fn learn(&mut self, writer: usize, id: EntryId) {
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            let held = self.entries.iter().any(|entry| entry.id == id);
+            if held && self.writers[writer].knows.insert(id) {
+                stack.extend(self.get(&id).header.parents.clone());
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let outsider = self.dice.chance(self.trouble.strangers);
+        let writer = if outsider { 4 + self.dice.below(2) } else { self.dice.below(4) };
+        for _ in 0..self.dice.below(3) {
+            if !self.entries.is_empty() {
+                let id = self.entries[self.dice.below(self.entries.len())].id;
+                self.learn(writer, id);
+            }
+        }
+        let entry = self.write(writer);
+        let admitted = entry.system_calls().find_map(|(_, call)| match call {
+            SystemCall::Admit { member, .. } => Some(member),
+            _ => None,
+        });
+        let (id, epoch) = (entry.id, entry.header.epoch);
+        if self.entries.iter().all(|known| known.id != id) {
+            self.entries.push(entry);
+        }
+        self.learn(writer, id);
+        // Who was admitted often hears of it before it writes.
+        for joiner in 4..6 {
+            let is_it = admitted == Some(key(self.writers[joiner].key).public());
+            if is_it && self.dice.chance(80) {
+                self.learn(joiner, id);
+                self.trouble.strangers = self.trouble.strangers.max(20);
+            }
+        }
+        assert_ne!(epoch, 0);
+    }
+
+    fn write(&mut self, writer: usize) -> Arc<Entry> {
+        let fork = self.dice.chance(self.trouble.forks);
+        let restart = self.dice.chance(3);
+        let Writer { key: number, chain, knows, .. } = &mut self.writers[writer];
+        if restart {
+            chain.clear();
+        } else if fork && !chain.is_empty() {
+            let keep = self.dice.below(chain.len());
+            chain.truncate(keep);
+        }
+        let (number, previous) = (*number, chain.last().cloned());
+        let seq = chain.len() as u64;
+        let known: Vec<Arc<Entry>> =
+            self.entries.iter().filter(|entry| knows.contains(&entry.id)).cloned().collect();
+        let epoch = if restart { self.dice.draw() | 1 } else { self.writers[writer].epoch | 1 };
+        self.writers[writer].epoch = epoch;
+
+        let mut parents: BTreeSet<EntryId> = previous.iter().map(|entry| entry.id).collect();
+        for _ in 0..1 + self.dice.below(3) {
+            if !known.is_empty() {
+                parents.insert(known[self.dice.below(known.len())].id);
+            }
+        }
+        if parents.is_empty() {
+            parents.insert(self.birth.genesis.id);
+        }
+        let of = |id: &EntryId| known.iter().find(|entry| entry.id == *id).or(previous.as_ref());
+        let times = parents.iter().filter_map(of).map(|entry| entry.last_time());
+        let latest = times.max().unwrap_or(BIRTH);
+        let bases = parents.iter().filter_map(of).map(|entry| entry.header.base.height);
+        let lowest = bases.max().unwrap_or(0);
+        // Not everybody has heard of the last cut.
+        let base = lowest.max(self.birth.cut.height.saturating_sub(self.dice.below(2) as u64));
+        let ahead = if self.dice.chance(self.trouble.ahead) { 100_000_000 } else { 0 };
+        let body = self.body(&known, number);
+        let draft = Draft {
+            database: self.birth.database,
+            epoch,
+            seq,
+            parents: parents.into_iter().collect(),
+            hlc: Hlc(latest.0 + 1 + self.dice.below(50) as u64 + ahead),
+            stride: 1,
+            base: CutRef { height: base, id: self.birth.cuts[&base] },
+        };
+        let entry = Arc::new(Entry::seal(draft, body, &key(number)).unwrap());
+        self.writers[writer].chain.push(Arc::clone(&entry));
+        entry
+    }
+
+    fn body(&mut self, known: &[Arc<Entry>], author: u8) -> Body {
+        if self.dice.chance(self.trouble.reports)
+            && let Some(proof) = find_fork(known, &mut self.dice)
+        {
+            return system(&[SystemCall::ReportEquivocation(Box::new(proof))]);
+        }
+        if self.dice.chance(self.trouble.tickets) {
+            let ticket = key(TICKET + u8::try_from(self.dice.below(2)).unwrap());
+            let role = if self.dice.chance(80) { Role::Writer } else { Role::Reader };
+            let expires = if self.dice.chance(80) { NOW } else { BIRTH };
+            let invite = SystemCall::Invite { ticket: ticket.public(), role, uses: 1, expires };
+            let member = key(8 + u8::try_from(self.dice.below(2)).unwrap()).public();
+            let proof = prove_admission(&ticket, &self.birth.database, &member);
+            let admit = SystemCall::Admit { member, ticket: ticket.public(), proof };
+            return match self.dice.below(3) {
+                0 => system(&[invite]),
+                1 => system(&[admit]),
+                _ if author == 0 => system(&[invite, admit]),
+                _ => system(&[SystemCall::ClientConnected]),
+            };
+        }
+        calls(1 + self.dice.below(3))
+    }
+}
+
+fn find_fork(known: &[Arc<Entry>], dice: &mut Dice) -> Option<EquivocationProof> {
+    let mut forks = Vec::new();
+    for (number, a) in known.iter().enumerate() {
+        for b in &known[..number] {
+            let place = |e: &Entry| (e.header.author, e.header.epoch, e.header.seq);
+            if place(a) == place(b) {
+                forks.push(EquivocationProof::of(a, b));
+            }
+        }
+    }
+    (!forks.is_empty()).then(|| forks.swap_remove(dice.below(forks.len())))
+}
+
+/// Everything that must not depend on the order of delivery.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    heads: Vec<EntryId>,
+    hash: HeadsHash,
+    tail: Vec<(EntryId, bool)>,
+    all: Vec<EntryId>,
+    chains: Vec<ChainTip>,
+}
+
+fn outcome(dag: &Dag) -> Outcome {
+    Outcome {
+        heads: dag.heads(),
+        hash: dag.heads_hash(),
+        tail: dag.tail(NOW).map(|ordered| (ordered.entry.id, ordered.void)).collect(),
+        all: dag.ids(),
+        chains: dag.chains(),
+    }
+}
+
+/// Held-back entries included.
+fn whole_tail(dag: &Dag) -> Vec<(Position, bool)> {
+    let all = dag.tail(Hlc(u64::MAX));
+    all.map(|ordered| (ordered.entry.position(0), ordered.void)).collect()
+}
+
+fn check_against_model(dag: &Dag, model: &Model<'_>, context: &str) {
+    let (tail, heads) = model.clean();
+    let found: Vec<(EntryId, bool)> =
+        whole_tail(dag).into_iter().map(|(position, void)| (position.entry, void)).collect();
+    assert_eq!(found, tail, "{context}");
+    assert_eq!(dag.heads(), heads.into_iter().collect::<Vec<_>>(), "{context}");
+}
+
+/// Nothing comes before its cause, and nothing before the told position has changed.
+fn check_step(dag: &mut Dag, before: &[(Position, bool)], context: &str) -> Vec<(Position, bool)> {
+    let after = whole_tail(dag);
+    let mut seen = BTreeSet::new();
+    for (position, _) in &after {
+        for parent in &dag.get(&position.entry).unwrap().header.parents {
+            assert!(seen.contains(parent) || !dag.contains(parent), "{context}");
+        }
+        seen.insert(position.entry);
+    }
+    let until = dag.take_changed_from();
+    let kept = |tail: &[(Position, bool)]| -> Vec<(Position, bool)> {
+        tail.iter().filter(|(p, _)| until.is_none_or(|until| *p < until)).copied().collect()
+    };
+    assert_eq!(kept(before), kept(&after), "{context}");
+    // A position never changes, so what is in both tails is in the same order in both; only those
+    // whom a report struck may have left.
+    assert!(after.is_sorted());
+    after
+}
+
+/// How often the random sets came to the places that matter. A set that never gets there proves
+/// nothing about them.
+#[derive(Debug, Default)]
+struct Reached {
+    void: usize,
+    quarantined: usize,
+    granted: usize,
+    anchored: usize,
+    held_back: usize,
+    waited: usize,
+}
+
+impl Reached {
+    fn note(&mut self, dag: &Dag) {
+        let tail = whole_tail(dag);
+        let is_struck = |author: &DeviceKey| dag.clean.is_struck(author);
+        let heads = dag.clean.heads.iter().filter_map(|id| dag.get(id));
+        self.void += usize::from(tail.iter().any(|(_, void)| *void));
+        self.quarantined += usize::from(dag.nodes.values().any(|node| !node.standing.sound));
+        self.granted +=
+            usize::from(dag.nodes.values().any(|node| node.clean && node.standing.granted));
+        self.anchored += usize::from(heads.into_iter().any(|e| is_struck(&e.header.author)));
+        self.held_back += usize::from(tail.len() > dag.tail(NOW).count());
+    }
+
+    fn check(&self) {
+        let Self { void, quarantined, granted, anchored, held_back, waited } = *self;
+        let least = [void, quarantined, granted, anchored, held_back, waited].into_iter().min();
+        assert!(least >= Some(5), "{self:?}");
+    }
+}
+
+#[test]
+fn the_order_of_delivery_does_not_matter() {
+    let mut reached = Reached::default();
+    for seed in 0..SETS {
+        let mut maker = Maker::new(Birth::new(), seed);
+        for _ in 0..40 {
+            maker.step();
+        }
+        let rights = rights();
+        let model = Model::of(&maker.birth, &rights, maker.entries.iter());
+        let mut first: Option<Outcome> = None;
+        for delivery in 0..DELIVERIES {
+            let context = format!("seed {seed}, delivery {delivery}");
+            let mut order = maker.entries.clone();
+            Dice(seed ^ (delivery << 32)).shuffle(&mut order);
+            let mut dag = maker.birth.dag(rights.clone());
+            let mut before = Vec::new();
+            // One delivery checks the signatures, they are what takes most of the time.
+            let from = (delivery == 0).then(|| key(100).public());
+            for (number, entry) in order.iter().enumerate() {
+                dag.offer(Arc::clone(entry), from, &maker.birth);
+                if number % 5 == 0 {
+                    dag.offer(Arc::clone(&order[number / 2]), from, &maker.birth);
+                }
+                before = check_step(&mut dag, &before, &context);
+                reached.waited += usize::from(dag.pending_len() > 0);
+                if delivery == 1 {
+                    let known = Model::of(&maker.birth, &rights, order[..=number].iter());
+                    check_against_model(&dag, &known, &context);
+                }
+            }
+            assert_eq!((dag.pending_len(), dag.len()), (0, maker.entries.len()), "{context}");
+            check_against_model(&dag, &model, &context);
+            reached.note(&dag);
+            let found = outcome(&dag);
+            assert_eq!(first.get_or_insert_with(|| outcome(&dag)), &found, "{context}");
+        }
+    }
+    reached.check();
+}
+
+/// What the rows would state after a segment. Any function of the segment will do here.
+fn rights_after(rights: &Rights, segment: &[Ordered], height: u64) -> Rights {
+    let mut rights = rights.clone();
+    let from = height;
+    for Ordered { entry, void } in segment {
+        for (_, call) in entry.system_calls().filter(|_| !void) {
+            match call {
+                SystemCall::Invite { ticket, role, expires, .. } => {
+                    rights.tickets.insert(ticket, TicketRight { from, role, expires });
+                }
+                SystemCall::Admit { member, ticket, .. } => {
+                    if let Some(row) = rights.tickets.get(&ticket) {
+                        let change = RoleChange { from, role: Some(row.role) };
+                        rights.roles.entry(member).or_default().push(change);
+                    }
+                }
+                SystemCall::ReportEquivocation(proof) => {
+                    rights.frozen.insert(proof.author(), from);
+                }
+                SystemCall::Genesis(_)
+                | SystemCall::ClientConnected
+                | SystemCall::ClientDisconnected => {}
+            }
+        }
+    }
+    rights
+}
+
+/// A peer of the test: its view, what is final for it, and the order it has come to.
+struct Peer {
+    dag: Dag,
+    birth: Birth,
+    rights: Rights,
+    order: Vec<EntryId>,
+    next: usize,
+    delivery: Vec<Arc<Entry>>,
+}
+
+impl Peer {
+    fn new(birth: &Birth) -> Self {
+        let (rights, birth) = (rights(), birth.clone());
+        let dag = birth.dag(rights.clone());
+        Self { dag, birth, rights, order: Vec::new(), next: 0, delivery: Vec::new() }
+    }
+
+    fn receive(&mut self, entry: &Arc<Entry>) {
+        self.dag.offer(Arc::clone(entry), None, &self.birth);
+    }
+
+    /// Takes a cut, if all that it covers is here.
+    fn take(&mut self, cut: &Cut) -> bool {
+        let Ok(segment) = self.dag.segment(&cut.frontier, &self.birth) else { return false };
+        let ids: Vec<EntryId> = segment.iter().map(|ordered| ordered.entry.id).collect();
+        assert_eq!(crate::cut::order_root(&ids), cut.order_root);
+        self.birth.cover(cut, &segment);
+        self.rights = rights_after(&self.rights, &segment, cut.height);
+        self.dag.advance(cut, self.rights.clone(), &self.birth);
+        self.order.extend(ids);
+        true
+    }
+}
+
+#[test]
+fn cuts_keep_a_final_prefix_and_lose_nothing() {
+    let mut reached = Reached::default();
+    for seed in 0..SETS {
+        let mut finaliser = Peer::new(&Birth::new());
+        let mut maker = Maker::new(finaliser.birth.clone(), seed ^ 0xC07);
+        let mut peers: Vec<Peer> = (0..3).map(|_| Peer::new(&finaliser.birth)).collect();
+        let mut cuts = Vec::new();
+        for round in 0..4_u64 {
+            for _ in 0..15 {
+                maker.step();
+            }
+            // The finaliser has got some of it; what it then covers is final for all.
+            let mut arrived = maker.entries.clone();
+            maker.dice.shuffle(&mut arrived);
+            let some = maker.dice.below(arrived.len()) + 1;
+            for entry in &arrived[..some] {
+                finaliser.receive(entry);
+            }
+            let frontier = finaliser.dag.heads();
+            let segment = finaliser.dag.segment(&frontier, &finaliser.birth).unwrap();
+            reached.note(&finaliser.dag);
+            if !segment.is_empty() {
+                let cut = finaliser.birth.next_cut(frontier, &segment);
+                assert!(finaliser.take(&cut), "seed {seed}");
+                maker.birth = finaliser.birth.clone();
+                cuts.push(cut);
+            }
+            for (number, peer) in (0_u64..).zip(&mut peers) {
+                peer.delivery.clone_from(&maker.entries);
+                Dice(seed ^ (number << 32) ^ (round << 40)).shuffle(&mut peer.delivery);
+                let some = Dice(seed ^ number ^ round).below(peer.delivery.len());
+                for entry in peer.delivery.split_off(some) {
+                    peer.receive(&entry);
+                }
+                // A peer that lags behind takes a cut when it can, not when it is made.
+                reached.waited += usize::from(peer.dag.pending_len() > 0);
+                if peer.next < cuts.len() && peer.take(&cuts[peer.next]) {
+                    peer.next += 1;
+                }
+            }
+        }
+        let context = format!("seed {seed}");
+        for entry in maker.entries.clone() {
+            finaliser.receive(&entry);
+        }
+        for peer in &mut peers {
+            for entry in maker.entries.clone() {
+                peer.receive(&entry);
+            }
+            while peer.next < cuts.len() {
+                assert!(peer.take(&cuts[peer.next]), "{context}");
+                peer.next += 1;
+            }
+            assert_eq!(peer.order, finaliser.order, "{context}");
+            assert_eq!(outcome(&peer.dag), outcome(&finaliser.dag), "{context}");
+            assert_eq!(peer.dag.pending_len(), 0, "{context}");
+            let model = Model::of(&peer.birth, &peer.rights, maker.entries.iter());
+            check_against_model(&peer.dag, &model, &context);
+            // Final or held, every entry is somewhere, and only once.
+            let held: Vec<&Arc<Entry>> =
+                maker.entries.iter().filter(|entry| peer.dag.contains(&entry.id)).collect();
+            let cut_off: BTreeSet<EntryId> = peer.order.iter().copied().collect();
+            assert_eq!(held.len() + cut_off.len(), maker.entries.len(), "{context}");
+            assert!(held.iter().all(|entry| !cut_off.contains(&entry.id)), "{context}");
+            // A peer that starts now, from its log, comes to the same.
+            let mut fresh = peer.birth.dag(peer.rights.clone());
+            for entry in &maker.entries {
+                fresh.offer(Arc::clone(entry), None, &peer.birth);
+            }
+            assert_eq!(outcome(&fresh), outcome(&peer.dag), "{context}");
+        }
+    }
+    reached.check();
+}
