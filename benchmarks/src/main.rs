@@ -47,7 +47,6 @@ fn run() -> anyhow::Result<bool> {
     report.measure("calls", calls::measure);
     report.measure("catch-up", catch_up::measure);
     report.measure("offline", offline::measure);
-    // One pair of processes serves both.
     report.measure("latency", latency::measure);
     report.measure("memory", memory::measure);
     report.measure("binary", binary::measure);

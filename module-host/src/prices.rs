@@ -59,7 +59,7 @@ pub(crate) const FUNCTION: u64 = 2;
 pub(crate) const LOCALS_PER_UNIT: u64 = 8;
 
 /// Units of a page that a call wrote to: it is copied back afterwards.
-pub(crate) const MARKED_PAGE: u64 = 200;
+pub(crate) const MARKED_PAGE: u64 = 500;
 
 /// Units of any import: leaving the module and coming back.
 pub(crate) const IMPORT: u64 = 50;

@@ -54,7 +54,8 @@ impl Buffer {
 
     /// Sets a key. `old` is its value before this call, if the call has not written it yet.
     fn put(&mut self, key: &[u8], old: Option<Row>, new: Option<Row>) {
-        self.bytes += ROW_OVERHEAD_BYTES + key.len() + new.as_ref().map_or(0, |row| row.len());
+        let held = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.len());
+        self.bytes += ROW_OVERHEAD_BYTES + key.len() + held(&old) + held(&new);
         match self.writes.get_mut(key) {
             Some(write) => write.new = new,
             None => {

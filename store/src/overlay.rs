@@ -3,6 +3,7 @@
 //! written up to its end into the base.
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use sync_protocol::Position;
@@ -34,13 +35,13 @@ impl Versions {
         self.newest.value.as_ref()
     }
 
-    /// The newest value of commits before `end`.
-    fn before(&self, end: u64) -> Option<&Option<Row>> {
+    /// The newest version of commits before `end`.
+    fn before(&self, end: u64) -> Option<&Version> {
         if self.newest.commit < end {
-            return Some(&self.newest.value);
+            return Some(&self.newest);
         }
         let count = self.older.partition_point(|version| version.commit < end);
-        Some(&self.older[count.checked_sub(1)?].value)
+        self.older.get(count.checked_sub(1)?)
     }
 }
 
@@ -201,18 +202,14 @@ impl Overlay {
         self.first
     }
 
-    /// The keys written by commits before `end`, each with its newest value among them.
+    /// The keys written by commits before `end`, each once, with its newest value among them.
     pub(crate) fn settling(&self, end: u64) -> impl Iterator<Item = (&Key, &Option<Row>)> {
-        let commits = usize::try_from(end - self.first).unwrap_or(usize::MAX);
-        let keys = self
-            .commits
-            .iter()
-            .take(commits)
-            .map(|commit| commit.keys)
-            .sum();
-        self.journal.iter().take(keys).filter_map(move |key| {
-            let value = self.keys.get(key)?.before(end)?;
-            Some((key, value))
+        let numbers = (self.first..end).zip(&self.commits);
+        let writers = numbers.flat_map(|(number, commit)| repeat_n(number, commit.keys));
+        writers.zip(&self.journal).filter_map(move |(number, key)| {
+            // A key that was written again before the end has its turn at its last writer.
+            let newest = self.keys.get(key)?.before(end)?;
+            (newest.commit == number).then_some((key, &newest.value))
         })
     }
 

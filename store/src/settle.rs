@@ -81,20 +81,13 @@ impl State {
         let end = through.map_or(overlay.start(), |through| overlay.end_of(through));
         let mut buffer = Buffer::default();
         for (key, value) in overlay.settling(end) {
-            if !buffer.writes.contains_key(key) {
-                let old = match Space::of(key.as_bytes()) {
-                    // Entries follow their rows: what they were is of no interest.
-                    Some(Space::Index(_)) => None,
-                    _ => base.get(key.as_bytes())?,
-                };
-                buffer.writes.insert(
-                    key.clone(),
-                    Write {
-                        old,
-                        new: value.clone(),
-                    },
-                );
-            }
+            let old = match Space::of(key.as_bytes()) {
+                // Entries follow their rows: what they were is of no interest.
+                Some(Space::Index(_)) => None,
+                _ => base.get(key.as_bytes())?,
+            };
+            let new = value.clone();
+            buffer.writes.insert(key.clone(), Write { old, new });
         }
         for write in extra {
             let bad = |why: String| StoreError::BadWrite {

@@ -37,7 +37,10 @@ impl Flavor for Same<'_> {
     type Output = ();
 
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0 = self.0.strip_prefix(data).ok_or(postcard::Error::SerializeBufferFull)?;
+        self.0 = self
+            .0
+            .strip_prefix(data)
+            .ok_or(postcard::Error::SerializeBufferFull)?;
         Ok(())
     }
 
@@ -46,7 +49,11 @@ impl Flavor for Same<'_> {
     }
 
     fn finalize(self) -> postcard::Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(postcard::Error::SerializeBufferFull)
+        }
     }
 }
 
@@ -124,7 +131,11 @@ mod tests {
         assert_eq!(more, Err(Malformed::NotCanonical { what: "number" }));
         let less = decode::<u64>("number", &[0x80], 10);
         assert_eq!(less, Err(Malformed::Undecodable { what: "number" }));
-        let max = Malformed::OverLimit { what: "number", found: 2, max: 1 };
+        let max = Malformed::OverLimit {
+            what: "number",
+            found: 2,
+            max: 1,
+        };
         assert_eq!(decode::<u64>("number", &[0x80, 1], 1), Err(max));
     }
 
@@ -138,10 +149,16 @@ mod tests {
 
     #[test]
     fn a_list_ends_where_its_bound_says() {
-        let two = Short { list: vec![1, 2], text: b"abc".to_vec() };
+        let two = Short {
+            list: vec![1, 2],
+            text: b"abc".to_vec(),
+        };
         assert_eq!(encode(&two), [2, 1, 2, 3, b'a', b'b', b'c']);
         assert_eq!(decode("short", &encode(&two), 100), Ok(two));
-        let three = Short { list: vec![1, 2, 3], text: vec![] };
+        let three = Short {
+            list: vec![1, 2, 3],
+            text: vec![],
+        };
         let refused = decode::<Short>("short", &encode(&three), 100);
         assert_eq!(refused, Err(Malformed::Undecodable { what: "short" }));
     }

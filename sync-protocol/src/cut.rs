@@ -32,7 +32,10 @@ pub struct CutRef {
 
 impl CutRef {
     /// No cut: what the genesis entry is based on.
-    pub const NONE: Self = Self { height: 0, id: CutId::ZERO };
+    pub const NONE: Self = Self {
+        height: 0,
+        id: CutId::ZERO,
+    };
 }
 
 /// What a finaliser decides about its next cut.
@@ -157,10 +160,16 @@ impl Cut {
         draft.frontier.sort_unstable();
         draft.finalisers.sort_unstable();
         check(&draft)?;
-        let core = Core { format: CUT_FORMAT, draft };
+        let core = Core {
+            format: CUT_FORMAT,
+            draft,
+        };
         let id = id_of(&codec::encode(&core));
         let signature = key.sign(SIGNATURE_CONTEXT, &id.0);
-        let whole = Whole { core, certificate: vec![(key.public(), signature)] };
+        let whole = Whole {
+            core,
+            certificate: vec![(key.public(), signature)],
+        };
         let encoded = codec::encode(&whole).into();
         Ok(Self::assemble(whole, id, encoded))
     }
@@ -175,14 +184,19 @@ impl Cut {
         let whole: Whole = codec::decode("cut", bytes, CUT_BYTES_MAX)?;
         check(&whole.core.draft)?;
         if !whole.certificate.is_sorted_by(|(a, _), (b, _)| a < b) {
-            return Err(Malformed::NotSorted { what: "signatures of a cut" });
+            return Err(Malformed::NotSorted {
+                what: "signatures of a cut",
+            });
         }
         let id = id_of(&codec::encode(&whole.core));
         Ok(Self::assemble(whole, id, bytes.into()))
     }
 
     fn assemble(whole: Whole, id: CutId, encoded: Arc<[u8]>) -> Self {
-        let Whole { core: Core { format, draft }, certificate } = whole;
+        let Whole {
+            core: Core { format, draft },
+            certificate,
+        } = whole;
         let CutDraft {
             database,
             height,
@@ -224,7 +238,10 @@ impl Cut {
     /// Height and id.
     #[must_use]
     pub fn reference(&self) -> CutRef {
-        CutRef { height: self.height, id: self.id }
+        CutRef {
+            height: self.height,
+            id: self.id,
+        }
     }
 
     /// Whether a quorum of `finalisers`, those whom the cut before names, certified this one. For
@@ -237,11 +254,18 @@ impl Cut {
         let needed = quorum(finalisers.len());
         let found = self.certificate.len();
         if found < needed {
-            return Err(CutError::TooFew { height, found, needed });
+            return Err(CutError::TooFew {
+                height,
+                found,
+                needed,
+            });
         }
         for (signer, signature) in &self.certificate {
             if !finalisers.contains(signer) {
-                return Err(CutError::NotAFinaliser { height, signer: *signer });
+                return Err(CutError::NotAFinaliser {
+                    height,
+                    signer: *signer,
+                });
             }
             signer
                 .verify(SIGNATURE_CONTEXT, &self.id.0, signature)
@@ -270,7 +294,9 @@ fn check(draft: &CutDraft) -> Result<(), Malformed> {
     ascending("heads of a cut", &draft.frontier)?;
     ascending("finalisers", &draft.finalisers)?;
     if draft.frontier.is_empty() {
-        return Err(Malformed::Empty { what: "heads of a cut" });
+        return Err(Malformed::Empty {
+            what: "heads of a cut",
+        });
     }
     if draft.finalisers.is_empty() {
         return Err(Malformed::Empty { what: "finalisers" });
@@ -278,7 +304,9 @@ fn check(draft: &CutDraft) -> Result<(), Malformed> {
     let first = draft.height == 0;
     let genesis = [EntryId::from(draft.database)];
     if first != (draft.parent == CutId::ZERO) || (first && draft.frontier != genesis) {
-        return Err(Malformed::Mismatch { what: "the shape of a database's first cut" });
+        return Err(Malformed::Mismatch {
+            what: "the shape of a database's first cut",
+        });
     }
     Ok(())
 }
@@ -312,7 +340,7 @@ mod tests {
         b5ce31ab6ac7a84a735bd1616de8d1efb6d160de2e3813b38cb776b3d7ee6bbf0517c8b0b8220f1bc4fd72224e\
         67862c1d9ce6a68bc63f190f";
 
-    const GOLDEN_ROOT: &str = "";
+    const GOLDEN_ROOT: &str = "e87dd74e21d9a96dcb56ed912e363ce1be5c246724832dd5f0775f1eb6fe807b";
 
     #[test]
     fn golden_cut() {
@@ -330,11 +358,24 @@ mod tests {
         let cut = Cut::seal(draft(), &key(1)).unwrap();
         let opened = Cut::open(cut.encoded()).unwrap();
         assert_eq!((opened.id(), &opened), (cut.id(), &cut));
-        assert_eq!(opened.frontier, [EntryId([3; 32]), EntryId([4; 32])], "sorted");
+        assert_eq!(
+            opened.frontier,
+            [EntryId([3; 32]), EntryId([4; 32])],
+            "sorted"
+        );
         assert_eq!(opened.verify(&[key(1).public()]), Ok(()));
-        assert_eq!(opened.reference(), CutRef { height: 300, id: cut.id() });
+        assert_eq!(
+            opened.reference(),
+            CutRef {
+                height: 300,
+                id: cut.id()
+            }
+        );
         let signer = key(1).public();
-        let stranger = Err(CutError::NotAFinaliser { height: 300, signer });
+        let stranger = Err(CutError::NotAFinaliser {
+            height: 300,
+            signer,
+        });
         assert_eq!(opened.verify(&[key(2).public()]), stranger);
     }
 
@@ -354,12 +395,23 @@ mod tests {
     /// A cut with these signers, whether or not they may.
     fn signed_by(signers: &[u8]) -> Cut {
         let cut = Cut::seal(draft(), &key(1)).unwrap();
-        let sign = |n: &u8| (key(*n).public(), key(*n).sign(SIGNATURE_CONTEXT, &cut.id().0));
+        let sign = |n: &u8| {
+            (
+                key(*n).public(),
+                key(*n).sign(SIGNATURE_CONTEXT, &cut.id().0),
+            )
+        };
         let mut certificate: Vec<_> = signers.iter().map(sign).collect();
         certificate.sort_unstable_by_key(|(signer, _)| *signer);
         let mut sorted = draft();
         sorted.frontier.sort();
-        let whole = Whole { core: Core { format: CUT_FORMAT, draft: sorted }, certificate };
+        let whole = Whole {
+            core: Core {
+                format: CUT_FORMAT,
+                draft: sorted,
+            },
+            certificate,
+        };
         Cut::open(&codec::encode(&whole)).unwrap()
     }
 
@@ -368,11 +420,19 @@ mod tests {
         let finalisers: Vec<DeviceKey> = (1..=4).map(|n| key(n).public()).collect();
         assert_eq!(signed_by(&[1, 2, 3]).verify(&finalisers), Ok(()));
         assert_eq!(signed_by(&[1, 2, 3, 4]).verify(&finalisers), Ok(()));
-        let few = CutError::TooFew { height: 300, found: 2, needed: 3 };
+        let few = CutError::TooFew {
+            height: 300,
+            found: 2,
+            needed: 3,
+        };
         assert_eq!(signed_by(&[1, 2]).verify(&finalisers), Err(few));
         let stranger = signed_by(&[1, 2, 5]).verify(&finalisers);
         assert!(matches!(stranger, Err(CutError::NotAFinaliser { .. })));
-        assert_eq!(signed_by(&[1, 2, 3]).id(), signed_by(&[2, 3, 4]).id(), "the same cut");
+        assert_eq!(
+            signed_by(&[1, 2, 3]).id(),
+            signed_by(&[2, 3, 4]).id(),
+            "the same cut"
+        );
         let quorums: Vec<usize> = [1, 2, 3, 4, 5, 7, 10].map(quorum).to_vec();
         assert_eq!(quorums, [1, 2, 2, 3, 4, 5, 7]);
     }
@@ -383,10 +443,20 @@ mod tests {
         let mut sorted = draft();
         sorted.frontier.sort();
         let twice = vec![cut.certificate[0]; 2];
-        let whole =
-            Whole { core: Core { format: CUT_FORMAT, draft: sorted }, certificate: twice };
+        let whole = Whole {
+            core: Core {
+                format: CUT_FORMAT,
+                draft: sorted,
+            },
+            certificate: twice,
+        };
         let refused = Cut::open(&codec::encode(&whole));
-        assert_eq!(refused, Err(Malformed::NotSorted { what: "signatures of a cut" }));
+        assert_eq!(
+            refused,
+            Err(Malformed::NotSorted {
+                what: "signatures of a cut"
+            })
+        );
     }
 
     #[test]
@@ -396,15 +466,31 @@ mod tests {
             change(&mut draft);
             assert_eq!(Cut::seal(draft, &key(1)), Err(expected));
         };
-        check(&|d| d.frontier.clear(), Malformed::Empty { what: "heads of a cut" });
-        check(&|d| d.finalisers.clear(), Malformed::Empty { what: "finalisers" });
-        let twice = Malformed::NotSorted { what: "heads of a cut" };
+        check(
+            &|d| d.frontier.clear(),
+            Malformed::Empty {
+                what: "heads of a cut",
+            },
+        );
+        check(
+            &|d| d.finalisers.clear(),
+            Malformed::Empty { what: "finalisers" },
+        );
+        let twice = Malformed::NotSorted {
+            what: "heads of a cut",
+        };
         check(&|d| d.frontier = vec![EntryId([3; 32]); 2], twice);
         let heads = |n: u16| EntryId(hash("test", &n.to_le_bytes()));
         let many: Vec<EntryId> = (0..1_025).map(heads).collect();
-        let over = Malformed::OverLimit { what: "heads of a cut", found: 1_025, max: 1_024 };
+        let over = Malformed::OverLimit {
+            what: "heads of a cut",
+            found: 1_025,
+            max: 1_024,
+        };
         check(&|d| d.frontier.clone_from(&many), over);
-        let shape = || Malformed::Mismatch { what: "the shape of a database's first cut" };
+        let shape = || Malformed::Mismatch {
+            what: "the shape of a database's first cut",
+        };
         check(&|d| d.height = 0, shape());
         check(&|d| d.parent = CutId::ZERO, shape());
         check(&|d| (d.height, d.parent) = (0, CutId::ZERO), shape());

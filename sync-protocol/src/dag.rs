@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::cut::{Cut, CutRef};
 use crate::entry::Entry;
 use crate::ids::{CutId, DatabaseId, DeviceKey, EntryId};
+use crate::limits::PENDING_ENTRIES_MAX;
 use crate::membership::Rights;
 use crate::order::Position;
 use crate::time::Hlc;
@@ -92,7 +93,7 @@ pub enum Offered {
     Accepted(Vec<Arc<Entry>>),
     /// It waits.
     Pending {
-        /// The nearest ancestors that are not here, not even waiting: ask for them.
+        /// Ancestors that are not here, not even waiting: ask for them.
         missing: Vec<EntryId>,
         /// The cut it names, if that is not here.
         cut: Option<CutRef>,
@@ -188,7 +189,10 @@ impl Dag {
             return Offered::Known;
         }
         if let Some(cut) = self.pending.cut_of(&id) {
-            return Offered::Pending { missing: self.pending.missing_for(&[id]), cut };
+            return Offered::Pending {
+                missing: self.pending.missing_of(&id),
+                cut,
+            };
         }
         // Before anything is kept under the id, which does not cover the signature: otherwise a
         // spoilt copy could keep the good one out.
@@ -203,10 +207,16 @@ impl Dag {
                 Offered::Invalid(why)
             }
             Judged::Waits { missing, cut } => {
-                if !self.pending.insert(entry, from, missing.iter().copied().collect(), cut) {
+                if !self
+                    .pending
+                    .insert(entry, from, missing.into_iter().collect(), cut)
+                {
                     return Offered::Full;
                 }
-                Offered::Pending { missing: self.pending.missing_for(&missing), cut }
+                Offered::Pending {
+                    missing: self.pending.missing_of(&id),
+                    cut,
+                }
             }
             Judged::Ready(standing) => {
                 if !self.insert(&entry, from, standing) {
@@ -231,12 +241,17 @@ impl Dag {
             let id = entry.id;
             match self.judge(&entry, finals) {
                 Judged::Invalid(why) => {
-                    self.faults.push(Fault { remote: from, entry: id, why });
+                    self.note_fault(Fault {
+                        remote: from,
+                        entry: id,
+                        why,
+                    });
                     self.drop_waiting_for(id);
                 }
                 Judged::Waits { missing, cut } => {
-                    // It had room before, so it has room now: nothing else came in between.
-                    self.pending.insert(entry, from, missing.into_iter().collect(), cut);
+                    // Where its room is taken now it is dropped, as if it came for the first time.
+                    self.pending
+                        .insert(entry, from, missing.into_iter().collect(), cut);
                 }
                 Judged::Ready(standing) => {
                     if self.insert(&entry, from, standing) {
@@ -252,7 +267,15 @@ impl Dag {
     fn drop_waiting_for(&mut self, invalid: EntryId) {
         for (entry, remote) in self.pending.remove_waiting_for(invalid) {
             let why = Invalid::BuildsOnInvalid { ancestor: invalid };
-            self.faults.push(Fault { remote, entry, why });
+            self.note_fault(Fault { remote, entry, why });
+        }
+    }
+
+    /// Keeps as many faults as one connection can have entries waiting: who is told of one knows
+    /// enough.
+    fn note_fault(&mut self, fault: Fault) {
+        if self.faults.len() < PENDING_ENTRIES_MAX {
+            self.faults.push(fault);
         }
     }
 
@@ -273,7 +296,12 @@ impl Dag {
         }
         self.bytes += bytes;
         self.quarantine.add(&author, bytes, standing.sound);
-        let node = Node { entry: Arc::clone(entry), standing, claims: None, clean: false };
+        let node = Node {
+            entry: Arc::clone(entry),
+            standing,
+            claims: None,
+            clean: false,
+        };
         self.nodes.insert(entry.id, node);
         if standing.sound {
             let sort_out = self.take_claims(entry.id);
@@ -291,12 +319,7 @@ impl Dag {
     /// cut, and lets in what had waited for it. `finals` must already answer for the cut.
     ///
     /// Gives back the entries that came in, each after its parents.
-    pub fn advance(
-        &mut self,
-        cut: &Cut,
-        rights: Rights,
-        finals: &dyn Finals,
-    ) -> Vec<Arc<Entry>> {
+    pub fn advance(&mut self, cut: &Cut, rights: Rights, finals: &dyn Finals) -> Vec<Arc<Entry>> {
         self.cut = cut.reference();
         self.frontier = cut.frontier.iter().copied().collect();
         self.rights = rights;
@@ -317,7 +340,9 @@ impl Dag {
         let mut covered_until = None;
         let mut stack: Vec<EntryId> = self.frontier.iter().copied().collect();
         while let Some(id) = stack.pop() {
-            let Some(node) = self.nodes.remove(&id) else { continue };
+            let Some(node) = self.nodes.remove(&id) else {
+                continue;
+            };
             let position = node.position();
             covered_until = covered_until.max(Some(position));
             self.bytes -= node.entry.encoded().len();

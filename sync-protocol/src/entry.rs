@@ -27,8 +27,7 @@ const SIGNATURE_BYTES: usize = 64;
 const LEN_BYTES: usize = 2;
 
 /// Bytes of the largest entry.
-pub const ENTRY_BYTES_MAX: usize =
-    LEN_BYTES + HEADER_BYTES_MAX + SIGNATURE_BYTES + BODY_BYTES_MAX;
+pub const ENTRY_BYTES_MAX: usize = LEN_BYTES + HEADER_BYTES_MAX + SIGNATURE_BYTES + BODY_BYTES_MAX;
 
 /// What an author decides about the header of its next entry; the rest follows from the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +99,20 @@ impl Entry {
         let id = header::id_of(&header_bytes);
         let signature = key.sign(header::SIGNATURE_CONTEXT, &id.0);
         let len = u16::try_from(header_bytes.len()).expect("the header's limit is below 2^16");
-        let encoded =
-            [&len.to_le_bytes(), header_bytes.as_slice(), &signature.0, &body_bytes].concat();
-        Ok(Self { id, header, signature, body, encoded: encoded.into() })
+        let encoded = [
+            &len.to_le_bytes(),
+            header_bytes.as_slice(),
+            &signature.0,
+            &body_bytes,
+        ]
+        .concat();
+        Ok(Self {
+            id,
+            header,
+            signature,
+            body,
+            encoded: encoded.into(),
+        })
     }
 
     /// Makes a database's first entry: its id is the database's identity.
@@ -133,8 +143,11 @@ impl Entry {
             connection: crate::ids::ConnectionId::ZERO,
             args: SystemCall::Genesis(genesis).encode(),
         };
-        let body =
-            Body { names: vec![CallName::system()], callers: vec![caller], invocations: vec![call] };
+        let body = Body {
+            names: vec![CallName::system()],
+            callers: vec![caller],
+            invocations: vec![call],
+        };
         Self::seal(draft, body, key)
     }
 
@@ -146,7 +159,9 @@ impl Entry {
     pub fn open(bytes: &[u8]) -> Result<Self, Malformed> {
         within("entry bytes", bytes.len(), ENTRY_BYTES_MAX)?;
         let short = Malformed::Undecodable { what: "entry" };
-        let (len, rest) = bytes.split_first_chunk::<LEN_BYTES>().ok_or(short.clone())?;
+        let (len, rest) = bytes
+            .split_first_chunk::<LEN_BYTES>()
+            .ok_or(short.clone())?;
         let len = usize::from(u16::from_le_bytes(*len));
         within("header bytes", len, HEADER_BYTES_MAX)?;
         let (header_bytes, rest) = rest.split_at_checked(len).ok_or(short.clone())?;
@@ -154,19 +169,31 @@ impl Entry {
         let (signature, body_bytes) = rest.split_first_chunk::<SIGNATURE_BYTES>().ok_or(short)?;
         // The cheap comparisons come first: the body may be large.
         if header.body_len as usize != body_bytes.len() {
-            return Err(Malformed::Mismatch { what: "the length of the body" });
+            return Err(Malformed::Mismatch {
+                what: "the length of the body",
+            });
         }
         if header.body_root != body::root_of(body_bytes) {
-            return Err(Malformed::Mismatch { what: "the hash of the body" });
+            return Err(Malformed::Mismatch {
+                what: "the hash of the body",
+            });
         }
         let body = Body::decode(body_bytes)?;
         if usize::from(header.invocations) != body.invocations.len() {
-            return Err(Malformed::Mismatch { what: "the number of invocations" });
+            return Err(Malformed::Mismatch {
+                what: "the number of invocations",
+            });
         }
         genesis_fits(&header, &body)?;
         let id = header::id_of(header_bytes);
         let signature = Signature(*signature);
-        Ok(Self { id, header, signature, body, encoded: bytes.into() })
+        Ok(Self {
+            id,
+            header,
+            signature,
+            body,
+            encoded: bytes.into(),
+        })
     }
 
     /// Whether the author signed it.
@@ -175,7 +202,9 @@ impl Entry {
     /// [`BadSignature`] if not. The id does not cover the signature, so another copy of the same
     /// entry may still be good.
     pub fn verify(&self) -> Result<(), BadSignature> {
-        self.header.author.verify(header::SIGNATURE_CONTEXT, &self.id.0, &self.signature)
+        self.header
+            .author
+            .verify(header::SIGNATURE_CONTEXT, &self.id.0, &self.signature)
     }
 
     /// The bytes as stored and sent.
@@ -187,7 +216,11 @@ impl Entry {
     /// The database it belongs to.
     #[must_use]
     pub fn database(&self) -> DatabaseId {
-        if self.is_genesis() { self.id.into() } else { self.header.database }
+        if self.is_genesis() {
+            self.id.into()
+        } else {
+            self.header.database
+        }
     }
 
     /// Time of the last invocation: what builds on this entry is later than it.
@@ -206,7 +239,12 @@ impl Entry {
     #[must_use]
     pub fn position(&self, index: u16) -> Position {
         let Header { hlc, author, .. } = self.header;
-        Position { hlc, author, entry: self.id, index }
+        Position {
+            hlc,
+            author,
+            entry: self.id,
+            index,
+        }
     }
 
     /// Whether it is its database's first entry.
@@ -223,7 +261,10 @@ impl Entry {
     /// The header with its signature, for a proof.
     #[must_use]
     pub fn signed_header(&self) -> SignedHeader {
-        SignedHeader { header: self.header.clone(), signature: self.signature }
+        SignedHeader {
+            header: self.header.clone(),
+            signature: self.signature,
+        }
     }
 }
 
@@ -238,8 +279,20 @@ impl Eq for Entry {}
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Header { author, seq, hlc, invocations, .. } = &self.header;
-        write!(f, "Entry({} by {} seq {seq} at {} with {invocations})", self.id.short(), author.short(), hlc.0)
+        let Header {
+            author,
+            seq,
+            hlc,
+            invocations,
+            ..
+        } = &self.header;
+        write!(
+            f,
+            "Entry({} by {} seq {seq} at {} with {invocations})",
+            self.id.short(),
+            author.short(),
+            hlc.0
+        )
     }
 }
 
@@ -251,5 +304,11 @@ fn genesis_fits(header: &Header, body: &Body) -> Result<(), Malformed> {
     } else {
         !calls.any(|(_, call)| matches!(call, SystemCall::Genesis(_)))
     };
-    if fits { Ok(()) } else { Err(Malformed::Mismatch { what: "the place of the genesis call" }) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Malformed::Mismatch {
+            what: "the place of the genesis call",
+        })
+    }
 }

@@ -42,7 +42,11 @@ impl EquivocationProof {
 
     /// The same from headers.
     pub(crate) fn of_headers(a: SignedHeader, b: SignedHeader) -> Self {
-        let (first, second) = if a.header.id() <= b.header.id() { (a, b) } else { (b, a) };
+        let (first, second) = if a.header.id() <= b.header.id() {
+            (a, b)
+        } else {
+            (b, a)
+        };
         Self { first, second }
     }
 
@@ -132,7 +136,10 @@ mod tests {
         check(&|p| p.second = p.first.clone(), NoEquivocation::NotAPair);
         check(&|p| p.second.header.seq += 1, NoEquivocation::OtherPlace);
         check(&|p| p.second.header.epoch += 1, NoEquivocation::OtherPlace);
-        check(&|p| p.first.header.format = 2, NoEquivocation::OtherDatabase);
+        check(
+            &|p| p.first.header.format = 2,
+            NoEquivocation::OtherDatabase,
+        );
         let forged = NoEquivocation::Signature(BadSignature::NotByKey(proof.author()));
         check(&|p| p.first.signature.0[0] ^= 1, forged.clone());
         check(&|p| p.second.signature.0[0] ^= 1, forged);

@@ -79,10 +79,18 @@ pub(crate) fn within(what: &'static str, found: usize, max: usize) -> Result<(),
     if found <= max {
         return Ok(());
     }
-    Err(Malformed::OverLimit { what, found: found as u64, max: max as u64 })
+    Err(Malformed::OverLimit {
+        what,
+        found: found as u64,
+        max: max as u64,
+    })
 }
 
 /// Refuses a list that is not strictly ascending.
 pub(crate) fn ascending<T: Ord>(what: &'static str, list: &[T]) -> Result<(), Malformed> {
-    if list.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(Malformed::NotSorted { what }) }
+    if list.is_sorted_by(|a, b| a < b) {
+        Ok(())
+    } else {
+        Err(Malformed::NotSorted { what })
+    }
 }

@@ -55,7 +55,11 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 }
 
 pub(crate) fn caller() -> Caller {
-    Caller { issuer: "issuer".to_owned(), subject: "subject".to_owned(), claims: String::new() }
+    Caller {
+        issuer: "issuer".to_owned(),
+        subject: "subject".to_owned(),
+        claims: String::new(),
+    }
 }
 
 /// `count` calls of one reducer.
@@ -67,7 +71,10 @@ pub(crate) fn calls(count: usize) -> Body {
         args: number.to_le_bytes()[..4].to_vec(),
     };
     Body {
-        names: vec![CallName { name: "add".to_owned(), arguments_type: [1; 8] }],
+        names: vec![CallName {
+            name: "add".to_owned(),
+            arguments_type: [1; 8],
+        }],
         callers: vec![caller()],
         invocations: (0..count).map(call).collect(),
     }
@@ -144,7 +151,13 @@ impl Birth {
             covered: BTreeMap::new(),
             cuts: BTreeMap::new(),
         };
-        birth.cover(&cut, &[Ordered { entry: genesis, void: false }]);
+        birth.cover(
+            &cut,
+            &[Ordered {
+                entry: genesis,
+                void: false,
+            }],
+        );
         birth
     }
 
@@ -153,7 +166,12 @@ impl Birth {
     }
 
     pub(crate) fn dag(&self, rights: Rights) -> Dag {
-        Dag::new(self.database, self.cut.reference(), self.cut.frontier.clone(), rights)
+        Dag::new(
+            self.database,
+            self.cut.reference(),
+            self.cut.frontier.clone(),
+            rights,
+        )
     }
 
     /// The next cut over `frontier`.
@@ -213,7 +231,13 @@ pub(crate) struct Author {
 impl Author {
     pub(crate) fn new(number: u8) -> Self {
         let (seq, previous, last_time) = (0, None, BIRTH);
-        Self { key: key(number), epoch: u64::from(number), seq, previous, last_time }
+        Self {
+            key: key(number),
+            epoch: u64::from(number),
+            seq,
+            previous,
+            last_time,
+        }
     }
 
     pub(crate) fn public(&self) -> DeviceKey {

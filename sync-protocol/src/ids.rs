@@ -114,7 +114,8 @@ impl From<DatabaseId> for EntryId {
     }
 }
 
-/// The largest derive-key context is ours alone, so every hash of the project names its purpose.
+/// BLAKE3 in derive-key mode: the context names the purpose and its version, so that a hash for one
+/// purpose is none for another.
 pub(crate) fn hash(context: &'static str, bytes: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(bytes);

@@ -52,8 +52,7 @@ pub use ids::{
 };
 pub use keys::{BadSignature, SecretKey};
 pub use membership::{
-    Rights, Role, RoleChange, TicketRight, admission_is_proven, check_admission,
-    prove_admission,
+    Rights, Role, RoleChange, TicketRight, admission_is_proven, check_admission, prove_admission,
 };
 pub use message::{Message, MessageError};
 pub use order::{POSITION_BYTES, Position};

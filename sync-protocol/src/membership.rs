@@ -75,15 +75,25 @@ impl Rights {
     /// The rights at a database's birth: its creator owns it.
     #[must_use]
     pub fn of_creator(creator: DeviceKey) -> Self {
-        let owner = RoleChange { from: 0, role: Some(Role::Owner) };
-        Self { roles: BTreeMap::from([(creator, vec![owner])]), ..Self::default() }
+        let owner = RoleChange {
+            from: 0,
+            role: Some(Role::Owner),
+        };
+        Self {
+            roles: BTreeMap::from([(creator, vec![owner])]),
+            ..Self::default()
+        }
     }
 
     /// The role of a device in the rows of the cut at `height`.
     #[must_use]
     pub fn role_at(&self, device: &DeviceKey, height: u64) -> Option<Role> {
         let changes = self.roles.get(device)?;
-        changes.iter().rev().find(|change| change.from <= height)?.role
+        changes
+            .iter()
+            .rev()
+            .find(|change| change.from <= height)?
+            .role
     }
 
     /// Whether the device had a role that `allows` at one height of `from..=to`.
@@ -94,7 +104,9 @@ impl Rights {
         to: u64,
         allows: impl Fn(Role) -> bool,
     ) -> bool {
-        let Some(changes) = self.roles.get(device) else { return false };
+        let Some(changes) = self.roles.get(device) else {
+            return false;
+        };
         self.role_at(device, from).is_some_and(&allows)
             || changes.iter().any(|change| {
                 change.from > from && change.from <= to && change.role.is_some_and(&allows)
@@ -146,8 +158,15 @@ mod tests {
     fn a_role_holds_from_its_height_until_the_next() {
         let device = DeviceKey([1; 32]);
         let change = |from, role| RoleChange { from, role };
-        let changes = vec![change(3, Some(Role::Writer)), change(7, None), change(9, Some(Role::Admin))];
-        let rights = Rights { roles: BTreeMap::from([(device, changes)]), ..Rights::default() };
+        let changes = vec![
+            change(3, Some(Role::Writer)),
+            change(7, None),
+            change(9, Some(Role::Admin)),
+        ];
+        let rights = Rights {
+            roles: BTreeMap::from([(device, changes)]),
+            ..Rights::default()
+        };
         let check = |height, role| assert_eq!(rights.role_at(&device, height), role, "{height}");
         check(2, None);
         check(3, Some(Role::Writer));
@@ -169,9 +188,8 @@ mod tests {
         let ticket = SecretKey::from_bytes(&[1; 32]);
         let (database, member) = (DatabaseId([2; 32]), DeviceKey([3; 32]));
         let proof = prove_admission(&ticket, &database, &member);
-        let check = |database, member| {
-            admission_is_proven(&database, &member, &ticket.public(), &proof)
-        };
+        let check =
+            |database, member| admission_is_proven(&database, &member, &ticket.public(), &proof);
         assert!(check(database, member));
         assert!(!check(DatabaseId([9; 32]), member));
         assert!(!check(database, DeviceKey([9; 32])));

@@ -13,9 +13,7 @@ pub const POSITION_BYTES: usize = 74;
 
 /// `hlc ‖ author ‖ entry ‖ index`, compared in this order. The time is the entry's, not the
 /// invocation's own, so that the invocations of one entry stay together.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Time of the entry.
     pub hlc: Hlc,
@@ -29,8 +27,12 @@ pub struct Position {
 
 impl Position {
     /// Before every position of a real entry.
-    pub const MIN: Self =
-        Self { hlc: Hlc(0), author: DeviceKey::ZERO, entry: EntryId::ZERO, index: 0 };
+    pub const MIN: Self = Self {
+        hlc: Hlc(0),
+        author: DeviceKey::ZERO,
+        entry: EntryId::ZERO,
+        index: 0,
+    };
 
     /// Big-endian bytes that compare as the position does.
     #[must_use]
@@ -98,6 +100,9 @@ mod tests {
             index: 0x0C0D,
         };
         let hex = data_encoding::HEXLOWER.encode(&position.to_bytes());
-        assert_eq!(hex, format!("0102030405060708{}{}0c0d", "aa".repeat(32), "bb".repeat(32)));
+        assert_eq!(
+            hex,
+            format!("0102030405060708{}{}0c0d", "aa".repeat(32), "bb".repeat(32))
+        );
     }
 }

@@ -117,14 +117,25 @@ impl SystemCall {
     /// Whether judging an entry with this call costs a check of signatures or a look at ancestors.
     #[must_use]
     pub fn carries_proof(&self) -> bool {
-        matches!(self, Self::Invite { .. } | Self::Admit { .. } | Self::ReportEquivocation(_))
+        matches!(
+            self,
+            Self::Invite { .. } | Self::Admit { .. } | Self::ReportEquivocation(_)
+        )
     }
 }
 
 impl Genesis {
     pub(crate) fn check(&self) -> Result<(), Malformed> {
-        within("bytes of the database's name", self.name.len(), DATABASE_NAME_BYTES_MAX)?;
-        within("bytes of the module", self.module_len as usize, MODULE_BYTES_MAX)?;
+        within(
+            "bytes of the database's name",
+            self.name.len(),
+            DATABASE_NAME_BYTES_MAX,
+        )?;
+        within(
+            "bytes of the module",
+            self.module_len as usize,
+            MODULE_BYTES_MAX,
+        )?;
         within("finalisers", self.finalisers.len(), FINALISERS_MAX)?;
         within("recovery keys", self.recovery_keys.len(), FINALISERS_MAX)?;
         ascending("finalisers", &self.finalisers)?;
@@ -160,14 +171,33 @@ mod tests {
     #[test]
     fn golden_system_calls() {
         let ticket = DeviceKey([0xAA; 32]);
-        check_golden(&SystemCall::Genesis(genesis_call(vec![DeviceKey([1; 32])])), GENESIS);
-        let invite =
-            SystemCall::Invite { ticket, role: Role::Writer, uses: 3, expires: Hlc(1_000_000) };
+        check_golden(
+            &SystemCall::Genesis(genesis_call(vec![DeviceKey([1; 32])])),
+            GENESIS,
+        );
+        let invite = SystemCall::Invite {
+            ticket,
+            role: Role::Writer,
+            uses: 3,
+            expires: Hlc(1_000_000),
+        };
         check_golden(&invite, &format!("01{}0303c0843d", "aa".repeat(32)));
         let member = DeviceKey([0xBB; 32]);
         let proof = Signature([0xCC; 64]);
-        let golden = format!("02{}{}{}", "bb".repeat(32), "aa".repeat(32), "cc".repeat(64));
-        check_golden(&SystemCall::Admit { member, ticket, proof }, &golden);
+        let golden = format!(
+            "02{}{}{}",
+            "bb".repeat(32),
+            "aa".repeat(32),
+            "cc".repeat(64)
+        );
+        check_golden(
+            &SystemCall::Admit {
+                member,
+                ticket,
+                proof,
+            },
+            &golden,
+        );
         check_golden(&SystemCall::ClientConnected, "04");
         check_golden(&SystemCall::ClientDisconnected, "05");
     }
@@ -186,13 +216,27 @@ mod tests {
             let decoded = SystemCall::decode(&SystemCall::Genesis(genesis).encode());
             assert_eq!(decoded, Err(NotASystemCall(expected)));
         };
-        check(&|g| g.finalisers.clear(), Malformed::Empty { what: "finalisers" });
+        check(
+            &|g| g.finalisers.clear(),
+            Malformed::Empty { what: "finalisers" },
+        );
         let two = vec![DeviceKey([2; 32]), DeviceKey([1; 32])];
-        check(&|g| g.recovery_keys = two.clone(), Malformed::NotSorted { what: "recovery keys" });
-        let long = Malformed::OverLimit { what: "bytes of the database's name", found: 129, max: 128 };
+        check(
+            &|g| g.recovery_keys = two.clone(),
+            Malformed::NotSorted {
+                what: "recovery keys",
+            },
+        );
+        let long = Malformed::OverLimit {
+            what: "bytes of the database's name",
+            found: 129,
+            max: 128,
+        };
         check(&|g| g.name = "n".repeat(129), long);
         let many: Vec<_> = (0..65).map(|n| DeviceKey([n; 32])).collect();
-        let over = Malformed::Undecodable { what: "system call" };
+        let over = Malformed::Undecodable {
+            what: "system call",
+        };
         check(&|g| g.finalisers = many.clone(), over);
     }
 }

@@ -3,14 +3,14 @@
 
 use wasmtime::Caller;
 
-use super::guest::{Errno, Guest, Stop};
+use super::guest::{Errno, Stop};
 use super::session::{Session, Source};
-use super::{Answer, Silence, answer, silence};
+use super::{Answer, answer, plain};
 use crate::prices;
 
 /// `identity(out)`
-pub(super) fn identity(caller: Caller<'_, Session>, out: u32) -> Silence {
-    silence(caller, |guest| match guest.session().caller.database {
+pub(super) fn identity(caller: Caller<'_, Session>, out: u32) -> wasmtime::Result<()> {
+    plain(caller, |guest| match guest.session().caller.database {
         Some(identity) => guest.write(out, &identity),
         // A module is initialised once for all databases that use it.
         None => Stop::misuse("`identity` was asked for before any call"),
@@ -37,7 +37,7 @@ pub(super) fn get_jwt(caller: Caller<'_, Session>, connection: u32, out: u32) ->
                 guest.charge(prices::copied(bytes.len()))?;
                 match guest.session().sources.open(Source { bytes, read: 0 }) {
                     Some(source) => source,
-                    None => return Ok(Stop::misuse("too many byte sources are open")?),
+                    None => return Stop::misuse("too many byte sources are open"),
                 }
             }
         };
@@ -51,8 +51,7 @@ pub(super) fn procedure_sleep_until(
     caller: Caller<'_, Session>,
     _wake_at: u64,
 ) -> wasmtime::Result<u64> {
-    Guest::enter(caller)?;
-    Ok(Stop::misuse("a reducer cannot sleep")?)
+    plain(caller, |_| Stop::misuse("a reducer cannot sleep"))
 }
 
 /// `procedure_start_mut_tx(out) -> u16`

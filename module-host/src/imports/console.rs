@@ -4,7 +4,7 @@ use wasmtime::Caller;
 
 use super::guest::{Errno, Guest, Stop};
 use super::session::{Session, Timer};
-use super::{Answer, Silence, answer, silence};
+use super::{Answer, answer, plain};
 use crate::call::{ConsoleLevel, ConsoleLine};
 use crate::limits::{CONSOLE_BYTES_MAX, LOOKUP_BYTES_MAX};
 use crate::prices;
@@ -24,8 +24,8 @@ pub(super) fn log(
     line: u32,
     message: u32,
     message_len: u32,
-) -> Silence {
-    silence(caller, |guest| {
+) -> wasmtime::Result<()> {
+    plain(caller, |guest| {
         guest.charge(prices::CONSOLE_LINE)?;
         let target = optional_text(guest, target, target_len)?;
         let filename = optional_text(guest, filename, filename_len)?;
@@ -43,14 +43,15 @@ pub(super) fn timer_start(
     name: u32,
     name_len: u32,
 ) -> wasmtime::Result<u32> {
-    let mut guest = Guest::enter(caller)?;
-    guest.charge(prices::CONSOLE_LINE)?;
-    let name = lossy(guest.bytes(name, name_len)?, LOOKUP_BYTES_MAX);
-    let units = guest.units();
-    match guest.session().timers.open(Timer { name, units }) {
-        Some(timer) => Ok(timer),
-        None => Ok(Stop::misuse("too many console timers are open")?),
-    }
+    plain(caller, |guest| {
+        guest.charge(prices::CONSOLE_LINE)?;
+        let name = lossy(guest.bytes(name, name_len)?, LOOKUP_BYTES_MAX);
+        let units = guest.units();
+        match guest.session().timers.open(Timer { name, units }) {
+            Some(timer) => Ok(timer),
+            None => Stop::misuse("too many console timers are open"),
+        }
+    })
 }
 
 /// `console_timer_end(timer_id) -> u16`

@@ -25,8 +25,8 @@ pub(crate) enum Stop {
 
 impl Stop {
     /// Ends the call because of what the module did.
-    pub(crate) fn misuse<T>(why: impl Into<String>) -> Result<T, Self> {
-        Err(Self::Misuse(why.into()))
+    pub(crate) fn misuse<T, E: From<Self>>(why: impl Into<String>) -> Result<T, E> {
+        Err(Self::Misuse(why.into()).into())
     }
 }
 
@@ -86,38 +86,47 @@ impl From<Stop> for Refusal {
 pub(crate) struct Guest<'a> {
     caller: Caller<'a, Session>,
     reach: Reach,
+    /// Units left: taken from the instance on the way in, put back on the way out.
+    left: i64,
 }
 
 impl<'a> Guest<'a> {
-    /// Takes over from the caller and has it pay for coming here.
-    pub(crate) fn enter(caller: Caller<'a, Session>) -> Result<Self, Stop> {
+    /// Takes over from the caller, does the import's work, and gives back.
+    pub(crate) fn visit<T>(
+        caller: Caller<'a, Session>,
+        work: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let Some(reach) = caller.data().reach else {
             // Only a start function runs before there is an instance to reach into.
             return Stop::misuse("an import was called while the module was being instantiated");
         };
-        let mut guest = Self { caller, reach };
-        guest.charge(prices::IMPORT)?;
-        Ok(guest)
+        let mut guest = Self { caller, reach, left: 0 };
+        let Val::I64(left) = reach.units.get(&mut guest.caller) else {
+            return Err(guest.fault(HostError::Bug("the units are no 64-bit global".into())).into());
+        };
+        guest.left = left;
+        let done = match guest.charge(prices::IMPORT) {
+            Ok(()) => work(&mut guest),
+            Err(stop) => Err(stop.into()),
+        };
+        match reach.units.set(&mut guest.caller, Val::I64(guest.left)) {
+            Ok(()) => done,
+            Err(error) => {
+                let fault = HostError::Bug(format!("the units cannot be set: {error:#}"));
+                Err(guest.fault(fault).into())
+            }
+        }
     }
 
     /// Takes a price from the units left.
     pub(crate) fn charge(&mut self, price: u64) -> Result<(), Stop> {
-        let Val::I64(left) = self.reach.units.get(&mut self.caller) else {
-            return Err(self.fault(HostError::Bug("the units are no 64-bit global".into())));
-        };
-        let left = left.saturating_sub_unsigned(price);
-        if let Err(error) = self.reach.units.set(&mut self.caller, Val::I64(left)) {
-            return Err(self.fault(HostError::Bug(format!("the units cannot be set: {error:#}"))));
-        }
-        if left < 0 { Err(Stop::OutOfUnits) } else { Ok(()) }
+        self.left = self.left.saturating_sub_unsigned(price);
+        if self.left < 0 { Err(Stop::OutOfUnits) } else { Ok(()) }
     }
 
     /// Units left.
-    pub(crate) fn units(&mut self) -> u64 {
-        match self.reach.units.get(&mut self.caller) {
-            Val::I64(left) => u64::try_from(left).unwrap_or(0),
-            _ => 0,
-        }
+    pub(crate) fn units(&self) -> u64 {
+        u64::try_from(self.left).unwrap_or(0)
     }
 
     /// Keeps our own failure and says that the call ends.

@@ -21,9 +21,6 @@ use session::Session;
 /// What an import with a status returns to the module.
 type Answer = wasmtime::Result<i32>;
 
-/// What an import without a status returns.
-type Silence = wasmtime::Result<()>;
-
 /// The newest minor version of ABI 10 that is offered.
 pub(crate) const ABI_MINOR: u32 = 5;
 
@@ -32,20 +29,24 @@ fn answer(
     caller: Caller<'_, Session>,
     work: impl FnOnce(&mut Guest<'_>) -> Result<i32, Refusal>,
 ) -> Answer {
-    let mut guest = Guest::enter(caller)?;
-    match work(&mut guest) {
+    match Guest::visit(caller, work) {
         Ok(status) => Ok(status),
         Err(Refusal::Errno(errno)) => Ok(i32::from(errno.0)),
         Err(Refusal::Stop(stop)) => Err(stop.into()),
     }
 }
 
-/// Runs an import that answers with nothing.
-fn silence(
+/// Runs an import that has no error numbers.
+fn plain<T>(
     caller: Caller<'_, Session>,
-    work: impl FnOnce(&mut Guest<'_>) -> Result<(), Stop>,
-) -> Silence {
-    Ok(work(&mut Guest::enter(caller)?)?)
+    work: impl FnOnce(&mut Guest<'_>) -> Result<T, Stop>,
+) -> wasmtime::Result<T> {
+    match Guest::visit(caller, |guest| Ok(work(guest)?)) {
+        Ok(result) => Ok(result),
+        Err(Refusal::Stop(stop)) => Err(stop.into()),
+        // Nothing above makes one.
+        Err(Refusal::Errno(errno)) => Err(Stop::Misuse(format!("error {}", errno.0)).into()),
+    }
 }
 
 /// One import: where it is found, and its type.

@@ -332,12 +332,12 @@ fn open_iterator(guest: &mut Guest<'_>, rows: Vec<Row>, out: u32) -> Result<i32,
     let session = guest.session();
     session.iterator_bytes += bytes;
     if session.iterator_bytes > ITERATOR_BYTES_MAX {
-        return Ok(Stop::misuse(format!(
+        return Stop::misuse(format!(
             "open row iterators hold more than {ITERATOR_BYTES_MAX} bytes"
-        ))?);
+        ));
     }
     let Some(handle) = session.iterators.open(RowIterator { rows, read: 0, bytes }) else {
-        return Ok(Stop::misuse("too many row iterators are open")?);
+        return Stop::misuse("too many row iterators are open");
     };
     guest.write_u32(out, handle)?;
     Ok(0)

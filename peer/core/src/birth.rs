@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use module_host::{HostEngine, Limits, Module, PrepareError};
+use module_host::Module;
 use store::{Log, Schema, Settlement, State, StateOptions};
 use sync_protocol::{
     BlobHash, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId, Genesis,
@@ -17,6 +17,7 @@ use crate::error::{Stop, refuse};
 use crate::execute::Executor;
 use crate::finality::right_rows;
 use crate::identity::Claims;
+use crate::modules::Modules;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, RequestError};
@@ -39,23 +40,6 @@ pub(crate) fn default_options(sequential_auto_inc: bool) -> Options {
         units_per_entry: 2_000_000_000,
         call_depth_max: 1_000,
     }
-}
-
-/// A module ready to run under a database's options.
-pub(crate) fn prepare(
-    host: &HostEngine,
-    wasm: &[u8],
-    options: &Options,
-) -> Result<Module, PrepareError> {
-    Module::prepare(
-        host,
-        wasm,
-        Limits {
-            memory_bytes_max: options.memory_bytes_max,
-            units_per_invocation: options.units_per_invocation,
-            call_depth_max: options.call_depth_max,
-        },
-    )
 }
 
 /// A log, rows and a module that have not lived yet.
@@ -226,12 +210,13 @@ pub(crate) struct Publication<'a> {
 
 /// Makes a database. Gives back its replica and its recovery key, to be told once.
 pub(crate) fn publish(
-    host: &HostEngine,
+    modules: &Modules,
     publication: &Publication<'_>,
     ctx: &mut Context<'_>,
 ) -> Result<(Replica, SecretKey), RequestError> {
     let options = default_options(publication.sequential_auto_inc);
-    let module = prepare(host, publication.wasm, &options)
+    let module = modules
+        .prepare(publication.wasm, &options)
         .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
     let recovery = derived(RECOVERY_CONTEXT, &publication.dice);
     let recovery = SecretKey::from_bytes(&recovery);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use module_host::HostEngine;
 use store::Disk;
 use sync_protocol::{DatabaseId, DeviceKey, Now, SecretKey, Tick};
 
@@ -11,6 +10,7 @@ use crate::error::{OpenError, Stop};
 use crate::input::Input;
 use crate::joining::Joining;
 use crate::mesh_time::MeshTime;
+use crate::modules::Modules;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
@@ -43,7 +43,7 @@ pub struct Core {
 /// What replicas borrow from the core, apart from each other.
 pub(crate) struct Parts {
     pub(crate) disk: Box<dyn Disk>,
-    pub(crate) host: HostEngine,
+    pub(crate) modules: Modules,
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
@@ -89,9 +89,23 @@ impl Core {
         options: &CoreOptions,
         now: Now,
     ) -> Result<Self, OpenError> {
+        Self::open_sharing(Modules::new()?, disk, key, options, now)
+    }
+
+    /// The same with prepared modules that other cores of this process use too.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the disk cannot be listed.
+    pub fn open_sharing(
+        modules: Modules,
+        disk: Box<dyn Disk>,
+        key: SecretKey,
+        options: &CoreOptions,
+        now: Now,
+    ) -> Result<Self, OpenError> {
         let device = key.public();
         let mut parts = Parts {
-            host: HostEngine::new()?,
+            modules,
             key,
             device,
             epoch: options.epoch,
@@ -106,9 +120,9 @@ impl Core {
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
         for id in parts.disk.databases()? {
-            let host = parts.host.clone();
+            let modules = parts.modules.clone();
             let epoch = parts.epoch;
-            let opened = restart::open(&host, id, epoch, &mut parts.context(now));
+            let opened = restart::open(&modules, id, epoch, &mut parts.context(now));
             match opened {
                 Ok(Some(replica)) => {
                     replicas.insert(id, replica);

@@ -279,7 +279,7 @@ impl Core {
             return;
         };
         let wasm = std::mem::take(&mut joining.module);
-        let host = self.parts.host.clone();
+        let modules = self.parts.modules.clone();
         let own = OwnChain {
             epoch: self.parts.epoch,
             next_seq: 0,
@@ -289,7 +289,8 @@ impl Core {
         let name = self.free_name(&birth.genesis.name);
         let mut ctx = self.parts.context(now);
         let adopted = ctx.disk.put_blob(&wasm).map_err(Into::into).and_then(|_| {
-            let module = birth::prepare(&host, &wasm, &birth.genesis.options)
+            let module = modules
+                .prepare(&wasm, &birth.genesis.options)
                 .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?;
             birth::adopt(module, birth.entry, birth.genesis, birth.cut, own, &mut ctx)
         });

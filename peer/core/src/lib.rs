@@ -22,6 +22,7 @@ mod identity;
 mod input;
 mod joining;
 mod mesh_time;
+mod modules;
 mod outcome;
 mod replica;
 mod reply;
@@ -41,6 +42,7 @@ pub use effect::{Effect, NoteLevel};
 pub use error::OpenError;
 pub use identity::{Claims, did_key, identity_hex, identity_of};
 pub use input::Input;
+pub use modules::Modules;
 pub use outcome::CallOutcome;
 pub use reply::{
     BlobProgress, Called, DatabaseInfo, DatabaseStatus, CutStatus, ErrorKind, JoinProgress,

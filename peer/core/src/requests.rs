@@ -393,7 +393,7 @@ impl Core {
                 ),
             ));
         }
-        let host = self.parts.host.clone();
+        let modules = self.parts.modules.clone();
         let publication = Publication {
             name,
             wasm,
@@ -402,7 +402,7 @@ impl Core {
             epoch: self.parts.epoch,
         };
         let (replica, recovery) =
-            birth::publish(&host, &publication, &mut self.parts.context(now))?;
+            birth::publish(&modules, &publication, &mut self.parts.context(now))?;
         let published = Published {
             database: replica.id,
             name: name.to_owned(),

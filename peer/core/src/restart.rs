@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use module_host::HostEngine;
 use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
 use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, SystemCall};
@@ -12,6 +11,7 @@ use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
 use crate::identity::Claims;
+use crate::modules::Modules;
 use crate::replica::{Context, FinalsAt, OwnChain, Replica};
 use crate::system_tables::{self, ClientRow};
 
@@ -24,7 +24,7 @@ const ASK_FIRST_MS: u64 = 3_000;
 
 /// Opens the database `id`. `None`: its files were made but it never came to be.
 pub(crate) fn open(
-    host: &HostEngine,
+    modules: &Modules,
     id: DatabaseId,
     epoch: u64,
     ctx: &mut Context<'_>,
@@ -46,7 +46,8 @@ pub(crate) fn open(
         .disk
         .blob(&genesis.module)?
         .ok_or_else(|| damaged("module"))?;
-    let module = birth::prepare(host, &wasm, &genesis.options)
+    let module = modules
+        .prepare(&wasm, &genesis.options)
         .map_err(|error| Stop::Module(error.to_string()))?;
     let name = log
         .note(NAME_NOTE)?

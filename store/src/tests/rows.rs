@@ -84,6 +84,46 @@ fn an_update_moves_the_entries() {
 }
 
 #[test]
+fn rows_without_a_primary_key_are_updated_by_a_unique_index() {
+    const PAIR: TableId = TableId(4_096);
+    const FIRST: IndexId = IndexId(4_096);
+    let columns = vec![
+        column("a", AlgebraicType::U8),
+        column("b", AlgebraicType::U8),
+    ];
+    let mut pair = table(PAIR, "pair", columns);
+    pair.indexes = vec![
+        index(FIRST, "pair_a", &[0], true),
+        index(IndexId(4_097), "pair_b", &[1], false),
+    ];
+    let schema = Schema::new(vec![pair]).expect("it fits");
+    let base = MemoryDisk::new().base(&DATABASE).expect("memory");
+    let state = State::open(base, schema, StateOptions::default()).expect("it opens");
+    let (mut state, changes) = call(state, 1, |call| {
+        call.insert(PAIR, &[1, 2]).expect("it fits");
+        call.update(PAIR, FIRST, &[1, 3]).expect("it is there");
+        call.update(PAIR, FIRST, &[1, 4]).expect("it is there");
+        let taken = call.insert(PAIR, &[1, 2]);
+        assert!(
+            matches!(taken, Err(DataError::UniqueAlreadyExists { index }) if index == "pair_a")
+        );
+    });
+    assert_eq!(changes.len(), 1, "only what is left counts");
+    for n in 0..2 {
+        let point = state.scan_index(FIRST, &Range::point(&[1])).expect("known");
+        let rows: Vec<_> = point.map(|row| row.expect("readable").to_vec()).collect();
+        assert_eq!(rows, [[1, 4]]);
+        let gone = state
+            .scan_index(IndexId(4_097), &Range::point(&[3]))
+            .expect("known");
+        assert_eq!(gone.count(), 0);
+        if n == 0 {
+            super::settle(&mut state, 1, 0);
+        }
+    }
+}
+
+#[test]
 fn what_does_not_exist_or_fit_is_refused() {
     let mut transaction = begin(open(&MemoryDisk::new()), 1);
     let nowhere = TableId(1);
@@ -226,6 +266,16 @@ fn calls_run_in_order() {
         call.insert(NOTE, &note(1, "a")).expect("it fits");
     });
     let _ = begin(state, 2);
+}
+
+#[test]
+fn everything_may_move_to_another_thread() {
+    fn may_move<T: Send>() {}
+    may_move::<State>();
+    may_move::<crate::Transaction>();
+    may_move::<crate::Log>();
+    may_move::<crate::DirDisk>();
+    may_move::<MemoryDisk>();
 }
 
 #[test]

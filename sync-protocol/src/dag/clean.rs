@@ -52,7 +52,8 @@ impl Quarantine {
 
     /// Room for an entry whose author may not write. Keys cost nothing, so all share a bound.
     pub(super) fn has_room(&self, author: &DeviceKey, bytes: usize) -> bool {
-        self.unsound.has_room(bytes, QUARANTINE_ENTRIES_MAX, QUARANTINE_BYTES_MAX)
+        self.unsound
+            .has_room(bytes, QUARANTINE_ENTRIES_MAX, QUARANTINE_BYTES_MAX)
             && self.has_room_for_author(author, bytes)
     }
 
@@ -108,11 +109,14 @@ impl Dag {
         self.clean.heads.insert(id);
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
-            let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.clean) else { continue };
+            let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.clean) else {
+                continue;
+            };
             node.clean = true;
             let entry = Arc::clone(&node.entry);
             let position = entry.position(0);
-            self.quarantine.release(&position.author, entry.encoded().len());
+            self.quarantine
+                .release(&position.author, entry.encoded().len());
             for parent in &entry.header.parents {
                 *self.clean.children.entry(*parent).or_default() += 1;
                 self.clean.heads.remove(parent);
@@ -136,7 +140,9 @@ impl Dag {
         latest_first.sort_unstable_by(|a, b| b.cmp(a));
         for position in latest_first {
             let id = position.entry;
-            let Some(node) = self.nodes.get_mut(&id) else { continue };
+            let Some(node) = self.nodes.get_mut(&id) else {
+                continue;
+            };
             // Children are later, so whether a clean one builds on this is known by now.
             let needed = self.clean.children.contains_key(&id) || anchors.contains(&id);
             let counts = needed || !self.clean.struck.contains(&position.author);
@@ -149,15 +155,24 @@ impl Dag {
                 self.clean.order.insert(position, Arc::clone(entry));
             } else {
                 let bytes = entry.encoded().len();
-                self.quarantine.add(&position.author, bytes, node.standing.sound);
+                self.quarantine
+                    .add(&position.author, bytes, node.standing.sound);
             }
         }
         let ids = self.clean.order.keys().map(|position| position.entry);
         let all = ids.chain(self.frontier.iter().copied());
-        self.clean.heads = all.filter(|id| !self.clean.children.contains_key(id)).collect();
+        self.clean.heads = all
+            .filter(|id| !self.clean.children.contains_key(id))
+            .collect();
 
-        let old = before.keys().map(|p| (*p, struck_before.contains(&p.author)));
-        let new = self.clean.order.keys().map(|p| (*p, self.clean.struck.contains(&p.author)));
+        let old = before
+            .keys()
+            .map(|p| (*p, struck_before.contains(&p.author)));
+        let new = self
+            .clean
+            .order
+            .keys()
+            .map(|p| (*p, self.clean.struck.contains(&p.author)));
         if let Some(from) = first_difference(old, new) {
             self.changed(from);
         }
@@ -172,12 +187,19 @@ impl Clean {
 
     /// Strikes those with a report and those whom the rows freeze.
     fn strike<'a>(&mut self, frozen: impl Iterator<Item = &'a DeviceKey>) {
-        self.struck = self.reports.keys().copied().chain(frozen.copied()).collect();
+        self.struck = self
+            .reports
+            .keys()
+            .copied()
+            .chain(frozen.copied())
+            .collect();
         self.anchors.clear();
         for (accused, reports) in &self.reports {
             // A report by somebody else is clean anyway.
             if let Some(first) = reports.first()
-                && reports.iter().all(|report| self.struck.contains(&report.author))
+                && reports
+                    .iter()
+                    .all(|report| self.struck.contains(&report.author))
             {
                 self.anchors.insert(*accused, first.entry);
             }

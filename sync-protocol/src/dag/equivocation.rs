@@ -56,8 +56,14 @@ impl Equivocations {
 
     /// Frozen authors need no proof any more; a report that had no effect is made again.
     pub(super) fn after_cut(&mut self, rights: &Rights, clean: &Clean) {
-        self.proofs.retain(|author, _| !rights.frozen.contains_key(author));
-        self.fresh = self.proofs.keys().copied().filter(|a| !clean.is_struck(a)).collect();
+        self.proofs
+            .retain(|author, _| !rights.frozen.contains_key(author));
+        self.fresh = self
+            .proofs
+            .keys()
+            .copied()
+            .filter(|a| !clean.is_struck(a))
+            .collect();
     }
 
     fn keep(&mut self, proof: EquivocationProof) {
@@ -70,9 +76,12 @@ impl Equivocations {
 impl Dag {
     /// Watches the place that a sound entry takes in its chain.
     pub(super) fn watch_place(&mut self, id: EntryId) {
-        let Some(node) = self.nodes.get(&id) else { return };
+        let Some(node) = self.nodes.get(&id) else {
+            return;
+        };
         let (entry, author) = (&node.entry, node.entry.header.author);
-        if self.rights.frozen.contains_key(&author) || self.equivocations.proofs.contains_key(&author)
+        if self.rights.frozen.contains_key(&author)
+            || self.equivocations.proofs.contains_key(&author)
         {
             return;
         }
@@ -97,7 +106,9 @@ impl Dag {
     pub fn take_equivocations(&mut self) -> Vec<EquivocationProof> {
         let fresh = std::mem::take(&mut self.equivocations.fresh);
         let unreported = fresh.iter().filter(|author| !self.clean.is_struck(author));
-        unreported.filter_map(|author| self.equivocations.proofs.get(author).cloned()).collect()
+        unreported
+            .filter_map(|author| self.equivocations.proofs.get(author).cloned())
+            .collect()
     }
 
     /// One proof for each author known to have equivocated and not yet frozen by the rows.

@@ -25,6 +25,8 @@ struct Waiting {
     from: Option<DeviceKey>,
     missing: BTreeSet<EntryId>,
     cut: Option<CutRef>,
+    /// An ancestor that was missing when this was last asked: a short cut for the next question.
+    toward: Option<EntryId>,
 }
 
 /// Entries and bytes kept on somebody's account.
@@ -80,30 +82,70 @@ impl Pending {
         for parent in &missing {
             self.waits_for.entry(*parent).or_default().insert(entry.id);
         }
-        self.waiting.insert(entry.id, Waiting { entry, from, missing, cut });
+        self.waiting.insert(
+            entry.id,
+            Waiting {
+                entry,
+                from,
+                missing,
+                cut,
+                toward: None,
+            },
+        );
         true
     }
 
-    /// The nearest ancestors of `ids` that do not wait themselves: those to ask for.
-    pub(super) fn missing_for(&self, ids: &[EntryId]) -> Vec<EntryId> {
-        let mut seen: BTreeSet<EntryId> = ids.iter().copied().collect();
-        let mut stack = ids.to_vec();
+    /// For each of `ids` an ancestor, or itself, that is not even waiting: those to ask for. What
+    /// else it lacks has been told when that which waits for it came.
+    pub(super) fn nearest_missing(&self, ids: &[EntryId]) -> Vec<EntryId> {
+        let missing: BTreeSet<EntryId> = ids.iter().filter_map(|id| self.walk(*id).1).collect();
+        missing.into_iter().collect()
+    }
+
+    /// The same for what the waiting entry `id` lacks. Remembers the ways, so that a long chain is
+    /// walked once.
+    pub(super) fn missing_of(&mut self, id: &EntryId) -> Vec<EntryId> {
         let mut missing = BTreeSet::new();
-        while let Some(id) = stack.pop() {
-            let Some(waiting) = self.waiting.get(&id) else {
-                missing.insert(id);
-                continue;
-            };
-            stack.extend(waiting.missing.iter().filter(|parent| seen.insert(**parent)));
+        for parent in self
+            .waiting
+            .get(id)
+            .map(|w| w.missing.clone())
+            .unwrap_or_default()
+        {
+            let (path, end) = self.walk(parent);
+            for id in path {
+                if let Some(waiting) = self.waiting.get_mut(&id) {
+                    waiting.toward = end;
+                }
+            }
+            missing.extend(end);
         }
         missing.into_iter().collect()
+    }
+
+    /// The way over waiting entries from `id` to something missing; to nothing if it ends at an
+    /// entry that lacks its cut alone.
+    fn walk(&self, id: EntryId) -> (Vec<EntryId>, Option<EntryId>) {
+        let mut path = Vec::new();
+        let mut at = id;
+        while let Some(waiting) = self.waiting.get(&at) {
+            path.push(at);
+            let toward = waiting.toward.filter(|id| self.waits_for.contains_key(id));
+            let Some(next) = toward.or_else(|| waiting.missing.first().copied()) else {
+                return (path, None);
+            };
+            at = next;
+        }
+        (path, Some(at))
     }
 
     /// An entry is here: gives back those that lack nothing any more.
     pub(super) fn arrived(&mut self, id: &EntryId) -> Vec<Brought> {
         let mut ready = Vec::new();
         for waiting_id in self.waits_for.remove(id).unwrap_or_default() {
-            let Some(waiting) = self.waiting.get_mut(&waiting_id) else { continue };
+            let Some(waiting) = self.waiting.get_mut(&waiting_id) else {
+                continue;
+            };
             waiting.missing.remove(id);
             if waiting.missing.is_empty() && waiting.cut.is_none() {
                 ready.extend(self.remove(&waiting_id));
@@ -114,23 +156,29 @@ impl Pending {
 
     /// The same for all that are missed and `here`.
     pub(super) fn all_arrived(&mut self, here: impl Fn(&EntryId) -> bool) -> Vec<Brought> {
-        let missed: Vec<EntryId> = self.waits_for.keys().copied().filter(|id| here(id)).collect();
+        let missed: Vec<EntryId> = self
+            .waits_for
+            .keys()
+            .copied()
+            .filter(|id| here(id))
+            .collect();
         missed.iter().flat_map(|id| self.arrived(id)).collect()
     }
 
     /// The cut at `height` is here: gives back those that named it or one before it.
     pub(super) fn waiting_for_cut(&mut self, height: u64) -> Vec<Brought> {
         let named = |waiting: &Waiting| waiting.cut.is_some_and(|cut| cut.height <= height);
-        let ids: Vec<EntryId> =
-            self.waiting.iter().filter(|(_, w)| named(w)).map(|(id, _)| *id).collect();
+        let ids: Vec<EntryId> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| named(w))
+            .map(|(id, _)| *id)
+            .collect();
         ids.iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// Removes everything that waits for `id`, directly or not.
-    pub(super) fn remove_waiting_for(
-        &mut self,
-        id: EntryId,
-    ) -> Vec<(EntryId, Option<DeviceKey>)> {
+    pub(super) fn remove_waiting_for(&mut self, id: EntryId) -> Vec<(EntryId, Option<DeviceKey>)> {
         let mut removed = Vec::new();
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
@@ -146,8 +194,12 @@ impl Pending {
     /// Removes everything that a connection brought.
     pub(super) fn forget(&mut self, remote: &DeviceKey) {
         let brought = |waiting: &Waiting| waiting.from == Some(*remote);
-        let ids: Vec<EntryId> =
-            self.waiting.iter().filter(|(_, w)| brought(w)).map(|(id, _)| *id).collect();
+        let ids: Vec<EntryId> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| brought(w))
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
             self.remove(&id);
         }
@@ -155,7 +207,12 @@ impl Pending {
     }
 
     fn remove(&mut self, id: &EntryId) -> Option<Brought> {
-        let Waiting { entry, from, missing, .. } = self.waiting.remove(id)?;
+        let Waiting {
+            entry,
+            from,
+            missing,
+            ..
+        } = self.waiting.remove(id)?;
         for parent in missing {
             if let Some(children) = self.waits_for.get_mut(&parent) {
                 children.remove(id);

@@ -15,9 +15,20 @@ use super::Dag;
 /// What an entry says about members, with its signatures checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    Invite { index: u16, ticket: DeviceKey, role: Role, expires: Hlc },
-    Admit { index: u16, member: DeviceKey, ticket: DeviceKey },
-    Report { author: DeviceKey },
+    Invite {
+        index: u16,
+        ticket: DeviceKey,
+        role: Role,
+        expires: Hlc,
+    },
+    Admit {
+        index: u16,
+        member: DeviceKey,
+        ticket: DeviceKey,
+    },
+    Report {
+        author: DeviceKey,
+    },
 }
 
 /// Tickets and admissions of the tail.
@@ -53,7 +64,10 @@ impl Dag {
         let author = &entry.header.author;
         let base = entry.header.base.height;
         // Who was removed by the last cut writes no more, whatever cut he names.
-        let now = self.rights.role_at(author, self.cut.height).is_some_and(Role::may_write);
+        let now = self
+            .rights
+            .role_at(author, self.cut.height)
+            .is_some_and(Role::may_write);
         if now && self.rights.held(author, base, saw, Role::may_write) {
             return (false, true);
         }
@@ -63,12 +77,20 @@ impl Dag {
 
     fn is_granted(&self, entry: &Entry) -> bool {
         let author = &entry.header.author;
-        let Some(admissions) = self.grants.admitted.get(author) else { return false };
+        let Some(admissions) = self.grants.admitted.get(author) else {
+            return false;
+        };
         // What an earlier entry of the same author descends from, this one does too.
-        let earlier = entry.header.parents.iter().filter_map(|parent| self.nodes.get(parent));
+        let earlier = entry
+            .header
+            .parents
+            .iter()
+            .filter_map(|parent| self.nodes.get(parent));
         let mut own = earlier.filter(|node| node.entry.header.author == *author);
         own.any(|node| node.standing.granted)
-            || admissions.iter().any(|admission| self.is_ancestor(admission, entry))
+            || admissions
+                .iter()
+                .any(|admission| self.is_ancestor(admission, entry))
     }
 
     /// Whether `entry` descends from the entry at `ancestor`.
@@ -79,7 +101,9 @@ impl Dag {
             if *id == ancestor.entry {
                 return true;
             }
-            let Some(node) = self.nodes.get(id) else { continue };
+            let Some(node) = self.nodes.get(id) else {
+                continue;
+            };
             // Everything it builds on is earlier still.
             if node.entry.header.hlc > ancestor.hlc && seen.insert(*id) {
                 stack.extend(&node.entry.header.parents);
@@ -91,24 +115,49 @@ impl Dag {
     /// Notes what a sound entry claims about members. True if a report changes who is struck, or
     /// who keeps the report known, so that everything must be sorted out again.
     pub(super) fn take_claims(&mut self, id: EntryId) -> bool {
-        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return false;
+        };
         let entry = std::sync::Arc::clone(&node.entry);
         let saw = node.standing.saw;
         let database = self.database;
-        let claims = node.claims.take().unwrap_or_else(|| checked_claims(&entry, &database));
+        let claims = node
+            .claims
+            .take()
+            .unwrap_or_else(|| checked_claims(&entry, &database));
         let mut sort_out = false;
         for claim in &claims {
             match claim {
-                Claim::Invite { index, ticket, role, expires } => {
+                Claim::Invite {
+                    index,
+                    ticket,
+                    role,
+                    expires,
+                } => {
                     let Entry { header, .. } = entry.as_ref();
                     let base = header.base.height;
-                    if self.rights.held(&header.author, base, saw, Role::may_invite) {
+                    if self
+                        .rights
+                        .held(&header.author, base, saw, Role::may_invite)
+                    {
                         let at = entry.position(*index);
-                        let invited = Invited { at, role: *role, expires: *expires };
-                        self.grants.invites.entry(*ticket).or_default().push(invited);
+                        let invited = Invited {
+                            at,
+                            role: *role,
+                            expires: *expires,
+                        };
+                        self.grants
+                            .invites
+                            .entry(*ticket)
+                            .or_default()
+                            .push(invited);
                     }
                 }
-                Claim::Admit { index, member, ticket } => {
+                Claim::Admit {
+                    index,
+                    member,
+                    ticket,
+                } => {
                     if self.admits(&entry, *index, ticket, saw) {
                         let at = entry.position(*index);
                         self.grants.admitted.entry(*member).or_default().push(at);
@@ -131,11 +180,15 @@ impl Dag {
     /// Whether an admission, its proof checked, lets somebody write. Whether the ticket still has
     /// uses is decided where it is executed.
     fn admits(&self, entry: &Entry, index: u16, ticket: &DeviceKey, saw: u64) -> bool {
-        let lets_write = |role: Role, expires: Hlc| {
-            role.may_write() && entry.time_of(index) <= expires
-        };
+        let lets_write =
+            |role: Role, expires: Hlc| role.may_write() && entry.time_of(index) <= expires;
         let mut known = false;
-        if let Some(row) = self.rights.tickets.get(ticket).filter(|row| row.from <= saw) {
+        if let Some(row) = self
+            .rights
+            .tickets
+            .get(ticket)
+            .filter(|row| row.from <= saw)
+        {
             known = true;
             if lets_write(row.role, row.expires) {
                 return true;
@@ -152,23 +205,44 @@ impl Dag {
         }
         // Who may invite may also admit without a ticket that others know.
         let header = &entry.header;
-        !known && self.rights.held(&header.author, header.base.height, saw, Role::may_invite)
+        !known
+            && self
+                .rights
+                .held(&header.author, header.base.height, saw, Role::may_invite)
     }
 }
 
 /// The claims of an entry whose signatures hold. At most `PROOFS_PER_ENTRY_MAX` cost a check.
 fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Claim]> {
     let claim = |(index, call)| match call {
-        SystemCall::Invite { ticket, role, expires, .. } => {
-            Some(Claim::Invite { index, ticket, role, expires })
-        }
-        SystemCall::Admit { member, ticket, proof } => {
+        SystemCall::Invite {
+            ticket,
+            role,
+            expires,
+            ..
+        } => Some(Claim::Invite {
+            index,
+            ticket,
+            role,
+            expires,
+        }),
+        SystemCall::Admit {
+            member,
+            ticket,
+            proof,
+        } => {
             let proven = admission_is_proven(database, &member, &ticket, &proof);
-            proven.then_some(Claim::Admit { index, member, ticket })
+            proven.then_some(Claim::Admit {
+                index,
+                member,
+                ticket,
+            })
         }
         SystemCall::ReportEquivocation(proof) => {
             proof.verify(database).ok()?;
-            Some(Claim::Report { author: proof.author() })
+            Some(Claim::Report {
+                author: proof.author(),
+            })
         }
         SystemCall::Genesis(_) | SystemCall::ClientConnected | SystemCall::ClientDisconnected => {
             None

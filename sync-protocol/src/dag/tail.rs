@@ -22,7 +22,10 @@ fn due_until(mesh_time: Hlc) -> Hlc {
 
 /// Before every entry of a later time, after every entry of this one.
 fn after(time: Hlc) -> Position {
-    Position { hlc: Hlc(time.0.saturating_add(1)), ..Position::MIN }
+    Position {
+        hlc: Hlc(time.0.saturating_add(1)),
+        ..Position::MIN
+    }
 }
 
 impl Dag {
@@ -93,17 +96,16 @@ impl Dag {
     }
 
     /// The same from the entry at `from` on.
-    pub fn tail_from(
-        &self,
-        from: &Position,
-        mesh_time: Hlc,
-    ) -> impl Iterator<Item = Ordered> + '_ {
+    pub fn tail_from(&self, from: &Position, mesh_time: Hlc) -> impl Iterator<Item = Ordered> + '_ {
         let from = from.start_of_entry();
         let end = after(due_until(mesh_time)).max(from);
-        self.clean.order.range(from..end).map(|(position, entry)| Ordered {
-            entry: Arc::clone(entry),
-            void: self.clean.is_struck(&position.author),
-        })
+        self.clean
+            .order
+            .range(from..end)
+            .map(|(position, entry)| Ordered {
+                entry: Arc::clone(entry),
+                void: self.clean.is_struck(&position.author),
+            })
     }
 
     /// The least position from which the tail, held-back entries included, has changed since this
@@ -140,13 +142,18 @@ impl Dag {
             if let Some(node) = self.nodes.get(&id) {
                 segment.insert(node.position(), node);
                 let parents = &node.entry.header.parents;
-                stack.extend(parents.iter().copied().filter(|parent| seen.insert(*parent)));
+                stack.extend(
+                    parents
+                        .iter()
+                        .copied()
+                        .filter(|parent| seen.insert(*parent)),
+                );
             } else if finals.final_entry(&id).is_none() {
                 missing.push(id);
             }
         }
         if !missing.is_empty() {
-            return Err(self.pending.missing_for(&missing));
+            return Err(self.pending.nearest_missing(&missing));
         }
         let reported: BTreeSet<DeviceKey> = segment
             .values()
@@ -177,7 +184,11 @@ impl Dag {
             let next_seq = tips.entry(header.chain()).or_default();
             *next_seq = header.seq.saturating_add(1).max(*next_seq);
         }
-        let tip = |((author, epoch), next_seq)| ChainTip { author, epoch, next_seq };
+        let tip = |((author, epoch), next_seq)| ChainTip {
+            author,
+            epoch,
+            next_seq,
+        };
         tips.into_iter().map(tip).collect()
     }
 
@@ -185,11 +196,14 @@ impl Dag {
     /// are more. At least one, then as many as `bytes_max` encoded bytes hold.
     #[must_use]
     pub fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<Entry>>, bool) {
-        let held: BTreeMap<(DeviceKey, u64), u64> =
-            tips.iter().map(|tip| ((tip.author, tip.epoch), tip.next_seq)).collect();
+        let held: BTreeMap<(DeviceKey, u64), u64> = tips
+            .iter()
+            .map(|tip| ((tip.author, tip.epoch), tip.next_seq))
+            .collect();
         let beyond = |entry: &&Arc<Entry>| {
             let header = &entry.header;
-            held.get(&header.chain()).is_none_or(|next_seq| header.seq >= *next_seq)
+            held.get(&header.chain())
+                .is_none_or(|next_seq| header.seq >= *next_seq)
         };
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -206,6 +220,10 @@ impl Dag {
     /// The ids of all clean entries, in position order.
     #[must_use]
     pub fn ids(&self) -> Vec<EntryId> {
-        self.clean.order.keys().map(|position| position.entry).collect()
+        self.clean
+            .order
+            .keys()
+            .map(|position| position.entry)
+            .collect()
     }
 }

@@ -5,7 +5,6 @@ mod equivocation;
 mod model;
 mod properties;
 mod rights;
-mod speed;
 mod tail;
 mod waiting;
 
@@ -19,7 +18,10 @@ use crate::time::Hlc;
 pub(super) fn rights() -> Rights {
     let mut rights = Rights::of_creator(key(0).public());
     for writer in 1..=4 {
-        let role = RoleChange { from: 0, role: Some(Role::Writer) };
+        let role = RoleChange {
+            from: 0,
+            role: Some(Role::Writer),
+        };
         rights.roles.insert(key(writer).public(), vec![role]);
     }
     rights
@@ -39,7 +41,11 @@ impl World {
     pub(super) fn new() -> Self {
         let birth = Birth::new();
         let dag = birth.dag(rights());
-        Self { birth, dag, authors: (0..10).map(Author::new).collect() }
+        Self {
+            birth,
+            dag,
+            authors: (0..10).map(Author::new).collect(),
+        }
     }
 
     /// The next entry of an author: `count` plain calls.
@@ -67,12 +73,16 @@ impl World {
     }
 
     pub(super) fn offer(&mut self, entry: &Arc<Entry>) -> Offered {
-        self.dag.offer(Arc::clone(entry), Some(key(100).public()), &self.birth)
+        self.dag
+            .offer(Arc::clone(entry), Some(key(100).public()), &self.birth)
     }
 
     pub(super) fn take(&mut self, entries: &[&Arc<Entry>]) {
         for entry in entries {
-            assert_eq!(self.offer(entry), Offered::Accepted(vec![Arc::clone(entry)]));
+            assert_eq!(
+                self.offer(entry),
+                Offered::Accepted(vec![Arc::clone(entry)])
+            );
         }
     }
 
@@ -86,7 +96,10 @@ impl World {
     }
 
     pub(super) fn tail(&self) -> Vec<(EntryId, bool)> {
-        self.dag.tail(NOW).map(|ordered| (ordered.entry.id, ordered.void)).collect()
+        self.dag
+            .tail(NOW)
+            .map(|ordered| (ordered.entry.id, ordered.void))
+            .collect()
     }
 }
 

@@ -60,7 +60,10 @@ pub(super) struct Standing {
 
 pub(super) enum Judged {
     Ready(Standing),
-    Waits { missing: Vec<EntryId>, cut: Option<CutRef> },
+    Waits {
+        missing: Vec<EntryId>,
+        cut: Option<CutRef>,
+    },
     Invalid(Invalid),
 }
 
@@ -94,7 +97,11 @@ impl Dag {
             let base = header.base.height;
             if base < parent.base {
                 let parents_base = parent.base;
-                return Judged::Invalid(Invalid::BaseStepsBack { base, parent: *id, parents_base });
+                return Judged::Invalid(Invalid::BaseStepsBack {
+                    base,
+                    parent: *id,
+                    parents_base,
+                });
             }
             saw = saw.max(parent.saw);
             sound &= parent.sound;
@@ -109,7 +116,11 @@ impl Dag {
             return Judged::Waits { missing, cut };
         }
         let (granted, authorised) = self.authorise(entry, saw);
-        Judged::Ready(Standing { saw, granted, sound: sound && authorised })
+        Judged::Ready(Standing {
+            saw,
+            granted,
+            sound: sound && authorised,
+        })
     }
 
     fn parent(&self, id: &EntryId, child: &Entry, finals: &dyn Finals) -> Option<Parent> {
@@ -158,8 +169,10 @@ impl Dag {
         for position in order {
             let id = position.entry;
             let entry = std::sync::Arc::clone(&self.nodes[&id].entry);
+            // It was valid, and a cut only makes ancestors final. So anything else means that
+            // `finals` could not answer, of which its owner knows.
             let Judged::Ready(standing) = self.judge(&entry, finals) else {
-                unreachable!("entry {id} was valid, and a cut only makes its ancestors final");
+                continue;
             };
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.standing = standing;

@@ -41,7 +41,10 @@ impl CallName {
     /// The name of system calls.
     #[must_use]
     pub fn system() -> Self {
-        Self { name: SYSTEM_CALL_NAME.to_owned(), arguments_type: [0; 8] }
+        Self {
+            name: SYSTEM_CALL_NAME.to_owned(),
+            arguments_type: [0; 8],
+        }
     }
 
     /// Whether invocations of this name are [`SystemCall`]s.
@@ -99,7 +102,8 @@ impl Body {
     pub fn system_call(&self, index: u16) -> Option<Result<SystemCall, NotASystemCall>> {
         let invocation = self.invocations.get(usize::from(index))?;
         let name = self.names.get(usize::from(invocation.name))?;
-        name.is_system().then(|| SystemCall::decode(&invocation.args))
+        name.is_system()
+            .then(|| SystemCall::decode(&invocation.args))
     }
 
     /// Every system call that decodes, with its index. One that does not is a call that fails.
@@ -116,7 +120,9 @@ impl Body {
     /// The rules for a body alone: what `seal` promises and `open` demands.
     pub(super) fn check(&self) -> Result<(), Malformed> {
         if self.invocations.is_empty() {
-            return Err(Malformed::Empty { what: "invocations" });
+            return Err(Malformed::Empty {
+                what: "invocations",
+            });
         }
         within("names", self.names.len(), INVOCATIONS_MAX)?;
         within("callers", self.callers.len(), INVOCATIONS_MAX)?;
@@ -132,9 +138,16 @@ impl Body {
         for invocation in &self.invocations {
             exists("name", invocation.name, self.names.len())?;
             exists("caller", invocation.caller, self.callers.len())?;
-            within("bytes of arguments", invocation.args.len(), ARGUMENTS_BYTES_MAX)?;
+            within(
+                "bytes of arguments",
+                invocation.args.len(),
+                ARGUMENTS_BYTES_MAX,
+            )?;
         }
-        let costly = self.system_calls().filter(|(_, call)| call.carries_proof()).count();
+        let costly = self
+            .system_calls()
+            .filter(|(_, call)| call.carries_proof())
+            .count();
         within("system calls with proofs", costly, PROOFS_PER_ENTRY_MAX)
     }
 }
@@ -145,5 +158,9 @@ pub(super) fn root_of(body: &[u8]) -> [u8; 32] {
 
 fn exists(what: &'static str, index: u16, len: usize) -> Result<(), Malformed> {
     let index = usize::from(index);
-    if index < len { Ok(()) } else { Err(Malformed::NoSuchIndex { what, index, len }) }
+    if index < len {
+        Ok(())
+    } else {
+        Err(Malformed::NoSuchIndex { what, index, len })
+    }
 }

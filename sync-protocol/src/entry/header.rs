@@ -81,7 +81,8 @@ impl Header {
     /// Time of the last invocation: what builds on this entry is later than it.
     #[must_use]
     pub fn last_time(&self) -> Hlc {
-        self.hlc.at_index(self.invocations.saturating_sub(1), self.stride)
+        self.hlc
+            .at_index(self.invocations.saturating_sub(1), self.stride)
     }
 
     /// Whether it is a database's first entry, which alone builds on nothing.
@@ -98,11 +99,17 @@ impl Header {
         within("invocations", self.invocations.into(), INVOCATIONS_MAX)?;
         within("body bytes", self.body_len as usize, BODY_BYTES_MAX)?;
         if self.invocations == 0 {
-            return Err(Malformed::Empty { what: "invocations" });
+            return Err(Malformed::Empty {
+                what: "invocations",
+            });
         }
         if self.last_time().0 > HLC_MAX {
             let found = self.last_time().0;
-            return Err(Malformed::OverLimit { what: "time", found, max: HLC_MAX });
+            return Err(Malformed::OverLimit {
+                what: "time",
+                found,
+                max: HLC_MAX,
+            });
         }
         let fits = if self.is_genesis() {
             self.seq == 0 && self.base == CutRef::NONE
@@ -110,7 +117,9 @@ impl Header {
             self.base.id != CutId::ZERO
         };
         if !fits {
-            return Err(Malformed::Mismatch { what: "the shape of a genesis entry" });
+            return Err(Malformed::Mismatch {
+                what: "the shape of a genesis entry",
+            });
         }
         Ok(())
     }
@@ -132,7 +141,9 @@ impl SignedHeader {
     /// [`BadSignature`] if not.
     pub fn verify(&self) -> Result<(), BadSignature> {
         let id = self.header.id();
-        self.header.author.verify(SIGNATURE_CONTEXT, &id.0, &self.signature)
+        self.header
+            .author
+            .verify(SIGNATURE_CONTEXT, &id.0, &self.signature)
     }
 }
 
@@ -147,7 +158,11 @@ pub(crate) fn known_format(
     known: u8,
 ) -> Result<(), Malformed> {
     match first {
-        Some(&format) if format > known => Err(Malformed::UnknownFormat { what, format, known }),
+        Some(&format) if format > known => Err(Malformed::UnknownFormat {
+            what,
+            format,
+            known,
+        }),
         Some(&format) if format == known => Ok(()),
         _ => Err(Malformed::Undecodable { what }),
     }

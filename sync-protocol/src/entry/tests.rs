@@ -19,7 +19,10 @@ fn draft() -> Draft {
         parents: vec![EntryId([3; 32]), EntryId([2; 32])],
         hlc: Hlc(1_767_225_600_000_000),
         stride: 2,
-        base: CutRef { height: 5, id: CutId([4; 32]) },
+        base: CutRef {
+            height: 5,
+            id: CutId([4; 32]),
+        },
     }
 }
 
@@ -76,8 +79,15 @@ fn golden_genesis() {
 fn what_is_sealed_opens_and_verifies() {
     let entry = sealed();
     let opened = Entry::open(entry.encoded()).unwrap();
-    assert_eq!((opened.id, &opened.header, &opened.body), (entry.id, &entry.header, &entry.body));
-    assert_eq!(opened.header.parents, [EntryId([2; 32]), EntryId([3; 32])], "sorted");
+    assert_eq!(
+        (opened.id, &opened.header, &opened.body),
+        (entry.id, &entry.header, &entry.body)
+    );
+    assert_eq!(
+        opened.header.parents,
+        [EntryId([2; 32]), EntryId([3; 32])],
+        "sorted"
+    );
     assert_eq!(opened.verify(), Ok(()));
     assert_eq!(opened.header.id(), entry.id);
     assert_eq!(opened.database(), draft().database);
@@ -140,11 +150,18 @@ fn check_refused(change: impl Fn(&mut Draft, &mut Body), expected: &Malformed) {
     // A list over its bound is refused while it is read, before it can be counted.
     let undecodable = matches!(opened, Err(Malformed::Undecodable { .. }))
         && matches!(expected, Malformed::OverLimit { .. });
-    assert!(undecodable || opened.as_ref() == Err(expected), "{opened:?}");
+    assert!(
+        undecodable || opened.as_ref() == Err(expected),
+        "{opened:?}"
+    );
 }
 
 fn over(what: &'static str, found: usize, max: usize) -> Malformed {
-    Malformed::OverLimit { what, found: found as u64, max: max as u64 }
+    Malformed::OverLimit {
+        what,
+        found: found as u64,
+        max: max as u64,
+    }
 }
 
 #[test]
@@ -164,24 +181,45 @@ fn limits_hold_on_both_sides() {
     );
     check_refused(
         |draft, _| draft.hlc = Hlc(HLC_MAX - 3),
-        &over("time", usize::try_from(HLC_MAX).unwrap() + 1, usize::try_from(HLC_MAX).unwrap()),
+        &over(
+            "time",
+            usize::try_from(HLC_MAX).unwrap() + 1,
+            usize::try_from(HLC_MAX).unwrap(),
+        ),
     );
-    check_refused(|_, body| body.invocations.clear(), &Malformed::Empty { what: "invocations" });
+    check_refused(
+        |_, body| body.invocations.clear(),
+        &Malformed::Empty {
+            what: "invocations",
+        },
+    );
     check_refused(
         |_, body| *body = calls(INVOCATIONS_MAX + 1),
         &over("invocations", INVOCATIONS_MAX + 1, INVOCATIONS_MAX),
     );
     check_refused(
         |_, body| body.invocations[1].name = 1,
-        &Malformed::NoSuchIndex { what: "name", index: 1, len: 1 },
+        &Malformed::NoSuchIndex {
+            what: "name",
+            index: 1,
+            len: 1,
+        },
     );
     check_refused(
         |_, body| body.invocations[1].caller = 7,
-        &Malformed::NoSuchIndex { what: "caller", index: 7, len: 1 },
+        &Malformed::NoSuchIndex {
+            what: "caller",
+            index: 7,
+            len: 1,
+        },
     );
     check_refused(
         |_, body| body.names[0].name = "n".repeat(NAME_BYTES_MAX + 1),
-        &over("bytes of a reducer's name", NAME_BYTES_MAX + 1, NAME_BYTES_MAX),
+        &over(
+            "bytes of a reducer's name",
+            NAME_BYTES_MAX + 1,
+            NAME_BYTES_MAX,
+        ),
     );
     check_refused(
         |_, body| body.callers[0].subject = "s".repeat(129),
@@ -189,7 +227,11 @@ fn limits_hold_on_both_sides() {
     );
     check_refused(
         |_, body| body.invocations[0].args = vec![0; ARGUMENTS_BYTES_MAX + 1],
-        &over("bytes of arguments", ARGUMENTS_BYTES_MAX + 1, ARGUMENTS_BYTES_MAX),
+        &over(
+            "bytes of arguments",
+            ARGUMENTS_BYTES_MAX + 1,
+            ARGUMENTS_BYTES_MAX,
+        ),
     );
     let invite = SystemCall::Invite {
         ticket: key(9).public(),
@@ -199,7 +241,11 @@ fn limits_hold_on_both_sides() {
     };
     check_refused(
         |_, body| *body = system(&vec![invite.clone(); PROOFS_PER_ENTRY_MAX + 1]),
-        &over("system calls with proofs", PROOFS_PER_ENTRY_MAX + 1, PROOFS_PER_ENTRY_MAX),
+        &over(
+            "system calls with proofs",
+            PROOFS_PER_ENTRY_MAX + 1,
+            PROOFS_PER_ENTRY_MAX,
+        ),
     );
 }
 
@@ -242,7 +288,10 @@ fn a_second_spelling_of_a_header_is_refused() {
     assert_eq!(header[parents_at], 2);
     let mut longer = header.clone();
     longer.splice(parents_at..=parents_at, [0x82, 0]);
-    assert_eq!(Header::decode(&longer), Err(Malformed::NotCanonical { what: "header" }));
+    assert_eq!(
+        Header::decode(&longer),
+        Err(Malformed::NotCanonical { what: "header" })
+    );
     assert_eq!(Header::decode(&header), Ok(entry.header));
 }
 
@@ -252,7 +301,14 @@ fn a_format_of_the_future_is_nobodys_fault() {
     let mut bytes = entry.encoded().to_vec();
     bytes[2] = FORMAT + 1;
     let error = Entry::open(&bytes).unwrap_err();
-    assert_eq!(error, Malformed::UnknownFormat { what: "header", format: 2, known: 1 });
+    assert_eq!(
+        error,
+        Malformed::UnknownFormat {
+            what: "header",
+            format: 2,
+            known: 1
+        }
+    );
     assert!(!error.is_fault());
     bytes[2] = 0;
     assert!(Entry::open(&bytes).unwrap_err().is_fault());
@@ -260,8 +316,12 @@ fn a_format_of_the_future_is_nobodys_fault() {
 
 #[test]
 fn a_genesis_call_stands_alone_and_first() {
-    let shape = Malformed::Mismatch { what: "the shape of a genesis entry" };
-    let place = Malformed::Mismatch { what: "the place of the genesis call" };
+    let shape = Malformed::Mismatch {
+        what: "the shape of a genesis entry",
+    };
+    let place = Malformed::Mismatch {
+        what: "the place of the genesis call",
+    };
     let genesis = SystemCall::Genesis(genesis_call(vec![key(1).public()]));
     let first = |draft: &mut Draft| {
         draft.parents.clear();
@@ -290,7 +350,10 @@ fn a_genesis_call_stands_alone_and_first() {
     let mut unordered = genesis_call(vec![key(1).public()]);
     unordered.finalisers = vec![DeviceKey([2; 32]), DeviceKey([1; 32])];
     let refused = Entry::genesis([0; 32], 0, BIRTH, caller(), unordered, &key(1));
-    assert_eq!(refused, Err(SealError(Malformed::NotSorted { what: "finalisers" })));
+    assert_eq!(
+        refused,
+        Err(SealError(Malformed::NotSorted { what: "finalisers" }))
+    );
 }
 
 #[test]
@@ -304,7 +367,10 @@ fn a_system_call_that_does_not_decode_is_a_call_that_fails() {
     assert!(entry.body.system_call(2).is_none());
     let mut other = entry.body.clone();
     other.names[0].arguments_type = [1; 8];
-    assert!(other.system_call(1).is_none(), "a system call has no argument type");
+    assert!(
+        other.system_call(1).is_none(),
+        "a system call has no argument type"
+    );
 }
 
 prop_compose! {

@@ -2,13 +2,15 @@
 //! cut; time moves only when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::OnceLock;
 
 use store::MemoryDisk;
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, Tick};
 
 use crate::reply::{DatabaseStatus, JoinState};
 use crate::{
-    Arguments, Claims, Core, CoreOptions, Effect, Input, Reply, Request, RequestError, RequestId,
+    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Reply, Request, RequestError,
+    RequestId,
 };
 
 /// The committed chat module.
@@ -37,6 +39,14 @@ impl Dice {
         }
         bytes
     }
+}
+
+/// All tests share one preparation of the module.
+pub(super) fn modules() -> Modules {
+    static MODULES: OnceLock<Modules> = OnceLock::new();
+    MODULES
+        .get_or_init(|| Modules::new().expect("wasm runs here"))
+        .clone()
 }
 
 struct Peer {
@@ -93,7 +103,8 @@ impl Mesh {
     pub(super) fn start(&mut self, at: usize) {
         let epoch = self.dice.draw();
         let peer = &mut self.peers[at];
-        let core = Core::open(
+        let core = Core::open_sharing(
+            modules(),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
             &CoreOptions { epoch },

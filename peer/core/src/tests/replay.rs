@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use module_host::{HostEngine, Module};
-use store::{Disk, Log, MemoryDisk};
+use module_host::Module;
+use store::{Disk, Log, MemoryDisk, State};
 use sync_protocol::{Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, Ordered, SecretKey, StateRoot};
 
-use super::harness::{CHAT, Dice, Mesh};
+use super::harness::{CHAT, Dice, Mesh, modules};
 use crate::birth::{self, Unborn};
 use crate::effect::Effect;
+use crate::finality::{TakenCut, right_rows};
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, OwnChain, Replica};
+use crate::system_tables::{self, RIGHT};
 
 /// Meshes that make entries, and entry sets drawn from each.
 const MESHES: u64 = 32;
@@ -24,12 +26,10 @@ struct EntrySet {
     birth: Arc<Entry>,
     genesis: Genesis,
     cut: Cut,
+    /// Cuts after the first, each with its segment.
+    history: Vec<(Cut, Vec<Arc<Entry>>)>,
+    /// Entries of the tail.
     entries: Vec<Arc<Entry>>,
-}
-
-struct World {
-    host: HostEngine,
-    module: Module,
 }
 
 /// What the entries of a set come to.
@@ -41,10 +41,8 @@ struct Result {
 
 #[test]
 fn any_delivery_order_gives_the_rows_of_a_serial_run() {
-    let host = HostEngine::new().expect("wasm runs here");
     let options = birth::default_options(false);
-    let module = birth::prepare(&host, CHAT, &options).expect("chat is sound");
-    let world = World { host, module };
+    let module = modules().prepare(CHAT, &options).expect("chat is sound");
     let mut failed_somewhere = 0;
     let mut whole = None;
     for seed in 0..MESHES * SETS_PER_MESH {
@@ -53,7 +51,7 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
         }
         let whole = whole.as_ref().expect("made first");
         let set = subset(whole, &mut Dice(seed));
-        let serial = run_serially(&world, &set);
+        let serial = run_serially(&module, &set);
         failed_somewhere += serial
             .outcomes
             .iter()
@@ -62,7 +60,7 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
             .count();
         let mut heads = None;
         for order in 0..DELIVERY_ORDERS {
-            let (delivered, hash) = deliver(&world, &set, &mut Dice(seed << 8 | order));
+            let (delivered, hash) = deliver(&module, &set, &mut Dice(seed << 8 | order));
             assert_eq!(delivered, serial, "replay: entry set {seed}, delivery order {order}");
             assert_eq!(*heads.get_or_insert(hash), hash, "entry set {seed}, order {order}");
         }
@@ -76,6 +74,7 @@ fn entries_of_mesh(seed: u64) -> EntrySet {
     let mut mesh = Mesh::new(3, seed);
     let id = mesh.publish_and_join();
     mesh.call(0, "open_accounts", "[4]").expect("opens");
+    mesh.pass_ms(5_000);
     for _ in 0..24 {
         let at = usize::try_from(dice.below(3)).expect("small");
         for other in 0..3 {
@@ -115,6 +114,7 @@ fn subset(whole: &EntrySet, dice: &mut Dice) -> EntrySet {
         birth: Arc::clone(&whole.birth),
         genesis: whole.genesis.clone(),
         cut: whole.cut.clone(),
+        history: whole.history.clone(),
         entries: taken.into_values().collect(),
     }
 }
@@ -132,39 +132,42 @@ fn random_call(mesh: &mut Mesh, dice: &mut Dice) -> crate::Request {
     }
 }
 
-/// The union of what the three hold beyond the first cut that they share.
+/// The final history, and the union of what the three hold beyond it.
 fn collect(mesh: &Mesh, id: DatabaseId) -> EntrySet {
-    let replica = &mesh.core(0).replicas[&id];
-    let log = &replica.log;
-    let (first, _) = log.segment(0, 0, usize::MAX).expect("the log is sound");
-    let birth = Arc::new(Entry::open(&first[0]).expect("our own entry"));
-    let cut = log.cut(0).expect("sound").expect("cut 0 is there");
+    let log = &mesh.core(0).replicas[&id].log;
+    let last = mesh.core(0).replicas[&id].cut.height;
+    let opened = |bytes: &[Vec<u8>]| -> Vec<Arc<Entry>> {
+        let entries = bytes.iter().map(|bytes| Entry::open(bytes));
+        entries.map(|entry| Arc::new(entry.expect("our own entry"))).collect()
+    };
+    let segment = |height| opened(&log.segment(height, 0, usize::MAX).expect("sound").0);
+    let cut = |height| {
+        let bytes = log.cut(height).expect("sound").expect("there");
+        Cut::open(&bytes).expect("our own cut")
+    };
+    let birth = Arc::clone(&segment(0)[0]);
     let mut entries = BTreeMap::new();
     for at in 0..3 {
-        let log = &mesh.core(at).replicas[&id].log;
-        let last = mesh.core(at).replicas[&id].cut.height;
-        let finals = (1..=last).flat_map(|height| log.segment(height, 0, usize::MAX).expect("sound").0);
-        for bytes in finals.chain(log.tail().expect("sound")) {
-            let entry = Entry::open(&bytes).expect("our own entry");
-            // Entries that name a later cut need that cut: the set is about the tail alone.
-            if entry.header.base.height == 0 {
-                entries.insert(entry.position(0), Arc::new(entry));
-            }
+        let replica = &mesh.core(at).replicas[&id];
+        assert_eq!(replica.cut.height, last, "no cut happens while they write");
+        for entry in opened(&replica.log.tail().expect("sound")) {
+            entries.insert(entry.position(0), entry);
         }
     }
     EntrySet {
         genesis: birth::genesis_of(&birth, &id).expect("a genesis"),
         birth,
-        cut: Cut::open(&cut).expect("our own cut"),
+        cut: cut(0),
+        history: (1..=last).map(|height| (cut(height), segment(height))).collect(),
         entries: entries.into_values().collect(),
     }
 }
 
-fn run_serially(world: &World, set: &EntrySet) -> Result {
+fn run_serially(module: &Module, set: &EntrySet) -> Result {
     with_context(|ctx| {
         let id = DatabaseId::from(set.birth.id);
         let log = Log::open(ctx.disk.log(&id).expect("memory")).expect("memory");
-        let unborn = Unborn::open(Arc::clone(&set.birth), set.genesis.clone(), world.module.clone(), log, ctx)
+        let unborn = Unborn::open(Arc::clone(&set.birth), set.genesis.clone(), module.clone(), log, ctx)
             .expect("opens");
         let (mut executor, mut state) = (unborn.executor, unborn.state);
         let birth = Ordered {
@@ -172,9 +175,18 @@ fn run_serially(world: &World, set: &EntrySet) -> Result {
             void: false,
         };
         state = executor.run(state, &birth).expect("runs").0;
-        let extra = crate::finality::right_rows(&state, &Default::default(), 0).expect("reads");
-        let settlement = state.plan_settle(Some(&set.birth.position(0)), extra).expect("plans");
-        state.settle(settlement, 0).expect("settles");
+        state = settled(state, &set.birth, 0);
+        for (cut, segment) in &set.history {
+            for entry in segment {
+                let ordered = Ordered {
+                    entry: Arc::clone(entry),
+                    void: false,
+                };
+                state = executor.run(state, &ordered).expect("runs").0;
+            }
+            let last = segment.last().expect("a cut covers something");
+            state = settled(state, last, cut.height);
+        }
         let mut outcomes = Vec::new();
         for entry in &set.entries {
             let ordered = Ordered {
@@ -192,7 +204,16 @@ fn run_serially(world: &World, set: &EntrySet) -> Result {
     })
 }
 
-fn deliver(world: &World, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHash) {
+fn settled(mut state: State, last: &Entry, height: u64) -> State {
+    let known = system_tables::rights(&state.final_rows(RIGHT).expect("reads"));
+    let extra = right_rows(&state, &known, height).expect("reads");
+    let through = last.position(u16::MAX);
+    let settlement = state.plan_settle(Some(&through), extra).expect("plans");
+    state.settle(settlement, height).expect("settles");
+    state
+}
+
+fn deliver(module: &Module, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHash) {
     let mut order = set.entries.clone();
     for at in (1..order.len()).rev() {
         let other = usize::try_from(dice.below(at as u64 + 1)).expect("small");
@@ -206,7 +227,7 @@ fn deliver(world: &World, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHash
             last_time: Hlc(0),
         };
         let mut replica: Replica = birth::adopt(
-            world.module.clone(),
+            module.clone(),
             Arc::clone(&set.birth),
             set.genesis.clone(),
             set.cut.clone(),
@@ -214,6 +235,12 @@ fn deliver(world: &World, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHash
             ctx,
         )
         .expect("is born");
+        for (cut, segment) in &set.history {
+            let encoded = segment.iter().map(|entry| entry.encoded().to_vec()).collect();
+            replica.ingest(encoded, ctx.device, ctx).expect("the disk is sound");
+            let taken = replica.take_cut(cut.clone(), ctx).expect("the disk is sound");
+            assert_eq!(taken, TakenCut::Taken);
+        }
         let sender = SecretKey::from_bytes(&[3; 32]).public();
         for entry in &order {
             let ingested = replica

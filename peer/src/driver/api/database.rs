@@ -16,7 +16,7 @@ use sync_protocol::ConnectionId;
 
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
-use super::{Api, CALL_HEADER, hex};
+use super::{Api, CALL_HEADER, hex, views};
 use crate::driver::clock::dice;
 
 /// What may be asked of a publish.
@@ -176,7 +176,7 @@ pub(super) async fn call(
     };
     match api.ask(&caller, request).await? {
         Reply::Called(called) => {
-            let place = serde_json::to_string(&called).unwrap_or_default();
+            let place = views::called(&called).to_string();
             let mut response = StatusCode::OK.into_response();
             if let Ok(place) = HeaderValue::try_from(place) {
                 response.headers_mut().insert(CALL_HEADER, place);

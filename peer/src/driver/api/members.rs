@@ -7,12 +7,12 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use peer_core::{RemoteInfo, Reply, Request};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sync_protocol::Role;
 
-use super::Api;
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
+use super::{Api, views};
 use crate::driver::clock::dice;
 
 /// Seconds for which a ticket is good unless told otherwise: a day.
@@ -32,7 +32,7 @@ pub(super) async fn status(
         Reply::Status(mut all) if all.len() == 1 => {
             let mut status = all.remove(0);
             with_round_trips(&api, &mut status.peers);
-            Ok(Json(status).into_response())
+            Ok(Json(views::status(&status)).into_response())
         }
         _ => Err(Refusal::unexpected()),
     }
@@ -59,7 +59,10 @@ pub(super) async fn members(
 ) -> Answer {
     caller.must_be_owner()?;
     match api.ask(&caller, Request::Members { database }).await? {
-        Reply::Members(members) => Ok(Json(members).into_response()),
+        Reply::Members(members) => {
+            let members: Vec<Value> = members.iter().map(views::member).collect();
+            Ok(Json(members).into_response())
+        }
         _ => Err(Refusal::unexpected()),
     }
 }

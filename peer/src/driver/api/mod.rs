@@ -12,6 +12,7 @@ mod identity;
 mod logs;
 mod members;
 mod peer;
+mod views;
 
 use std::sync::Arc;
 

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use peer_core::{Claims, Reply, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
 use super::members::with_round_trips;
+use super::{Api, views};
 
 /// `GET /v1/health`: whether the core answers.
 pub(super) async fn health(State(api): State<Arc<Api>>) -> Answer {
@@ -36,7 +35,7 @@ pub(super) async fn peer(State(api): State<Arc<Api>>, caller: Caller) -> Answer 
     let Reply::Peer(info) = api.ask(&caller, Request::Peer).await? else {
         return Err(Refusal::unexpected());
     };
-    let mut answer = serde_json::to_value(&info).unwrap_or_default();
+    let mut answer = views::peer(&info);
     let run = api.run.borrow().clone();
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("pid".into(), json!(run.pid));
@@ -52,7 +51,10 @@ pub(super) async fn peer(State(api): State<Arc<Api>>, caller: Caller) -> Answer 
 pub(super) async fn databases(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
     caller.must_be_owner()?;
     match api.ask(&caller, Request::List).await? {
-        Reply::Databases(databases) => Ok(Json(databases).into_response()),
+        Reply::Databases(databases) => {
+            let databases: Vec<Value> = databases.iter().map(views::database).collect();
+            Ok(Json(databases).into_response())
+        }
         _ => Err(Refusal::unexpected()),
     }
 }
@@ -65,6 +67,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answe
             for status in &mut all {
                 with_round_trips(&api, &mut status.peers);
             }
+            let all: Vec<Value> = all.iter().map(views::status).collect();
             Ok(Json(all).into_response())
         }
         _ => Err(Refusal::unexpected()),
@@ -77,6 +80,7 @@ pub(super) async fn peers(State(api): State<Arc<Api>>, caller: Caller) -> Answer
     match api.ask(&caller, Request::Peers).await? {
         Reply::Peers(mut remotes) => {
             with_round_trips(&api, &mut remotes);
+            let remotes: Vec<Value> = remotes.iter().map(views::remote).collect();
             Ok(Json(remotes).into_response())
         }
         _ => Err(Refusal::unexpected()),
@@ -145,10 +149,7 @@ pub(super) async fn join_progress(
 
 fn progress(reply: Reply) -> Answer {
     match reply {
-        Reply::Joining(progress) => {
-            let value: Value = serde_json::to_value(&progress).unwrap_or_default();
-            Ok((StatusCode::OK, Json(value)).into_response())
-        }
+        Reply::Joining(progress) => Ok(Json(views::joining(&progress)).into_response()),
         _ => Err(Refusal::unexpected()),
     }
 }

@@ -1,9 +1,7 @@
 //! A remote never decides how much memory is used.
 
 use super::*;
-use crate::limits::{
-    PENDING_BYTES_MAX, PENDING_ENTRIES_MAX, QUARANTINE_ENTRIES_MAX,
-};
+use crate::limits::{PENDING_BYTES_MAX, PENDING_ENTRIES_MAX, QUARANTINE_ENTRIES_MAX};
 
 fn remote(number: u8) -> Option<DeviceKey> {
     Some(key(number).public())
@@ -32,9 +30,8 @@ fn waiting(world: &World, author: u8, count: usize, bytes: usize) -> Vec<Arc<Ent
 fn each_connection_has_room_for_so_many_waiting_entries() {
     let mut world = World::new();
     let entries = waiting(&world, 1, PENDING_ENTRIES_MAX + 2, 0);
-    let mut offer = |entry: &Arc<Entry>, from| {
-        world.dag.offer(Arc::clone(entry), from, &world.birth)
-    };
+    let mut offer =
+        |entry: &Arc<Entry>, from| world.dag.offer(Arc::clone(entry), from, &world.birth);
     let missing = vec![EntryId([0xEE; 32])];
     let pending = Offered::Pending { missing, cut: None };
     for entry in &entries[..PENDING_ENTRIES_MAX] {
@@ -42,11 +39,23 @@ fn each_connection_has_room_for_so_many_waiting_entries() {
     }
     let last = &entries[PENDING_ENTRIES_MAX];
     assert_eq!(offer(last, remote(100)), Offered::Full);
-    assert_eq!(offer(&entries[0], remote(100)), pending, "what waits goes on waiting");
-    assert_eq!(offer(last, remote(101)), pending, "others have their own room");
+    assert_eq!(
+        offer(&entries[0], remote(100)),
+        pending,
+        "what waits goes on waiting"
+    );
+    assert_eq!(
+        offer(last, remote(101)),
+        pending,
+        "others have their own room"
+    );
     world.dag.forget_remote(&key(100).public());
     assert_eq!(world.dag.pending_len(), 1);
-    let next = world.dag.offer(Arc::clone(&entries[PENDING_ENTRIES_MAX + 1]), remote(100), &world.birth);
+    let next = world.dag.offer(
+        Arc::clone(&entries[PENDING_ENTRIES_MAX + 1]),
+        remote(100),
+        &world.birth,
+    );
     assert_eq!(next, pending, "room again");
 }
 
@@ -56,9 +65,16 @@ fn each_connection_has_room_for_so_many_waiting_bytes() {
     let entries = waiting(&world, 1, 5, PENDING_BYTES_MAX / 4);
     let offers: Vec<Offered> = entries
         .iter()
-        .map(|entry| world.dag.offer(Arc::clone(entry), remote(100), &world.birth))
+        .map(|entry| {
+            world
+                .dag
+                .offer(Arc::clone(entry), remote(100), &world.birth)
+        })
         .collect();
-    let kept = offers.iter().filter(|offered| matches!(offered, Offered::Pending { .. })).count();
+    let kept = offers
+        .iter()
+        .filter(|offered| matches!(offered, Offered::Pending { .. }))
+        .count();
     assert_eq!(kept, 3, "headers take room too");
     assert_eq!(offers[3], Offered::Full);
 }
@@ -97,7 +113,10 @@ fn strangers_share_a_bound() {
             }
             assert!(!world.dag.is_clean(&entry.id));
         }
-        assert_eq!(kept, QUARANTINE_ENTRIES_MAX.min(usize::from(stranger - 49) * PENDING_ENTRIES_MAX));
+        assert_eq!(
+            kept,
+            QUARANTINE_ENTRIES_MAX.min(usize::from(stranger - 49) * PENDING_ENTRIES_MAX)
+        );
     }
     // Members do not notice.
     let a = world.write(1, &[]);

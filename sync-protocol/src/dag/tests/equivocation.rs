@@ -6,7 +6,9 @@ use crate::fixtures::system;
 use crate::system_call::SystemCall;
 
 fn report(a: &Arc<Entry>, b: &Arc<Entry>) -> Body {
-    system(&[SystemCall::ReportEquivocation(Box::new(EquivocationProof::of(a, b)))])
+    system(&[SystemCall::ReportEquivocation(Box::new(
+        EquivocationProof::of(a, b),
+    ))])
 }
 
 /// A world in which an author forked; both branches are here.
@@ -92,9 +94,16 @@ fn a_segment_is_void_by_its_own_reports() {
     let segment = |frontier: &[&Arc<Entry>]| {
         let frontier: Vec<EntryId> = frontier.iter().map(|entry| entry.id).collect();
         let segment = world.dag.segment(&frontier, &world.birth).unwrap();
-        segment.iter().map(|ordered| (ordered.entry.id, ordered.void)).collect::<Vec<_>>()
+        segment
+            .iter()
+            .map(|ordered| (ordered.entry.id, ordered.void))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(segment(&[&a]), [runs(&a)], "who made the cut did not know of the report");
+    assert_eq!(
+        segment(&[&a]),
+        [runs(&a)],
+        "who made the cut did not know of the report"
+    );
     let both = sorted(vec![at(&a, true), at(&reported, false)]);
     assert_eq!(segment(&[&a, &reported]), both);
 }
@@ -164,7 +173,9 @@ fn those_who_report_each_other_are_both_struck_and_both_reports_are_known() {
     assert_eq!(world.dag.heads(), ids(&[&by_two, &honest]));
 
     let mut other = World::new();
-    for entry in [&honest, &by_two, &by_one, &two[1], &one[1], &two[0], &one[0]] {
+    for entry in [
+        &honest, &by_two, &by_one, &two[1], &one[1], &two[0], &one[0],
+    ] {
         other.offer(entry);
     }
     assert_eq!(other.dag.heads_hash(), world.dag.heads_hash());
@@ -201,6 +212,10 @@ fn proofs_from_elsewhere_are_checked_and_passed_on() {
     drop(world);
     let (_, a, b) = forked(9);
     let strangers = EquivocationProof::of(&a, &b);
-    assert_eq!(other.dag.learn_equivocation(strangers), Ok(false), "keys cost nothing");
+    assert_eq!(
+        other.dag.learn_equivocation(strangers),
+        Ok(false),
+        "keys cost nothing"
+    );
     assert_eq!(other.dag.proofs().len(), 1);
 }

@@ -26,7 +26,13 @@ struct Trouble {
 
 impl Trouble {
     fn draw(dice: &mut Dice) -> Self {
-        let mut chance = |most: usize| if dice.chance(50) { dice.below(most + 1) } else { 0 };
+        let mut chance = |most: usize| {
+            if dice.chance(50) {
+                dice.below(most + 1)
+            } else {
+                0
+            }
+        };
         Self {
             forks: chance(30),
             reports: chance(25),
@@ -67,7 +73,13 @@ impl Maker {
             chain: Vec::new(),
             knows: BTreeSet::new(),
         });
-        Self { birth, dice, trouble, entries: Vec::new(), writers: writers.into() }
+        Self {
+            birth,
+            dice,
+            trouble,
+            entries: Vec::new(),
+            writers: writers.into(),
+        }
     }
 
     fn get(&self, id: &EntryId) -> &Arc<Entry> {
@@ -87,7 +99,11 @@ impl Maker {
 
     fn step(&mut self) {
         let outsider = self.dice.chance(self.trouble.strangers);
-        let writer = if outsider { 4 + self.dice.below(2) } else { self.dice.below(4) };
+        let writer = if outsider {
+            4 + self.dice.below(2)
+        } else {
+            self.dice.below(4)
+        };
         for _ in 0..self.dice.below(3) {
             if !self.entries.is_empty() {
                 let id = self.entries[self.dice.below(self.entries.len())].id;
@@ -118,7 +134,12 @@ impl Maker {
     fn write(&mut self, writer: usize) -> Arc<Entry> {
         let fork = self.dice.chance(self.trouble.forks);
         let restart = self.dice.chance(3);
-        let Writer { key: number, chain, knows, .. } = &mut self.writers[writer];
+        let Writer {
+            key: number,
+            chain,
+            knows,
+            ..
+        } = &mut self.writers[writer];
         if restart {
             chain.clear();
         } else if fork && !chain.is_empty() {
@@ -127,9 +148,17 @@ impl Maker {
         }
         let (number, previous) = (*number, chain.last().cloned());
         let seq = chain.len() as u64;
-        let known: Vec<Arc<Entry>> =
-            self.entries.iter().filter(|entry| knows.contains(&entry.id)).cloned().collect();
-        let epoch = if restart { self.dice.draw() | 1 } else { self.writers[writer].epoch | 1 };
+        let known: Vec<Arc<Entry>> = self
+            .entries
+            .iter()
+            .filter(|entry| knows.contains(&entry.id))
+            .cloned()
+            .collect();
+        let epoch = if restart {
+            self.dice.draw() | 1
+        } else {
+            self.writers[writer].epoch | 1
+        };
         self.writers[writer].epoch = epoch;
 
         let mut parents: BTreeSet<EntryId> = previous.iter().map(|entry| entry.id).collect();
@@ -141,14 +170,31 @@ impl Maker {
         if parents.is_empty() {
             parents.insert(self.birth.genesis.id);
         }
-        let of = |id: &EntryId| known.iter().find(|entry| entry.id == *id).or(previous.as_ref());
+        let of = |id: &EntryId| {
+            known
+                .iter()
+                .find(|entry| entry.id == *id)
+                .or(previous.as_ref())
+        };
         let times = parents.iter().filter_map(of).map(|entry| entry.last_time());
         let latest = times.max().unwrap_or(BIRTH);
-        let bases = parents.iter().filter_map(of).map(|entry| entry.header.base.height);
+        let bases = parents
+            .iter()
+            .filter_map(of)
+            .map(|entry| entry.header.base.height);
         let lowest = bases.max().unwrap_or(0);
         // Not everybody has heard of the last cut.
-        let base = lowest.max(self.birth.cut.height.saturating_sub(self.dice.below(2) as u64));
-        let ahead = if self.dice.chance(self.trouble.ahead) { 100_000_000 } else { 0 };
+        let base = lowest.max(
+            self.birth
+                .cut
+                .height
+                .saturating_sub(self.dice.below(2) as u64),
+        );
+        let ahead = if self.dice.chance(self.trouble.ahead) {
+            100_000_000
+        } else {
+            0
+        };
         let body = self.body(&known, number);
         let draft = Draft {
             database: self.birth.database,
@@ -157,7 +203,10 @@ impl Maker {
             parents: parents.into_iter().collect(),
             hlc: Hlc(latest.0 + 1 + self.dice.below(50) as u64 + ahead),
             stride: 1,
-            base: CutRef { height: base, id: self.birth.cuts[&base] },
+            base: CutRef {
+                height: base,
+                id: self.birth.cuts[&base],
+            },
         };
         let entry = Arc::new(Entry::seal(draft, body, &key(number)).unwrap());
         self.writers[writer].chain.push(Arc::clone(&entry));
@@ -172,12 +221,25 @@ impl Maker {
         }
         if self.dice.chance(self.trouble.tickets) {
             let ticket = key(TICKET + u8::try_from(self.dice.below(2)).unwrap());
-            let role = if self.dice.chance(80) { Role::Writer } else { Role::Reader };
+            let role = if self.dice.chance(80) {
+                Role::Writer
+            } else {
+                Role::Reader
+            };
             let expires = if self.dice.chance(80) { NOW } else { BIRTH };
-            let invite = SystemCall::Invite { ticket: ticket.public(), role, uses: 1, expires };
+            let invite = SystemCall::Invite {
+                ticket: ticket.public(),
+                role,
+                uses: 1,
+                expires,
+            };
             let member = key(8 + u8::try_from(self.dice.below(2)).unwrap()).public();
             let proof = prove_admission(&ticket, &self.birth.database, &member);
-            let admit = SystemCall::Admit { member, ticket: ticket.public(), proof };
+            let admit = SystemCall::Admit {
+                member,
+                ticket: ticket.public(),
+                proof,
+            };
             return match self.dice.below(3) {
                 0 => system(&[invite]),
                 1 => system(&[admit]),
@@ -216,7 +278,10 @@ fn outcome(dag: &Dag) -> Outcome {
     Outcome {
         heads: dag.heads(),
         hash: dag.heads_hash(),
-        tail: dag.tail(NOW).map(|ordered| (ordered.entry.id, ordered.void)).collect(),
+        tail: dag
+            .tail(NOW)
+            .map(|ordered| (ordered.entry.id, ordered.void))
+            .collect(),
         all: dag.ids(),
         chains: dag.chains(),
     }
@@ -225,15 +290,22 @@ fn outcome(dag: &Dag) -> Outcome {
 /// Held-back entries included.
 fn whole_tail(dag: &Dag) -> Vec<(Position, bool)> {
     let all = dag.tail(Hlc(u64::MAX));
-    all.map(|ordered| (ordered.entry.position(0), ordered.void)).collect()
+    all.map(|ordered| (ordered.entry.position(0), ordered.void))
+        .collect()
 }
 
 fn check_against_model(dag: &Dag, model: &Model<'_>, context: &str) {
     let (tail, heads) = model.clean();
-    let found: Vec<(EntryId, bool)> =
-        whole_tail(dag).into_iter().map(|(position, void)| (position.entry, void)).collect();
+    let found: Vec<(EntryId, bool)> = whole_tail(dag)
+        .into_iter()
+        .map(|(position, void)| (position.entry, void))
+        .collect();
     assert_eq!(found, tail, "{context}");
-    assert_eq!(dag.heads(), heads.into_iter().collect::<Vec<_>>(), "{context}");
+    assert_eq!(
+        dag.heads(),
+        heads.into_iter().collect::<Vec<_>>(),
+        "{context}"
+    );
 }
 
 /// Nothing comes before its cause, and nothing before the told position has changed.
@@ -248,7 +320,10 @@ fn check_step(dag: &mut Dag, before: &[(Position, bool)], context: &str) -> Vec<
     }
     let until = dag.take_changed_from();
     let kept = |tail: &[(Position, bool)]| -> Vec<(Position, bool)> {
-        tail.iter().filter(|(p, _)| until.is_none_or(|until| *p < until)).copied().collect()
+        tail.iter()
+            .filter(|(p, _)| until.is_none_or(|until| *p < until))
+            .copied()
+            .collect()
     };
     assert_eq!(kept(before), kept(&after), "{context}");
     // A position never changes, so what is in both tails is in the same order in both; only those
@@ -276,15 +351,27 @@ impl Reached {
         let heads = dag.clean.heads.iter().filter_map(|id| dag.get(id));
         self.void += usize::from(tail.iter().any(|(_, void)| *void));
         self.quarantined += usize::from(dag.nodes.values().any(|node| !node.standing.sound));
-        self.granted +=
-            usize::from(dag.nodes.values().any(|node| node.clean && node.standing.granted));
+        self.granted += usize::from(
+            dag.nodes
+                .values()
+                .any(|node| node.clean && node.standing.granted),
+        );
         self.anchored += usize::from(heads.into_iter().any(|e| is_struck(&e.header.author)));
         self.held_back += usize::from(tail.len() > dag.tail(NOW).count());
     }
 
     fn check(&self) {
-        let Self { void, quarantined, granted, anchored, held_back, waited } = *self;
-        let least = [void, quarantined, granted, anchored, held_back, waited].into_iter().min();
+        let Self {
+            void,
+            quarantined,
+            granted,
+            anchored,
+            held_back,
+            waited,
+        } = *self;
+        let least = [void, quarantined, granted, anchored, held_back, waited]
+            .into_iter()
+            .min();
         assert!(least >= Some(5), "{self:?}");
     }
 }
@@ -320,11 +407,19 @@ fn the_order_of_delivery_does_not_matter() {
                     check_against_model(&dag, &known, &context);
                 }
             }
-            assert_eq!((dag.pending_len(), dag.len()), (0, maker.entries.len()), "{context}");
+            assert_eq!(
+                (dag.pending_len(), dag.len()),
+                (0, maker.entries.len()),
+                "{context}"
+            );
             check_against_model(&dag, &model, &context);
             reached.note(&dag);
             let found = outcome(&dag);
-            assert_eq!(first.get_or_insert_with(|| outcome(&dag)), &found, "{context}");
+            assert_eq!(
+                first.get_or_insert_with(|| outcome(&dag)),
+                &found,
+                "{context}"
+            );
         }
     }
     reached.check();
@@ -337,12 +432,27 @@ fn rights_after(rights: &Rights, segment: &[Ordered], height: u64) -> Rights {
     for Ordered { entry, void } in segment {
         for (_, call) in entry.system_calls().filter(|_| !void) {
             match call {
-                SystemCall::Invite { ticket, role, expires, .. } => {
-                    rights.tickets.insert(ticket, TicketRight { from, role, expires });
+                SystemCall::Invite {
+                    ticket,
+                    role,
+                    expires,
+                    ..
+                } => {
+                    rights.tickets.insert(
+                        ticket,
+                        TicketRight {
+                            from,
+                            role,
+                            expires,
+                        },
+                    );
                 }
                 SystemCall::Admit { member, ticket, .. } => {
                     if let Some(row) = rights.tickets.get(&ticket) {
-                        let change = RoleChange { from, role: Some(row.role) };
+                        let change = RoleChange {
+                            from,
+                            role: Some(row.role),
+                        };
                         rights.roles.entry(member).or_default().push(change);
                     }
                 }
@@ -372,7 +482,14 @@ impl Peer {
     fn new(birth: &Birth) -> Self {
         let (rights, birth) = (rights(), birth.clone());
         let dag = birth.dag(rights.clone());
-        Self { dag, birth, rights, order: Vec::new(), next: 0, delivery: Vec::new() }
+        Self {
+            dag,
+            birth,
+            rights,
+            order: Vec::new(),
+            next: 0,
+            delivery: Vec::new(),
+        }
     }
 
     fn receive(&mut self, entry: &Arc<Entry>) {
@@ -381,7 +498,9 @@ impl Peer {
 
     /// Takes a cut, if all that it covers is here.
     fn take(&mut self, cut: &Cut) -> bool {
-        let Ok(segment) = self.dag.segment(&cut.frontier, &self.birth) else { return false };
+        let Ok(segment) = self.dag.segment(&cut.frontier, &self.birth) else {
+            return false;
+        };
         let ids: Vec<EntryId> = segment.iter().map(|ordered| ordered.entry.id).collect();
         assert_eq!(crate::cut::order_root(&ids), cut.order_root);
         self.birth.cover(cut, &segment);
@@ -452,11 +571,17 @@ fn cuts_keep_a_final_prefix_and_lose_nothing() {
             let model = Model::of(&peer.birth, &peer.rights, maker.entries.iter());
             check_against_model(&peer.dag, &model, &context);
             // Final or held, every entry is somewhere, and only once.
-            let held: Vec<&Arc<Entry>> =
-                maker.entries.iter().filter(|entry| peer.dag.contains(&entry.id)).collect();
+            let held: Vec<&Arc<Entry>> = maker
+                .entries
+                .iter()
+                .filter(|entry| peer.dag.contains(&entry.id))
+                .collect();
             let cut_off: BTreeSet<EntryId> = peer.order.iter().copied().collect();
             assert_eq!(held.len() + cut_off.len(), maker.entries.len(), "{context}");
-            assert!(held.iter().all(|entry| !cut_off.contains(&entry.id)), "{context}");
+            assert!(
+                held.iter().all(|entry| !cut_off.contains(&entry.id)),
+                "{context}"
+            );
             // A peer that starts now, from its log, comes to the same.
             let mut fresh = peer.birth.dag(peer.rights.clone());
             for entry in &maker.entries {

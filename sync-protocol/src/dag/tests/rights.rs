@@ -10,13 +10,22 @@ const TICKET: u8 = 200;
 const JOINER: usize = 9;
 
 fn invite(role: Role, expires: Hlc) -> SystemCall {
-    SystemCall::Invite { ticket: key(TICKET).public(), role, uses: 1, expires }
+    SystemCall::Invite {
+        ticket: key(TICKET).public(),
+        role,
+        uses: 1,
+        expires,
+    }
 }
 
 fn admit(world: &World) -> SystemCall {
     let member = world.authors[JOINER].public();
     let proof = prove_admission(&key(TICKET), &world.birth.database, &member);
-    SystemCall::Admit { member, ticket: key(TICKET).public(), proof }
+    SystemCall::Admit {
+        member,
+        ticket: key(TICKET).public(),
+        proof,
+    }
 }
 
 #[test]
@@ -37,8 +46,13 @@ fn strangers_and_what_builds_on_them_are_quarantined() {
 fn readers_do_not_write() {
     let mut world = World::new();
     let mut rights = rights();
-    let role = RoleChange { from: 0, role: Some(Role::Reader) };
-    rights.roles.insert(world.authors[JOINER].public(), vec![role]);
+    let role = RoleChange {
+        from: 0,
+        role: Some(Role::Reader),
+    };
+    rights
+        .roles
+        .insert(world.authors[JOINER].public(), vec![role]);
     world.dag = world.birth.dag(rights);
     let entry = world.write(JOINER, &[]);
     world.take(&[&entry]);
@@ -60,7 +74,11 @@ fn check_joining(
     let d = world.write(JOINER, &[]);
     world.take(&[&a, &b, &c, &d]);
     assert_eq!(world.dag.is_clean(&c.id), counts);
-    assert_eq!(world.dag.is_clean(&d.id), counts, "what an own earlier entry builds on counts");
+    assert_eq!(
+        world.dag.is_clean(&d.id),
+        counts,
+        "what an own earlier entry builds on counts"
+    );
     let rest: &[&Arc<Entry>] = if counts { &[&a, &b, &c, &d] } else { &[&a, &b] };
     assert_eq!(world.tail(), running(rest));
 }
@@ -73,16 +91,20 @@ fn a_joiner_writes_by_the_grant_it_builds_on() {
     check_joining(false, |_| invite(Role::Writer, BIRTH), admit);
     check_joining(false, |_| SystemCall::ClientConnected, admit);
     let spoilt = |world: &World| match admit(world) {
-        SystemCall::Admit { member, ticket, .. } => {
-            SystemCall::Admit { member, ticket, proof: Signature([1; 64]) }
-        }
+        SystemCall::Admit { member, ticket, .. } => SystemCall::Admit {
+            member,
+            ticket,
+            proof: Signature([1; 64]),
+        },
         other => other,
     };
     check_joining(false, |_| invite(Role::Writer, NOW), spoilt);
     let for_another = |world: &World| match admit(world) {
-        SystemCall::Admit { ticket, proof, .. } => {
-            SystemCall::Admit { member: key(77).public(), ticket, proof }
-        }
+        SystemCall::Admit { ticket, proof, .. } => SystemCall::Admit {
+            member: key(77).public(),
+            ticket,
+            proof,
+        },
         other => other,
     };
     check_joining(false, |_| invite(Role::Writer, NOW), for_another);
@@ -136,7 +158,11 @@ fn a_ticket_in_the_rows_lets_any_member_admit() {
     let check = |expires, role, counts| {
         let mut world = World::new();
         let mut rights = rights();
-        let ticket = TicketRight { from: 0, role, expires };
+        let ticket = TicketRight {
+            from: 0,
+            role,
+            expires,
+        };
         rights.tickets.insert(key(TICKET).public(), ticket);
         world.dag = world.birth.dag(rights);
         let call = admit(&world);
@@ -160,12 +186,20 @@ fn a_grant_goes_on_counting_when_it_becomes_final() {
     let beside = world.write(8, &[]);
     world.take(&[&a, &b, &c, &beside]);
     let mut rights = rights();
-    let role = RoleChange { from: 1, role: Some(Role::Writer) };
-    rights.roles.insert(world.authors[JOINER].public(), vec![role]);
+    let role = RoleChange {
+        from: 1,
+        role: Some(Role::Writer),
+    };
+    rights
+        .roles
+        .insert(world.authors[JOINER].public(), vec![role]);
     // The owner gave key(8) a role in the same cut, but its entry does not build on that.
     rights.roles.insert(world.authors[8].public(), vec![role]);
     world.cut(&[&b], rights.clone());
-    assert!(world.dag.is_clean(&c.id), "it names cut 0, but builds on what cut 1 covers");
+    assert!(
+        world.dag.is_clean(&c.id),
+        "it names cut 0, but builds on what cut 1 covers"
+    );
     assert!(!world.dag.is_clean(&beside.id));
     // A peer that gets the entries only now comes to the same.
     let mut late = world.birth.dag(rights);
@@ -185,9 +219,15 @@ fn who_was_removed_writes_no_more() {
     world.take(&[&a, &b, &on_top]);
     let mut rights = rights();
     let changes = rights.roles.get_mut(&world.authors[2].public()).unwrap();
-    changes.push(RoleChange { from: 1, role: None });
+    changes.push(RoleChange {
+        from: 1,
+        role: None,
+    });
     world.cut(&[&a], rights);
-    assert!(!world.dag.is_clean(&b.id), "although it was a member at the cut it names");
+    assert!(
+        !world.dag.is_clean(&b.id),
+        "although it was a member at the cut it names"
+    );
     assert!(!world.dag.is_clean(&on_top.id));
     assert_eq!(world.tail(), []);
 }

@@ -16,7 +16,11 @@ fn heads_are_what_nothing_builds_on() {
     world.take(&[&c]);
     assert_eq!(world.dag.heads(), ids(&[&b, &c]));
     world.cut(&[&b, &a], rights());
-    assert_eq!(world.dag.heads(), ids(&[&b, &c]), "B is final, and nothing builds on it");
+    assert_eq!(
+        world.dag.heads(),
+        ids(&[&b, &c]),
+        "B is final, and nothing builds on it"
+    );
     assert_eq!(world.tail(), running(&[&c]));
     world.cut(&[&c, &b], rights());
     assert_eq!(world.dag.heads(), ids(&[&b, &c]));
@@ -26,7 +30,10 @@ fn heads_are_what_nothing_builds_on() {
 #[test]
 fn golden_heads_hash() {
     let (database, height) = (DatabaseId([1; 32]), 7);
-    let cut = CutRef { height, id: CutId([2; 32]) };
+    let cut = CutRef {
+        height,
+        id: CutId([2; 32]),
+    };
     let hash = |ids: &[u8]| -> HeadsHash {
         let frontier = ids.iter().map(|id| EntryId([*id; 32])).collect();
         Dag::new(database, cut, frontier, Rights::default()).heads_hash()
@@ -86,7 +93,11 @@ fn what_is_ahead_of_time_is_held_back() {
     assert_eq!(world.tail(), running(&[&a]));
     assert!(world.dag.is_clean(&ahead.id));
     assert_eq!(world.dag.heads(), [ahead.id], "it counts in the heads hash");
-    assert_eq!(world.dag.parents_for_next(None, NOW), [a.id], "but nobody builds on it");
+    assert_eq!(
+        world.dag.parents_for_next(None, NOW),
+        [a.id],
+        "but nobody builds on it"
+    );
     let beside = world.write(3, &[&a]);
     world.take(&[&beside]);
     assert_eq!(world.dag.parents_for_next(None, NOW), [beside.id]);
@@ -94,11 +105,20 @@ fn what_is_ahead_of_time_is_held_back() {
     assert_eq!(world.dag.next_due(Hlc(NOW.0 + 1)), None);
     let due: Vec<EntryId> = world.dag.tail(Hlc(NOW.0 + 1)).map(|o| o.entry.id).collect();
     assert_eq!(due, [a.id, beside.id, ahead.id]);
-    assert_eq!(world.dag.parents_for_next(None, Hlc(NOW.0 + 1)), ids(&[&beside, &ahead]));
+    assert_eq!(
+        world.dag.parents_for_next(None, Hlc(NOW.0 + 1)),
+        ids(&[&beside, &ahead])
+    );
     // Whose clock is ahead builds on its own entry all the same: it harms itself alone.
-    assert_eq!(world.dag.parents_for_next(Some(ahead.id), NOW), ids(&[&beside, &ahead]));
-    let from: Vec<EntryId> =
-        world.dag.tail_from(&beside.position(0), NOW).map(|o| o.entry.id).collect();
+    assert_eq!(
+        world.dag.parents_for_next(Some(ahead.id), NOW),
+        ids(&[&beside, &ahead])
+    );
+    let from: Vec<EntryId> = world
+        .dag
+        .tail_from(&beside.position(0), NOW)
+        .map(|o| o.entry.id)
+        .collect();
     assert_eq!(from, [beside.id]);
     let late = world.dag.tail_from(&ahead.position(0), NOW).count();
     assert_eq!(late, 0, "a start beyond the end is no panic");
@@ -135,7 +155,10 @@ fn a_remote_gets_what_is_beyond_its_chains() {
         let (page, more) = world.dag.entries_beyond(&tips, bytes);
         pages += 1;
         for entry in &page {
-            assert_eq!(other.offer(entry), Offered::Accepted(vec![Arc::clone(entry)]));
+            assert_eq!(
+                other.offer(entry),
+                Offered::Accepted(vec![Arc::clone(entry)])
+            );
         }
         if !more {
             break;
@@ -145,7 +168,10 @@ fn a_remote_gets_what_is_beyond_its_chains() {
     assert!(pages >= 5, "{pages}");
     assert_eq!(other.dag.heads_hash(), world.dag.heads_hash());
     assert_eq!(other.dag.chains(), world.dag.chains());
-    assert_eq!(world.dag.entries_beyond(&other.dag.chains(), 1_000), (vec![], false));
+    assert_eq!(
+        world.dag.entries_beyond(&other.dag.chains(), 1_000),
+        (vec![], false)
+    );
     let tip = |author: usize| ChainTip {
         author: world.authors[author].public(),
         epoch: author as u64,
@@ -155,7 +181,11 @@ fn a_remote_gets_what_is_beyond_its_chains() {
     tips.sort();
     assert_eq!(world.dag.chains(), tips);
     let (one, more) = world.dag.entries_beyond(&tips[1..], 0);
-    assert_eq!((one.len(), more), (1, true), "a page is never empty while there is more");
+    assert_eq!(
+        (one.len(), more),
+        (1, true),
+        "a page is never empty while there is more"
+    );
 }
 
 #[test]
@@ -176,8 +206,15 @@ fn a_segment_is_what_is_not_final_below_its_frontier() {
     let d = world.write(1, &[&c]);
     let e = world.write(2, &[&d]);
     assert!(matches!(world.offer(&e), Offered::Pending { .. }));
-    assert_eq!(ordered(&world, &[e.id]), Err(vec![d.id]), "E is here, it only waits");
-    assert_eq!(ordered(&world, &[EntryId([7; 32])]), Err(vec![EntryId([7; 32])]));
+    assert_eq!(
+        ordered(&world, &[e.id]),
+        Err(vec![d.id]),
+        "E is here, it only waits"
+    );
+    assert_eq!(
+        ordered(&world, &[EntryId([7; 32])]),
+        Err(vec![EntryId([7; 32])])
+    );
 }
 
 #[test]
@@ -192,13 +229,21 @@ fn the_least_changed_position_is_told() {
     world.take(&[&c]);
     assert_eq!(world.dag.take_changed_from(), Some(c.position(0)));
     world.cut(&[&a], rights());
-    assert_eq!(world.dag.take_changed_from(), None, "the cut took the front away");
+    assert_eq!(
+        world.dag.take_changed_from(),
+        None,
+        "the cut took the front away"
+    );
     let late = sealed(&world, 3, |draft| draft.hlc = Hlc(BIRTH.0 + 1));
     world.take(&[&late]);
     assert_eq!(world.dag.take_changed_from(), Some(late.position(0)));
     world.cut(&[&c], rights());
     let from = world.dag.take_changed_from();
-    assert_eq!(from, Some(late.position(0)), "it lay before what the cut covers, now after it");
+    assert_eq!(
+        from,
+        Some(late.position(0)),
+        "it lay before what the cut covers, now after it"
+    );
 }
 
 #[test]

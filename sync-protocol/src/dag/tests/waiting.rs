@@ -9,9 +9,15 @@ fn entries_come_in_after_their_parents() {
     let a = world.write(1, &[]);
     let b = world.write(2, &[&a]);
     let c = world.write(1, &[&b]);
-    let waits = |missing: &Arc<Entry>| Offered::Pending { missing: vec![missing.id], cut: None };
+    let waits = |missing: &Arc<Entry>| Offered::Pending {
+        missing: vec![missing.id],
+        cut: None,
+    };
     // C cites its author's previous entry A as well as B.
-    let both = Offered::Pending { missing: ids(&[&a, &b]), cut: None };
+    let both = Offered::Pending {
+        missing: ids(&[&a, &b]),
+        cut: None,
+    };
     assert_eq!(world.offer(&c), both);
     assert_eq!(world.offer(&b), waits(&a));
     assert_eq!(world.offer(&c), waits(&a), "B is here, if only waiting");
@@ -37,9 +43,27 @@ fn an_entry_waits_for_the_cut_it_names() {
     let b = world.authors[2].write(&ahead, &[&a], 10, calls(1));
     let c = world.authors[3].write(&ahead, &[&b], 10, calls(1));
     let base = Some(cut.reference());
-    assert_eq!(world.offer(&b), Offered::Pending { missing: vec![], cut: base });
-    assert_eq!(world.offer(&c), Offered::Pending { missing: vec![], cut: base });
-    assert_eq!(world.offer(&b), Offered::Pending { missing: vec![], cut: base });
+    assert_eq!(
+        world.offer(&b),
+        Offered::Pending {
+            missing: vec![],
+            cut: base
+        }
+    );
+    assert_eq!(
+        world.offer(&c),
+        Offered::Pending {
+            missing: vec![],
+            cut: base
+        }
+    );
+    assert_eq!(
+        world.offer(&b),
+        Offered::Pending {
+            missing: vec![],
+            cut: base
+        }
+    );
     world.birth = ahead;
     let accepted = world.dag.advance(&cut, rights(), &world.birth);
     assert_eq!(accepted, [Arc::clone(&b), Arc::clone(&c)]);
@@ -49,13 +73,28 @@ fn an_entry_waits_for_the_cut_it_names() {
 #[test]
 fn a_cut_of_another_branch_is_waited_for_and_never_judged() {
     let mut world = World::new();
-    let other = CutRef { height: 0, id: CutId([7; 32]) };
+    let other = CutRef {
+        height: 0,
+        id: CutId([7; 32]),
+    };
     let entry = sealed(&world, 1, |draft| draft.base = other);
-    assert_eq!(world.offer(&entry), Offered::Pending { missing: vec![], cut: Some(other) });
+    assert_eq!(
+        world.offer(&entry),
+        Offered::Pending {
+            missing: vec![],
+            cut: Some(other)
+        }
+    );
     let a = world.write(2, &[]);
     world.take(&[&a]);
     assert_eq!(world.cut(&[&a], rights()), []);
-    assert_eq!(world.offer(&entry), Offered::Pending { missing: vec![], cut: Some(other) });
+    assert_eq!(
+        world.offer(&entry),
+        Offered::Pending {
+            missing: vec![],
+            cut: Some(other)
+        }
+    );
 }
 
 #[test]
@@ -65,10 +104,16 @@ fn what_waits_for_an_entry_that_became_final_elsewhere_comes_in() {
     let b = world.write(2, &[&a]);
     assert!(matches!(world.offer(&b), Offered::Pending { .. }));
     // The cut and its segment came straight from a log.
-    let segment = [Ordered { entry: Arc::clone(&a), void: false }];
+    let segment = [Ordered {
+        entry: Arc::clone(&a),
+        void: false,
+    }];
     let cut = world.birth.next_cut(vec![a.id], &segment);
     world.birth.cover(&cut, &segment);
-    assert_eq!(world.dag.advance(&cut, rights(), &world.birth), [Arc::clone(&b)]);
+    assert_eq!(
+        world.dag.advance(&cut, rights(), &world.birth),
+        [Arc::clone(&b)]
+    );
     assert_eq!(world.dag.heads(), [b.id]);
 }
 
@@ -85,10 +130,18 @@ fn check_invalid(change: impl FnOnce(&mut Draft), expected: impl FnOnce(&World) 
 fn what_breaks_a_rule_never_comes_in() {
     check_invalid(
         |draft| draft.hlc = BIRTH,
-        |world| Invalid::NotLater { parent: world.birth.genesis.id },
+        |world| Invalid::NotLater {
+            parent: world.birth.genesis.id,
+        },
     );
-    check_invalid(|draft| draft.seq = 3, |_| Invalid::PreviousNotCited { previous: 2 });
-    check_invalid(|draft| draft.database = DatabaseId([9; 32]), |_| Invalid::OtherDatabase);
+    check_invalid(
+        |draft| draft.seq = 3,
+        |_| Invalid::PreviousNotCited { previous: 2 },
+    );
+    check_invalid(
+        |draft| draft.database = DatabaseId([9; 32]),
+        |_| Invalid::OtherDatabase,
+    );
     let mut world = World::new();
     let other = Entry::genesis(
         [1; 32],
@@ -98,7 +151,10 @@ fn what_breaks_a_rule_never_comes_in() {
         crate::fixtures::genesis_call(vec![key(0).public()]),
         &key(0),
     );
-    assert_eq!(world.offer(&Arc::new(other.unwrap())), Offered::Invalid(Invalid::OtherDatabase));
+    assert_eq!(
+        world.offer(&Arc::new(other.unwrap())),
+        Offered::Invalid(Invalid::OtherDatabase)
+    );
 }
 
 #[test]
@@ -108,7 +164,9 @@ fn an_entry_is_later_than_the_last_call_of_its_parents() {
     world.take(&[&parent]);
     assert_eq!(parent.last_time(), Hlc(parent.header.hlc.0 + 16));
     let child = |world: &World, hlc| {
-        sealed(world, 2, |draft| (draft.parents, draft.hlc) = (vec![parent.id], hlc))
+        sealed(world, 2, |draft| {
+            (draft.parents, draft.hlc) = (vec![parent.id], hlc)
+        })
     };
     let same = child(&world, parent.last_time());
     let refused = Offered::Invalid(Invalid::NotLater { parent: parent.id });
@@ -129,7 +187,11 @@ fn a_base_never_steps_back() {
     let entry = sealed(&world, 2, |draft| {
         (draft.parents, draft.hlc, draft.base) = (vec![b.id], Hlc(b.last_time().0 + 1), old);
     });
-    let why = Invalid::BaseStepsBack { base: 0, parent: b.id, parents_base: 1 };
+    let why = Invalid::BaseStepsBack {
+        base: 0,
+        parent: b.id,
+        parents_base: 1,
+    };
     assert_eq!(world.offer(&entry), Offered::Invalid(why));
     // On top of a final entry an older base is fine: its author has not seen the cut yet.
     let late = sealed(&world, 2, |draft| {
@@ -163,7 +225,10 @@ fn a_spoilt_copy_does_not_keep_the_good_one_out() {
     bytes[at] ^= 1;
     let spoilt = Arc::new(Entry::open(&bytes).unwrap());
     assert_eq!(spoilt.id, good.id);
-    assert!(matches!(world.offer(&spoilt), Offered::Invalid(Invalid::Signature(_))));
+    assert!(matches!(
+        world.offer(&spoilt),
+        Offered::Invalid(Invalid::Signature(_))
+    ));
     world.take(&[&good]);
 
     // The same while it would wait.
@@ -172,7 +237,10 @@ fn a_spoilt_copy_does_not_keep_the_good_one_out() {
     let mut bytes = b.encoded().to_vec();
     bytes[2 + b.header.encode().len()] ^= 1;
     let spoilt = Arc::new(Entry::open(&bytes).unwrap());
-    assert!(matches!(world.offer(&spoilt), Offered::Invalid(Invalid::Signature(_))));
+    assert!(matches!(
+        world.offer(&spoilt),
+        Offered::Invalid(Invalid::Signature(_))
+    ));
     assert!(matches!(world.offer(&b), Offered::Pending { .. }));
     assert_ne!(spoilt.signature, Signature([0; 64]));
 }
@@ -188,8 +256,14 @@ fn what_builds_on_an_invalid_entry_goes_with_it() {
     assert_eq!(world.dag.pending_len(), 2);
     assert!(matches!(world.offer(&bad), Offered::Invalid(_)));
     assert_eq!(world.dag.pending_len(), 0);
-    let why = |ancestor: &Arc<Entry>| Invalid::BuildsOnInvalid { ancestor: ancestor.id };
-    let fault = |entry: &Arc<Entry>, why| Fault { remote: Some(key(100).public()), entry: entry.id, why };
+    let why = |ancestor: &Arc<Entry>| Invalid::BuildsOnInvalid {
+        ancestor: ancestor.id,
+    };
+    let fault = |entry: &Arc<Entry>, why| Fault {
+        remote: Some(key(100).public()),
+        entry: entry.id,
+        why,
+    };
     let faults = [fault(&child, why(&bad)), fault(&grandchild, why(&bad))];
     assert_eq!(world.dag.take_faults(), faults);
     assert_eq!(world.dag.take_faults(), []);
@@ -206,6 +280,9 @@ fn what_turns_out_invalid_when_its_parents_come_is_the_bringers_fault() {
     world.take(&[&a]);
     let faults = world.dag.take_faults();
     assert_eq!(faults[0].why, Invalid::NotLater { parent: a.id });
-    assert_eq!(faults[1].why, Invalid::BuildsOnInvalid { ancestor: early.id });
+    assert_eq!(
+        faults[1].why,
+        Invalid::BuildsOnInvalid { ancestor: early.id }
+    );
     assert_eq!((faults.len(), world.dag.pending_len()), (2, 0));
 }
