@@ -145,16 +145,14 @@ impl Batch {
                         });
                         index(body.names.len() - 1)
                     });
-                let caller = *callers
-                    .entry(waiting.caller)
-                    .or_insert_with_key(|claims| {
-                        body.callers.push(Caller {
-                            issuer: claims.issuer.clone(),
-                            subject: claims.subject.clone(),
-                            claims: claims.payload.clone(),
-                        });
-                        index(body.callers.len() - 1)
+                let caller = *callers.entry(waiting.caller).or_insert_with_key(|claims| {
+                    body.callers.push(Caller {
+                        issuer: claims.issuer.clone(),
+                        subject: claims.subject.clone(),
+                        claims: claims.payload.clone(),
                     });
+                    index(body.callers.len() - 1)
+                });
                 body.invocations.push(Invocation {
                     name,
                     caller,
@@ -198,7 +196,11 @@ mod tests {
         );
         batch.push(
             Group {
-                invocations: vec![call("hello", "bob"), call("send", "bob"), call("bye", "bob")],
+                invocations: vec![
+                    call("hello", "bob"),
+                    call("send", "bob"),
+                    call("bye", "bob"),
+                ],
                 subject: 1,
                 connect: Some(0),
                 reply: ReplyTo::Call(RequestId(2)),

@@ -98,11 +98,7 @@ impl Unborn {
         let (state, run) = self.executor.run(self.state, &ordered)?;
         let extra = right_rows(&state, &Rights::default(), 0)?;
         let settlement = state.plan_settle(Some(&self.entry.position(0)), extra)?;
-        let outcome = run
-            .outcomes
-            .into_iter()
-            .next()
-            .unwrap_or(CallOutcome::Void);
+        let outcome = run.outcomes.into_iter().next().unwrap_or(CallOutcome::Void);
         Ok(Newborn {
             parts: Self { state, ..self },
             outcome,
@@ -144,11 +140,11 @@ impl Newborn {
         self.parts.state.settle(self.settlement, 0)?;
         let id = DatabaseId::from(self.parts.entry.id);
         if self.parts.entry.header.author == ctx.device && !in_log {
-            ctx.effects
-                .extend(self.console.into_iter().map(|line| Effect::Console {
-                    database: id,
-                    line,
-                }));
+            ctx.effects.extend(
+                self.console
+                    .into_iter()
+                    .map(|line| Effect::Console { database: id, line }),
+            );
         }
         living(self.parts, cut, own, name, ctx)
     }
@@ -185,6 +181,7 @@ pub(crate) fn living(
         batch: Batch::default(),
         expected: BTreeMap::new(),
         accepted_at: BTreeMap::new(),
+        tail_since: None,
         logged: BTreeSet::new(),
         links: BTreeMap::new(),
         fresh: Vec::new(),
@@ -276,8 +273,15 @@ fn seal_genesis(publication: &Publication<'_>, genesis: &Genesis, ctx: &Context<
         claims: claims.payload,
     };
     let nonce = derived(NONCE_CONTEXT, &publication.dice);
-    Entry::genesis(nonce, publication.epoch, ctx.mesh, caller, genesis.clone(), ctx.key)
-        .unwrap_or_else(|error| unreachable!("a genesis stays within the limits: {error}"))
+    Entry::genesis(
+        nonce,
+        publication.epoch,
+        ctx.mesh,
+        caller,
+        genesis.clone(),
+        ctx.key,
+    )
+    .unwrap_or_else(|error| unreachable!("a genesis stays within the limits: {error}"))
 }
 
 fn derived(context: &str, dice: &[u8; 32]) -> [u8; 32] {

@@ -218,7 +218,11 @@ impl Replica {
                 wake: None,
             },
         );
-        self.tell(remote, ConversationInput::AddressesChanged { own, others }, ctx)?;
+        self.tell(
+            remote,
+            ConversationInput::AddressesChanged { own, others },
+            ctx,
+        )?;
         self.tell(remote, ConversationInput::Opened, ctx)
     }
 
@@ -409,7 +413,7 @@ impl Replica {
                     self.id.short()
                 ),
             });
-            if author == ctx.device || !self.members.contains_key(&ctx.device) {
+            if author == ctx.device || !self.may_write(&ctx.device) {
                 continue;
             }
             let call = Waiting::system(

@@ -226,8 +226,10 @@ impl Core {
                 if replica.held_back_is_due(ctx) {
                     replica.dirty = true;
                 }
-                replica.sweep(ctx)?;
-                replica.retry_pending_cut(ctx)?;
+                if replica.dirty {
+                    replica.sweep(ctx)?;
+                    replica.retry_pending_cut(ctx)?;
+                }
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
                 replica.converse(ctx)
@@ -265,7 +267,7 @@ impl Core {
 
     fn schedule(&mut self, now: Now) {
         let mut wake = now.tick.plus_ms(IDLE_WAKE_MS);
-        for replica in self.replicas.values() {
+        for replica in self.replicas.values().filter(|replica| replica.serves()) {
             let ctx = self.parts.context(now);
             if let Some(due) = replica.wake(&ctx) {
                 wake = wake.min(due);

@@ -21,7 +21,9 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
     /// Its files.
-    #[error("its files cannot be read or written: {0}; free space or repair the disk, then restart the peer")]
+    #[error(
+        "its files cannot be read or written: {0}; free space or repair the disk, then restart the peer"
+    )]
     Store(#[from] StoreError),
     /// The module host failed on our side, never because of the guest.
     #[error("its module cannot be run: {0}; restart the peer and report this")]

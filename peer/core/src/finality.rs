@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use store::{RowWrite, Settlement};
 use sync_protocol::limits::{FRONTIER_MAX, SETTLE_US};
-use sync_protocol::{Cut, CutDraft, Entry, EntryId, Ordered, SystemCall, order_root};
+use sync_protocol::{Cut, CutDraft, Entry, EntryId, Ordered, SystemCall, Tick, order_root};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
@@ -45,16 +45,11 @@ impl Replica {
     }
 
     /// When a cut could be made, if there is something to cover.
-    pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<sync_protocol::Tick> {
-        if !self.is_finaliser(ctx) || self.health != Health::Ok || self.executed.is_empty() {
+    pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<Tick> {
+        if !self.is_finaliser(ctx) || self.health != Health::Ok {
             return None;
         }
-        let oldest = self
-            .executed
-            .iter()
-            .filter_map(|ran| self.accepted_at.get(&ran.entry.id))
-            .min()?;
-        let settled = sync_protocol::Tick(oldest.0.saturating_add(SETTLE_US));
+        let settled = Tick(self.tail_since?.0.saturating_add(SETTLE_US));
         Some(
             settled
                 .max(self.last_cut_at.plus_ms(CUT_EVERY_MS))
@@ -68,15 +63,17 @@ impl Replica {
             return Ok(());
         }
         self.last_cut_at = ctx.now.tick;
-        let frontier = self.frontier_of(&self.settled_entries(ctx));
-        if frontier == self.cut.frontier || frontier.len() > FRONTIER_MAX {
+        let entries = self.settled_entries(ctx);
+        let frontier = self.frontier_of(&entries);
+        if entries.is_empty() || frontier.len() > FRONTIER_MAX {
             return Ok(());
         }
         let finals = FinalsAt::new(&self.log, self.cut.height);
         let segment = self.dag.segment(&frontier, &finals);
         finals.checked()?;
-        let segment = segment
-            .unwrap_or_else(|missing| unreachable!("the frontier is of executed entries: {missing:?}"));
+        let segment = segment.unwrap_or_else(|missing| {
+            unreachable!("the frontier is of executed entries: {missing:?}")
+        });
         let height = self.cut.height + 1;
         let settlement = self.run_segment(&segment, height, ctx)?;
         let draft = CutDraft {
@@ -155,7 +152,9 @@ impl Replica {
             return Ok(TakenCut::Gap);
         }
         if let Err(error) = cut.verify(&self.cut.finalisers) {
-            return Ok(TakenCut::Bad(format!("a cut that is not certified: {error}")));
+            return Ok(TakenCut::Bad(format!(
+                "a cut that is not certified: {error}"
+            )));
         }
         if cut.parent != self.cut.id() {
             self.health = Health::Forked(format!(
@@ -296,6 +295,7 @@ impl Replica {
             self.accepted_at.remove(&entry.id);
             self.logged.remove(&entry.id);
         }
+        self.tail_since = self.accepted_at.values().min().copied();
         let finals = FinalsAt::new(&self.log, cut.height);
         let released = self.dag.advance(&cut, self.rights.clone(), &finals);
         finals.checked()?;

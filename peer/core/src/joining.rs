@@ -78,7 +78,8 @@ impl Joining {
         let [entry] = entries else {
             return Err("segment 0 is not one entry".to_owned());
         };
-        let entry = Entry::open(entry).map_err(|error| format!("the genesis is malformed: {error}"))?;
+        let entry =
+            Entry::open(entry).map_err(|error| format!("the genesis is malformed: {error}"))?;
         let genesis = birth::genesis_of(&entry, id)
             .ok_or("the genesis is not that of the ticket's database")?;
         if entry.verify().is_err() || !birth::certifies_birth(&cut, &genesis, &entry) {
@@ -100,7 +101,12 @@ impl Joining {
     }
 
     /// Takes a piece of the module that continues what is here. An error is the remote's fault.
-    pub(crate) fn take_chunk(&mut self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn take_chunk(
+        &mut self,
+        hash: &BlobHash,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), String> {
         let Some(birth) = &self.birth else {
             return Ok(());
         };
@@ -232,6 +238,9 @@ impl Core {
             });
             return Ok(());
         }
+        if !replica.may_write(&self.parts.device) {
+            return Err("this peer may only read the database: ask another member".to_owned());
+        }
         check_ticket(&row, self.parts.mesh.now(now.tick))?;
         let call = Waiting::system(
             Claims::of_device(&self.parts.device),
@@ -258,7 +267,10 @@ impl Core {
             if let Some(replica) = self.replicas.get(&id) {
                 let usable = replica.members.contains_key(&self.parts.device)
                     && !replica.dirty
-                    && replica.links.values().any(|link| link.conversation.in_sync());
+                    && replica
+                        .links
+                        .values()
+                        .any(|link| link.conversation.in_sync());
                 if usable && let Some(joining) = self.joins.get_mut(&id) {
                     joining.state = JoinState::Done;
                 }
@@ -356,7 +368,10 @@ fn check_ticket(row: &TicketRow, now: Hlc) -> Result<(), String> {
 
 impl crate::replica::Replica {
     /// A ticket's row in the visible state.
-    pub(crate) fn ticket(&self, ticket: &DeviceKey) -> Result<Option<TicketRow>, crate::error::Stop> {
+    pub(crate) fn ticket(
+        &self,
+        ticket: &DeviceKey,
+    ) -> Result<Option<TicketRow>, crate::error::Stop> {
         for row in self.state()?.rows(system_tables::TICKET)? {
             let row = TicketRow::read(&row?);
             if row.ticket == *ticket {

@@ -45,7 +45,7 @@ pub use input::Input;
 pub use modules::Modules;
 pub use outcome::CallOutcome;
 pub use reply::{
-    BlobProgress, Called, DatabaseInfo, DatabaseStatus, CutStatus, ErrorKind, JoinProgress,
-    JoinState, MemberInfo, PeerInfo, Published, Reply, RequestError, RemoteInfo, SqlRows,
+    BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, JoinProgress,
+    JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError, SqlRows,
 };
 pub use request::{Arguments, Request, RequestId, SchemaVersion};

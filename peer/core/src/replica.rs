@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
-    Cut, DatabaseId, Dag, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis,
-    Hlc, Now, Offered, Rights, Role, SecretKey, Tick,
+    Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc, Now,
+    Offered, Rights, Role, SecretKey, Tick,
 };
 
 use crate::batch::{Batch, Expected, Group};
@@ -117,6 +117,8 @@ pub(crate) struct Replica {
     pub(crate) expected: BTreeMap<EntryId, Vec<Expected>>,
     /// When each entry of the tail came in: a finaliser covers what it has held for a while.
     pub(crate) accepted_at: BTreeMap<EntryId, Tick>,
+    /// Since when there has been a tail: O(1) to ask at every input.
+    pub(crate) tail_since: Option<Tick>,
     /// Own entries of the tail whose log lines have been written.
     pub(crate) logged: BTreeSet<EntryId>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
@@ -184,6 +186,13 @@ impl Replica {
             what: "state",
             database: self.id,
         })
+    }
+
+    /// Whether entries of this device count.
+    pub(crate) fn may_write(&self, device: &DeviceKey) -> bool {
+        self.members
+            .get(device)
+            .is_some_and(|role| role.may_write())
     }
 
     /// Adds calls to the batch, flushing it first if they would not fit.
@@ -264,6 +273,7 @@ impl Replica {
     pub(crate) fn accepted(&mut self, entries: &[Arc<Entry>], from: Option<DeviceKey>, tick: Tick) {
         for entry in entries {
             self.accepted_at.insert(entry.id, tick);
+            self.tail_since.get_or_insert(tick);
             self.entries += 1;
             self.dirty = true;
             self.fresh.push((Arc::clone(entry), from));

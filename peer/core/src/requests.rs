@@ -3,7 +3,9 @@
 
 use serde_json::value::RawValue;
 use store::{Row, TableSchema};
-use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
+use sync_protocol::{
+    ConnectionId, DatabaseId, DeviceKey, Hlc, Now, Role, SecretKey, SystemCall, Ticket,
+};
 
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Publication};
@@ -70,15 +72,31 @@ impl Core {
                 arguments,
                 connection,
                 one_shot,
-            } => self.call(now, id, caller, &database, &reducer, arguments, connection, one_shot),
+            } => self.call(
+                now, id, caller, &database, &reducer, arguments, connection, one_shot,
+            ),
             Request::Connect {
                 database,
                 connection,
-            } => self.client(now, id, caller, &database, connection, SystemCall::ClientConnected),
+            } => self.client(
+                now,
+                id,
+                caller,
+                &database,
+                connection,
+                SystemCall::ClientConnected,
+            ),
             Request::Disconnect {
                 database,
                 connection,
-            } => self.client(now, id, caller, &database, connection, SystemCall::ClientDisconnected),
+            } => self.client(
+                now,
+                id,
+                caller,
+                &database,
+                connection,
+                SystemCall::ClientDisconnected,
+            ),
             Request::Invite {
                 database,
                 role,
@@ -202,8 +220,7 @@ impl Core {
                 replica.health.detail().unwrap_or_default(),
             ));
         }
-        let role = replica.members.get(&self.parts.device);
-        if role.is_some_and(|role| role.may_write()) {
+        if replica.may_write(&self.parts.device) {
             return Ok(replica.id);
         }
         Err(refuse(
@@ -230,13 +247,18 @@ impl Core {
         let Some((_, reducer)) = def.reducer_by_name(reducer) else {
             return Err(refuse(
                 ErrorKind::NotFound,
-                format!("the module has no reducer `{reducer}`; `tombolo describe` shows those it has"),
+                format!(
+                    "the module has no reducer `{reducer}`; `tombolo describe` shows those it has"
+                ),
             ));
         };
         if reducer.lifecycle.is_some() || !reducer.client_callable {
             return Err(refuse(
                 ErrorKind::BadRequest,
-                format!("`{}` is called by the database itself, not by clients", reducer.name),
+                format!(
+                    "`{}` is called by the database itself, not by clients",
+                    reducer.name
+                ),
             ));
         }
         let args = match arguments {
@@ -305,7 +327,12 @@ impl Core {
     ) -> Result<Answer, RequestError> {
         self.with(database, now, |replica, ctx| replica.enqueue(group, ctx))
             .map(|()| Answer::Later)
-            .ok_or_else(|| refuse(ErrorKind::Internal, "the database stopped; see `tombolo status`"))
+            .ok_or_else(|| {
+                refuse(
+                    ErrorKind::Internal,
+                    "the database stopped; see `tombolo status`",
+                )
+            })
     }
 
     fn invite(
@@ -325,7 +352,10 @@ impl Core {
                 "only an owner or admin of the database may invite",
             ));
         }
-        if uses == 0 || role == Role::Owner || expires_in_s == 0 || expires_in_s > TICKET_SECONDS_MAX
+        if uses == 0
+            || role == Role::Owner
+            || expires_in_s == 0
+            || expires_in_s > TICKET_SECONDS_MAX
         {
             return Err(refuse(
                 ErrorKind::BadRequest,
@@ -372,10 +402,7 @@ impl Core {
         dice: [u8; 32],
     ) -> Result<Answer, RequestError> {
         check_name(name)?;
-        let existing = self
-            .find_id(name)
-            .ok()
-            .map(|id| &self.replicas[&id]);
+        let existing = self.find_id(name).ok().map(|id| &self.replicas[&id]);
         if let Some(replica) = existing {
             if replica.genesis.module == sync_protocol::BlobHash::of(wasm) {
                 return Ok(Answer::Now(Reply::Published(Published {
@@ -452,7 +479,11 @@ impl Core {
 
     /// `wanted`, or `wanted-2`, `-3`…: names are local, and a joined database brings a suggestion.
     pub(crate) fn free_name(&self, wanted: &str) -> String {
-        let wanted = if check_name(wanted).is_ok() { wanted } else { "joined" };
+        let wanted = if check_name(wanted).is_ok() {
+            wanted
+        } else {
+            "joined"
+        };
         let taken = |name: &str| self.replicas.values().any(|replica| replica.name == name);
         if !taken(wanted) {
             return wanted.to_owned();
@@ -555,9 +586,20 @@ fn query(
         sender: caller.identity(),
     };
     let result = sql::run(text, state.schema(), state, &NoViews, access)
-        .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+        .map_err(|error| {
+            let kind = if error.is_ours() {
+                ErrorKind::Internal
+            } else {
+                ErrorKind::BadRequest
+            };
+            refuse(kind, error.to_string())
+        })?;
     let mut rows = SqlRows {
-        columns: result.columns.iter().map(|(name, _)| name.clone()).collect(),
+        columns: result
+            .columns
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect(),
         schema: values::columns_json(&result.columns),
         rows: Vec::with_capacity(result.rows.len()),
         text: Vec::with_capacity(result.rows.len()),

@@ -125,10 +125,12 @@ impl Replica {
     /// stored.
     fn reoffer(&mut self, encoded: &[Vec<u8>], ctx: &Context<'_>) -> Result<(), Stop> {
         for bytes in encoded {
-            let entry = Entry::open(bytes).map(Arc::new).map_err(|_| Stop::Damaged {
-                what: "entry",
-                database: self.id,
-            })?;
+            let entry = Entry::open(bytes)
+                .map(Arc::new)
+                .map_err(|_| Stop::Damaged {
+                    what: "entry",
+                    database: self.id,
+                })?;
             let finals = FinalsAt::new(&self.log, self.cut.height);
             let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
             finals.checked()?;
@@ -140,6 +142,7 @@ impl Replica {
             if let Offered::Accepted(entries) = offered {
                 for entry in entries {
                     self.accepted_at.insert(entry.id, ctx.now.tick);
+                    self.tail_since.get_or_insert(ctx.now.tick);
                 }
                 self.dirty = true;
             }
@@ -149,6 +152,9 @@ impl Replica {
 
     /// Clients that this peer hosted when it stopped are gone.
     fn disconnect_leftovers(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if !self.may_write(&ctx.device) {
+            return Ok(());
+        }
         let rows: Vec<ClientRow> = self
             .state()?
             .rows(system_tables::CLIENT)?

@@ -80,15 +80,21 @@ impl Replica {
         self.members_stale |= run.rights_changed;
         let entry = &ordered.entry;
         if entry.header.author == ctx.device && self.logged.insert(entry.id) {
-            ctx.effects
-                .extend(run.console.into_iter().map(|line| Effect::Console {
-                    database,
-                    line,
-                }));
+            ctx.effects.extend(
+                run.console
+                    .into_iter()
+                    .map(|line| Effect::Console { database, line }),
+            );
         }
         if let Some(expected) = self.expected.remove(&entry.id) {
             for expected in expected {
-                answer(expected, entry.id, &run.outcomes, |index| entry.time_of(index).0, ctx);
+                answer(
+                    expected,
+                    entry.id,
+                    &run.outcomes,
+                    |index| entry.time_of(index).0,
+                    ctx,
+                );
             }
         }
         self.executed.push(Executed {

@@ -211,10 +211,7 @@ fn role_of(code: u8) -> Option<Role> {
 
 /// A member's row.
 pub(crate) fn member_row(device: &DeviceKey, role: Role) -> Vec<u8> {
-    Fields::default()
-        .bytes(&device.0)
-        .u8(role_code(role))
-        .0
+    Fields::default().bytes(&device.0).u8(role_code(role)).0
 }
 
 pub(crate) fn read_member(row: &[u8]) -> (DeviceKey, Option<Role>) {
@@ -315,7 +312,10 @@ impl ClientRow {
         Ok(find(tx, CLIENT, &connection.0)?.map(|row| Self::read(&row)))
     }
 
-    pub(crate) fn delete(tx: &mut Transaction, connection: &ConnectionId) -> Result<u32, DataError> {
+    pub(crate) fn delete(
+        tx: &mut Transaction,
+        connection: &ConnectionId,
+    ) -> Result<u32, DataError> {
         tx.delete_by_range(index_of(CLIENT), &Range::point(&connection.0))
     }
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod equivocation;
+mod maker;
 mod model;
 mod properties;
 mod rights;

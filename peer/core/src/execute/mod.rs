@@ -58,7 +58,11 @@ enum Target {
 type Ran = (Transaction, CallOutcome);
 
 impl Executor {
-    pub(crate) fn new(module: Module, options: Options, database: DatabaseId) -> Result<Self, Stop> {
+    pub(crate) fn new(
+        module: Module,
+        options: Options,
+        database: DatabaseId,
+    ) -> Result<Self, Stop> {
         let runner = module.instantiate()?;
         let mut identity = database.0;
         identity.reverse();
@@ -76,7 +80,10 @@ impl Executor {
 
     /// Whether clients are rows: the module wants to hear of them.
     pub(crate) fn has_clients(&self) -> bool {
-        self.module.def().lifecycle(Lifecycle::ClientConnected).is_some()
+        self.module
+            .def()
+            .lifecycle(Lifecycle::ClientConnected)
+            .is_some()
             || self
                 .module
                 .def()
@@ -86,7 +93,11 @@ impl Executor {
 
     /// Runs an entry on top of `state`, whose overlay must hold everything before it and nothing
     /// after. After an error the state is gone: the database stops, its log is whole.
-    pub(crate) fn run(&mut self, mut state: State, ordered: &Ordered) -> Result<(State, EntryRun), Stop> {
+    pub(crate) fn run(
+        &mut self,
+        mut state: State,
+        ordered: &Ordered,
+    ) -> Result<(State, EntryRun), Stop> {
         let entry = &ordered.entry;
         let mut run = EntryRun::default();
         if ordered.void {
@@ -151,7 +162,9 @@ impl Executor {
                 }
                 match def.reducer_by_name(&call.name) {
                     None => Target::Unknown(format!("there is no reducer `{}`", call.name)),
-                    Some((_, reducer)) if reducer.lifecycle.is_some() || !reducer.client_callable => {
+                    Some((_, reducer))
+                        if reducer.lifecycle.is_some() || !reducer.client_callable =>
+                    {
                         Target::Unknown(format!("`{}` cannot be called by clients", call.name))
                     }
                     Some((_, reducer)) if reducer.arguments_type != call.arguments_type => {
@@ -166,7 +179,10 @@ impl Executor {
             .collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site, all of them plain values")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site, all of them plain values"
+    )]
     fn run_reducer(
         &mut self,
         tx: Transaction,
@@ -187,7 +203,9 @@ impl Executor {
         if invocation.connection == ConnectionId::ZERO {
             return Ok((
                 tx,
-                CallOutcome::Refused("a call needs a connection; zero is for system calls".to_owned()),
+                CallOutcome::Refused(
+                    "a call needs a connection; zero is for system calls".to_owned(),
+                ),
             ));
         }
         if self.has_clients() {
@@ -253,7 +271,10 @@ impl Executor {
         Ok((tx, outcome, report.units))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site, all of them plain values")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site, all of them plain values"
+    )]
     fn run_system(
         &mut self,
         tx: Transaction,

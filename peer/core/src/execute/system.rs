@@ -49,7 +49,10 @@ pub(super) fn run(
         SystemCall::ClientConnected | SystemCall::ClientDisconnected
     );
     if !for_clients && !place.caller_is_author {
-        return Ok(refused(tx, "only a device itself can make this system call"));
+        return Ok(refused(
+            tx,
+            "only a device itself can make this system call",
+        ));
     }
     if for_clients && !place.role.is_some_and(Role::may_write) {
         return Ok(refused(tx, "this device may not write to the database"));
@@ -166,7 +169,10 @@ fn admit(
         return Ok((tx, DONE)); // two members admitted the same device while apart
     }
     if row.uses_left == 0 {
-        return Ok(refused(tx, "the ticket has been used up: ask for a new one"));
+        return Ok(refused(
+            tx,
+            "the ticket has been used up: ask for a new one",
+        ));
     }
     if place.entry.time_of(place.index) > row.expires {
         return Ok(refused(tx, "the ticket has expired: ask for a new one"));
@@ -244,7 +250,7 @@ fn disconnected(
         .def()
         .lifecycle(Lifecycle::ClientDisconnected)
     {
-        let context = tx.context().clone();
+        let context = *tx.context();
         let (ran, outcome) = lifecycle(executor, tx, place, reducer, connection, run)?;
         // The client is gone whatever its reducer says, so an error costs its changes only.
         tx = if outcome.is_ok() {

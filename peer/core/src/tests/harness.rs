@@ -125,7 +125,8 @@ impl Mesh {
         self.peers[at].disk.crash();
         for other in 0..self.peers.len() {
             if other != at {
-                self.queue.push_back((other, Input::LinkDown { remote: device }));
+                self.queue
+                    .push_back((other, Input::LinkDown { remote: device }));
             }
         }
         self.settle();
@@ -213,7 +214,11 @@ impl Mesh {
                 Effect::Send { remote, bytes } => {
                     if std::env::var("MESH_TRACE").is_ok() {
                         let text = format!("{:?}", sync_protocol::Message::decode(&bytes));
-                        eprintln!("{at} -> {}: {}", self.by_device[&remote], &text[..text.len().min(300)]);
+                        eprintln!(
+                            "{at} -> {}: {}",
+                            self.by_device[&remote],
+                            &text[..text.len().min(300)]
+                        );
                     }
                     let to = self.by_device[&remote];
                     if self.is_up(at, to) {

@@ -7,7 +7,8 @@ use crate::reply::ErrorKind;
 fn a_call_on_one_peer_shows_on_the_others() {
     let mut mesh = Mesh::new(3, 1);
     mesh.publish_and_join();
-    mesh.call(1, "set_name", r#"["ann"]"#).expect("the name is free");
+    mesh.call(1, "set_name", r#"["ann"]"#)
+        .expect("the name is free");
     mesh.settle();
     for at in 0..3 {
         let names = mesh.rows(at, "SELECT name FROM user WHERE name = 'ann'");
@@ -30,7 +31,11 @@ fn two_that_took_the_same_name_apart_agree_on_who_has_it() {
     mesh.settle();
     mesh.pass_ms(3_000);
     mesh.assert_converged();
-    assert_eq!(mesh.rows(2, "SELECT name FROM user WHERE name = 'ann'").len(), 1);
+    assert_eq!(
+        mesh.rows(2, "SELECT name FROM user WHERE name = 'ann'")
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -39,7 +44,9 @@ fn a_failing_reducer_tells_its_text_and_changes_nothing() {
     mesh.publish_and_join();
     mesh.call(0, "open_accounts", "[2]").expect("opens");
     let before = mesh.rows(0, "SELECT * FROM account");
-    let error = mesh.call(0, "transfer", "[0, 1, 5000]").expect_err("not that much");
+    let error = mesh
+        .call(0, "transfer", "[0, 1, 5000]")
+        .expect_err("not that much");
     assert_eq!(error.kind, ErrorKind::ReducerFailed);
     assert!(error.message.contains("holds 1000, not 5000"), "{error}");
     assert_eq!(mesh.rows(0, "SELECT * FROM account"), before);
@@ -55,8 +62,10 @@ fn cuts_cover_the_tail_and_later_entries_run_after_them() {
     mesh.cut_link(0, 1);
     mesh.settle();
     // Peer 1 writes first, by its clock, but the finaliser does not hear of it in time.
-    mesh.call(1, "transfer", "[0, 1, 700]").expect("enough there");
-    mesh.call(0, "transfer", "[0, 2, 700]").expect("enough here");
+    mesh.call(1, "transfer", "[0, 1, 700]")
+        .expect("enough there");
+    mesh.call(0, "transfer", "[0, 2, 700]")
+        .expect("enough here");
     mesh.pass_ms(3_000);
     let cut = mesh.status(0).cut;
     assert!(cut.height > 0, "the finaliser made cuts");
@@ -64,8 +73,14 @@ fn cuts_cover_the_tail_and_later_entries_run_after_them() {
     mesh.pass_ms(4_000);
     mesh.assert_converged();
     // The call that came after the cut could not pay any more.
-    assert_eq!(mesh.rows(1, "SELECT balance FROM account WHERE id = 1"), [["1000"]]);
-    assert_eq!(mesh.rows(1, "SELECT balance FROM account WHERE id = 2"), [["1700"]]);
+    assert_eq!(
+        mesh.rows(1, "SELECT balance FROM account WHERE id = 1"),
+        [["1000"]]
+    );
+    assert_eq!(
+        mesh.rows(1, "SELECT balance FROM account WHERE id = 2"),
+        [["1700"]]
+    );
     let (a, b) = (mesh.status(0), mesh.status(1));
     assert_eq!(a.cut, b.cut);
     assert_eq!((a.tail, b.tail), (0, 0));
@@ -78,8 +93,12 @@ fn what_was_acknowledged_survives_a_power_cut() {
     mesh.call(0, "open_accounts", "[4]").expect("opens");
     for round in 0..20 {
         let at = round % 3;
-        mesh.call(at, "send_message", &format!(r#"["lobby", "message {round}"]"#))
-            .expect("sent");
+        mesh.call(
+            at,
+            "send_message",
+            &format!(r#"["lobby", "message {round}"]"#),
+        )
+        .expect("sent");
         if round % 7 == 3 {
             mesh.crash(at);
             mesh.start(at);
@@ -90,7 +109,11 @@ fn what_was_acknowledged_survives_a_power_cut() {
     mesh.pass_ms(5_000);
     mesh.assert_converged();
     for at in 0..3 {
-        assert_eq!(mesh.rows(at, "SELECT text FROM message").len(), 20, "peer {at}");
+        assert_eq!(
+            mesh.rows(at, "SELECT text FROM message").len(),
+            20,
+            "peer {at}"
+        );
     }
 }
 
@@ -100,10 +123,15 @@ fn a_peer_that_was_away_for_many_cuts_catches_up() {
     mesh.publish_and_join();
     mesh.cut_link(0, 2);
     mesh.cut_link(1, 2);
-    mesh.call(2, "send_message", r#"["lobby", "from afar"]"#).expect("sent");
+    mesh.call(2, "send_message", r#"["lobby", "from afar"]"#)
+        .expect("sent");
     for round in 0..10 {
-        mesh.call(round % 2, "send_message", &format!(r#"["lobby", "m{round}"]"#))
-            .expect("sent");
+        mesh.call(
+            round % 2,
+            "send_message",
+            &format!(r#"["lobby", "m{round}"]"#),
+        )
+        .expect("sent");
         mesh.pass_ms(1_500);
     }
     assert!(mesh.status(0).cut.height >= 5);
@@ -119,9 +147,14 @@ fn a_second_use_of_a_ticket_is_refused_with_the_reason() {
     let mut mesh = Mesh::new(3, 7);
     let database = mesh.publish_and_join();
     let mut stranger = Mesh::new(1, 8);
-    let _ = stranger.call(0, "set_name", r#"["x"]"#).expect_err("no such database");
+    let _ = stranger
+        .call(0, "set_name", r#"["x"]"#)
+        .expect_err("no such database");
     let ticket = mesh.invite(0);
-    let typo = ticket.replace(&ticket[20..21], if &ticket[20..21] == "a" { "b" } else { "a" });
+    let typo = ticket.replace(
+        &ticket[20..21],
+        if &ticket[20..21] == "a" { "b" } else { "a" },
+    );
     let error = mesh
         .ask(1, crate::Request::Join { ticket: typo })
         .expect_err("a typo");

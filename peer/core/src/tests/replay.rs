@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use module_host::Module;
 use store::{Disk, Log, MemoryDisk, State};
-use sync_protocol::{Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, Ordered, SecretKey, StateRoot};
+use sync_protocol::{
+    Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, Ordered, SecretKey, StateRoot,
+};
 
 use super::harness::{CHAT, Dice, Mesh, modules};
 use crate::birth::{self, Unborn};
@@ -61,11 +63,21 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
         let mut heads = None;
         for order in 0..DELIVERY_ORDERS {
             let (delivered, hash) = deliver(&module, &set, &mut Dice(seed << 8 | order));
-            assert_eq!(delivered, serial, "replay: entry set {seed}, delivery order {order}");
-            assert_eq!(*heads.get_or_insert(hash), hash, "entry set {seed}, order {order}");
+            assert_eq!(
+                delivered, serial,
+                "replay: entry set {seed}, delivery order {order}"
+            );
+            assert_eq!(
+                *heads.get_or_insert(hash),
+                hash,
+                "entry set {seed}, order {order}"
+            );
         }
     }
-    assert!(failed_somewhere > 100, "conflicts must happen: {failed_somewhere} failures");
+    assert!(
+        failed_somewhere > 100,
+        "conflicts must happen: {failed_somewhere} failures"
+    );
 }
 
 /// Three authors that hear of each other now and then. No cut happens: little time passes.
@@ -95,8 +107,11 @@ fn entries_of_mesh(seed: u64) -> EntrySet {
 
 /// Some of the entries with all their ancestors.
 fn subset(whole: &EntrySet, dice: &mut Dice) -> EntrySet {
-    let by_id: BTreeMap<EntryId, &Arc<Entry>> =
-        whole.entries.iter().map(|entry| (entry.id, entry)).collect();
+    let by_id: BTreeMap<EntryId, &Arc<Entry>> = whole
+        .entries
+        .iter()
+        .map(|entry| (entry.id, entry))
+        .collect();
     let mut wanted: Vec<EntryId> = by_id
         .keys()
         .copied()
@@ -138,7 +153,9 @@ fn collect(mesh: &Mesh, id: DatabaseId) -> EntrySet {
     let last = mesh.core(0).replicas[&id].cut.height;
     let opened = |bytes: &[Vec<u8>]| -> Vec<Arc<Entry>> {
         let entries = bytes.iter().map(|bytes| Entry::open(bytes));
-        entries.map(|entry| Arc::new(entry.expect("our own entry"))).collect()
+        entries
+            .map(|entry| Arc::new(entry.expect("our own entry")))
+            .collect()
     };
     let segment = |height| opened(&log.segment(height, 0, usize::MAX).expect("sound").0);
     let cut = |height| {
@@ -158,7 +175,9 @@ fn collect(mesh: &Mesh, id: DatabaseId) -> EntrySet {
         genesis: birth::genesis_of(&birth, &id).expect("a genesis"),
         birth,
         cut: cut(0),
-        history: (1..=last).map(|height| (cut(height), segment(height))).collect(),
+        history: (1..=last)
+            .map(|height| (cut(height), segment(height)))
+            .collect(),
         entries: entries.into_values().collect(),
     }
 }
@@ -167,8 +186,14 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
     with_context(|ctx| {
         let id = DatabaseId::from(set.birth.id);
         let log = Log::open(ctx.disk.log(&id).expect("memory")).expect("memory");
-        let unborn = Unborn::open(Arc::clone(&set.birth), set.genesis.clone(), module.clone(), log, ctx)
-            .expect("opens");
+        let unborn = Unborn::open(
+            Arc::clone(&set.birth),
+            set.genesis.clone(),
+            module.clone(),
+            log,
+            ctx,
+        )
+        .expect("opens");
         let (mut executor, mut state) = (unborn.executor, unborn.state);
         let birth = Ordered {
             entry: Arc::clone(&set.birth),
@@ -236,9 +261,16 @@ fn deliver(module: &Module, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHa
         )
         .expect("is born");
         for (cut, segment) in &set.history {
-            let encoded = segment.iter().map(|entry| entry.encoded().to_vec()).collect();
-            replica.ingest(encoded, ctx.device, ctx).expect("the disk is sound");
-            let taken = replica.take_cut(cut.clone(), ctx).expect("the disk is sound");
+            let encoded = segment
+                .iter()
+                .map(|entry| entry.encoded().to_vec())
+                .collect();
+            replica
+                .ingest(encoded, ctx.device, ctx)
+                .expect("the disk is sound");
+            let taken = replica
+                .take_cut(cut.clone(), ctx)
+                .expect("the disk is sound");
             assert_eq!(taken, TakenCut::Taken);
         }
         let sender = SecretKey::from_bytes(&[3; 32]).public();

@@ -1,0 +1,12 @@
+//! The module host as a whole, with modules written by hand.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod bounds;
+mod conventions;
+mod fixture;
+mod hostile;
+mod isolation;
+mod metering;
+mod real_module;
+mod refusals;
