@@ -34,3 +34,6 @@ pub use error::{HostError, PrepareError};
 pub use instance::Runner;
 pub use limits::Limits;
 pub use module::Module;
+
+#[cfg(test)]
+mod tests;

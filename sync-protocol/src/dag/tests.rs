@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
-
 mod bounds;
 mod equivocation;
 mod maker;

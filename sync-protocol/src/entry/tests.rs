@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
-
 use proptest::prelude::*;
 
 use super::*;
@@ -331,7 +329,7 @@ fn a_genesis_call_stands_alone_and_first() {
     check_refused(|draft, _| draft.parents.clear(), &shape);
     check_refused(|draft, _| draft.base = CutRef::NONE, &shape);
     check_refused(|draft, _| first(draft), &place);
-    check_refused(|_, body| *body = system(&[genesis.clone()]), &place);
+    check_refused(|_, body| *body = system(std::slice::from_ref(&genesis)), &place);
     check_refused(
         |draft, body| {
             first(draft);
@@ -343,7 +341,7 @@ fn a_genesis_call_stands_alone_and_first() {
         |draft, body| {
             first(draft);
             draft.seq = 1;
-            *body = system(&[genesis.clone()]);
+            *body = system(std::slice::from_ref(&genesis));
         },
         &shape,
     );

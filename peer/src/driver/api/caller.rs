@@ -31,16 +31,20 @@ pub(crate) struct Caller {
     pub(crate) fresh: bool,
 }
 
-impl Caller {
-    /// Refuses everybody but the peer's own identity, for routes that are about the peer.
-    ///
-    /// # Errors
-    /// 401 without a token, 403 with somebody else's.
-    pub(crate) fn must_be_owner(&self) -> Result<(), Refusal> {
-        if self.owner {
-            return Ok(());
+/// The peer's own identity, for routes that are about the peer. Everybody else is refused before
+/// the body is read: 401 without a token, 403 with somebody else's.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner(pub(crate) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Owner {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.owner {
+            return Ok(Self(caller));
         }
-        let status = if self.fresh {
+        let status = if caller.fresh {
             StatusCode::UNAUTHORIZED
         } else {
             StatusCode::FORBIDDEN

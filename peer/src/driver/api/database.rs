@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sync_protocol::ConnectionId;
 
 use super::answer::{Answer, Refusal};
-use super::caller::Caller;
+use super::caller::{Caller, Owner};
 use super::{Api, CALL_HEADER, hex, views};
 use crate::driver::clock::dice;
 
@@ -31,7 +31,7 @@ pub(super) struct PublishOptions {
 /// `PUT /v1/database/:name`.
 pub(super) async fn publish(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Path(name): Path<String>,
     Query(options): Query<PublishOptions>,
     wasm: Bytes,
@@ -42,7 +42,7 @@ pub(super) async fn publish(
 /// `POST /v1/database`: under a name of our choice.
 pub(super) async fn publish_unnamed(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Query(options): Query<PublishOptions>,
     wasm: Bytes,
 ) -> Answer {
@@ -57,7 +57,6 @@ async fn publish_as(
     options: &PublishOptions,
     wasm: Bytes,
 ) -> Answer {
-    caller.must_be_owner()?;
     if options.clear {
         let text = "clearing a database is not built yet: delete it and publish again";
         return Err(Refusal(StatusCode::NOT_IMPLEMENTED, text.to_owned()));

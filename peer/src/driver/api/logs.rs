@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::Api;
 use super::answer::{Answer, Refusal};
-use super::caller::Caller;
+use super::caller::Owner;
 use crate::driver::console::Reader;
 
 /// How often a followed console is looked at.
@@ -33,11 +33,10 @@ pub(super) struct LogOptions {
 /// `GET /v1/database/:db/logs`.
 pub(super) async fn logs(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Path(database): Path<String>,
     Query(options): Query<LogOptions>,
 ) -> Answer {
-    caller.must_be_owner()?;
     let info = api.resolve(&caller, database).await?;
     let folder = api.data_dir.database(&info.database);
     let opened = tokio::task::spawn_blocking(move || Reader::open(&folder, options.num_lines));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sync_protocol::Role;
 
 use super::answer::{Answer, Refusal};
-use super::caller::Caller;
+use super::caller::Owner;
 use super::{Api, views};
 use crate::driver::clock::dice;
 
@@ -21,10 +21,9 @@ const EXPIRES_IN_S: u64 = 86_400;
 /// `GET /v1/database/:db/status`.
 pub(super) async fn status(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Path(database): Path<String>,
 ) -> Answer {
-    caller.must_be_owner()?;
     let request = Request::Status {
         database: Some(database),
     };
@@ -54,10 +53,9 @@ pub(super) fn with_round_trips(api: &Api, remotes: &mut [RemoteInfo]) {
 /// `GET /v1/database/:db/members`.
 pub(super) async fn members(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Path(database): Path<String>,
 ) -> Answer {
-    caller.must_be_owner()?;
     match api.ask(&caller, Request::Members { database }).await? {
         Reply::Members(members) => {
             let members: Vec<Value> = members.iter().map(views::member).collect();
@@ -81,11 +79,10 @@ pub(super) struct Invitation {
 /// `POST /v1/database/:db/invite`: a ticket.
 pub(super) async fn invite(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Path(database): Path<String>,
     Json(invitation): Json<Invitation>,
 ) -> Answer {
-    caller.must_be_owner()?;
     let request = Request::Invite {
         database,
         role: role_of(invitation.role.as_deref().unwrap_or("writer"))?,

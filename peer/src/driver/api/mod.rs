@@ -17,7 +17,7 @@ mod views;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use axum::{Router, response::Response};
@@ -108,10 +108,11 @@ pub(crate) fn router(api: Arc<Api>, config: &Config) -> Router {
         .route("/v1/identity/public-key", get(identity::public_key))
         .route("/v1/identity/{identity}/verify", get(identity::verify))
         .merge(known_callers)
+        .fallback(no_route)
         .with_state(api)
         .layer(cors(Arc::clone(&guard)))
-        .layer(map_response(never_sniffed))
         .layer(from_fn_with_state(guard, guard::guard))
+        .layer(map_response(never_sniffed))
 }
 
 /// Routes with small bodies, or none.
@@ -149,6 +150,11 @@ fn cors(guard: Arc<Guard>) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::ACCEPT, header::CONTENT_TYPE])
         .expose_headers([caller::IDENTITY, caller::IDENTITY_TOKEN, CALL_HEADER])
+}
+
+async fn no_route() -> Refusal {
+    let text = "there is no such route; they all begin with /v1";
+    Refusal(StatusCode::NOT_FOUND, text.to_owned())
 }
 
 /// A reducer's error text is the module's: no browser shall take it for a page.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
-use super::caller::Caller;
+use super::caller::Owner;
 use super::members::with_round_trips;
 use super::{Api, views};
 
@@ -30,8 +30,7 @@ pub(super) async fn health(State(api): State<Arc<Api>>) -> Answer {
 }
 
 /// `GET /v1/peer`: who this peer is and where it listens.
-pub(super) async fn peer(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
-    caller.must_be_owner()?;
+pub(super) async fn peer(State(api): State<Arc<Api>>, Owner(caller): Owner) -> Answer {
     let Reply::Peer(info) = api.ask(&caller, Request::Peer).await? else {
         return Err(Refusal::unexpected());
     };
@@ -48,8 +47,7 @@ pub(super) async fn peer(State(api): State<Arc<Api>>, caller: Caller) -> Answer 
 }
 
 /// `GET /v1/peer/databases`.
-pub(super) async fn databases(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
-    caller.must_be_owner()?;
+pub(super) async fn databases(State(api): State<Arc<Api>>, Owner(caller): Owner) -> Answer {
     match api.ask(&caller, Request::List).await? {
         Reply::Databases(databases) => {
             let databases: Vec<Value> = databases.iter().map(views::database).collect();
@@ -60,8 +58,7 @@ pub(super) async fn databases(State(api): State<Arc<Api>>, caller: Caller) -> An
 }
 
 /// `GET /v1/peer/status`: of all databases.
-pub(super) async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
-    caller.must_be_owner()?;
+pub(super) async fn status(State(api): State<Arc<Api>>, Owner(caller): Owner) -> Answer {
     match api.ask(&caller, Request::Status { database: None }).await? {
         Reply::Status(mut all) => {
             for status in &mut all {
@@ -75,8 +72,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answe
 }
 
 /// `GET /v1/peer/peers`: those with a link.
-pub(super) async fn peers(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
-    caller.must_be_owner()?;
+pub(super) async fn peers(State(api): State<Arc<Api>>, Owner(caller): Owner) -> Answer {
     match api.ask(&caller, Request::Peers).await? {
         Reply::Peers(mut remotes) => {
             with_round_trips(&api, &mut remotes);
@@ -88,8 +84,7 @@ pub(super) async fn peers(State(api): State<Arc<Api>>, caller: Caller) -> Answer
 }
 
 /// `GET /v1/peer/network`: `{"on": bool}`.
-pub(super) async fn network(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
-    caller.must_be_owner()?;
+pub(super) async fn network(State(api): State<Arc<Api>>, _: Owner) -> Answer {
     Ok(Json(json!({ "on": api.network.is_on() })).into_response())
 }
 
@@ -103,10 +98,9 @@ pub(super) struct Switch {
 /// were pulled; on tries every known peer at once.
 pub(super) async fn set_network(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    _: Owner,
     Json(switch): Json<Switch>,
 ) -> Answer {
-    caller.must_be_owner()?;
     api.network.set_on(switch.on).await;
     Ok(Json(json!({ "on": api.network.is_on() })).into_response())
 }
@@ -120,10 +114,9 @@ pub(super) struct JoinOrder {
 /// `POST /v1/peer/join`: starts, and says how it stands.
 pub(super) async fn join(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Json(order): Json<JoinOrder>,
 ) -> Answer {
-    caller.must_be_owner()?;
     let ticket = order.ticket.trim().to_owned();
     progress(api.ask(&caller, Request::Join { ticket }).await?)
 }
@@ -137,10 +130,9 @@ pub(super) struct JoinQuestion {
 /// `GET /v1/peer/join?database=…`: how it stands.
 pub(super) async fn join_progress(
     State(api): State<Arc<Api>>,
-    caller: Caller,
+    Owner(caller): Owner,
     Query(question): Query<JoinQuestion>,
 ) -> Answer {
-    caller.must_be_owner()?;
     let request = Request::JoinProgress {
         database: question.database,
     };

@@ -62,6 +62,8 @@ enum Command {
 pub(crate) struct Connection {
     /// Where it is: the other end of the connection.
     pub(crate) address: String,
+    /// Whether it dialled us, so that the address has a port where it does not listen.
+    inbound: bool,
     /// The last round trip, in milliseconds.
     pub(crate) rtt_ms: Option<f64>,
 }
@@ -240,9 +242,21 @@ impl Network {
         }
     }
 
-    /// Who is connected.
+    /// Who is connected, each with an address at which it can be dialled if one is known.
     pub(crate) fn connections(&self) -> BTreeMap<DeviceKey, Connection> {
-        self.shared.connections().remotes.clone()
+        let mut remotes = self.shared.connections().remotes.clone();
+        let book = self.shared.book();
+        for (device, connection) in &mut remotes {
+            if connection.inbound
+                && let Some(address) = book.addresses(device).first()
+            {
+                connection.address = address.to_string();
+            }
+            if let Some(peer) = keys::peer_of(device) {
+                connection.address = format!("{}/p2p/{peer}", connection.address);
+            }
+        }
+        remotes
     }
 
     fn command(&self, command: Command) {

@@ -380,6 +380,7 @@ impl Task {
             .entry(remote)
             .or_insert_with(|| Connection {
                 address: address.to_string(),
+                inbound: endpoint.is_listener(),
                 rtt_ms: None,
             });
         if self.shared.device < remote && connections.openers.insert(remote) {
@@ -506,7 +507,7 @@ fn unreachable(error: &DialError) -> String {
         other => other.to_string(),
     };
     format!(
-        "the peer that invited cannot be reached ({why}); it, or another member, must be running and reachable from here"
+        "the peer that invited cannot be reached ({why}); it must be running, and its network must reach here"
     )
 }
 

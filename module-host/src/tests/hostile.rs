@@ -1,0 +1,122 @@
+//! Bytes that nobody meant to be a module: refused or run, never a panic.
+
+use crate::describe::describe;
+use crate::prepare::prepare;
+use crate::{HostEngine, Limits, Module, PrepareError};
+use wasm_encoder::Instruction as I;
+
+use super::fixture::{Fixture, SCRATCH, at, import, reducer};
+
+/// SplitMix64: tiny, and the same for ever.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
+    }
+
+    /// A few bytes changed, taken out, doubled or cut off.
+    fn mutate(&mut self, original: &[u8]) -> Vec<u8> {
+        let mut bytes = original.to_vec();
+        for _ in 0..=self.below(4) {
+            let place = self.below(bytes.len());
+            match self.below(8) {
+                0 => bytes.truncate(place),
+                1 => drop(bytes.drain(place..bytes.len().min(place + 1 + self.below(8)))),
+                2 => {
+                    let piece = bytes[place..bytes.len().min(place + 1 + self.below(8))].to_vec();
+                    bytes.splice(place..place, piece);
+                }
+                3 if !bytes.is_empty() => bytes[place] ^= 1 << self.below(8),
+                4 if !bytes.is_empty() => bytes[place] = [0, 0x7F, 0x80, 0xFF][self.below(4)],
+                _ if !bytes.is_empty() => bytes[place] = self.next() as u8,
+                _ => {}
+            }
+        }
+        bytes
+    }
+}
+
+fn original() -> Fixture {
+    let body = vec![
+        I::I32Const(4_096),
+        I::I32Const(SCRATCH),
+        I::Call(import("datastore_table_scan_bsatn")),
+        I::Drop,
+        I::I32Const(SCRATCH),
+        I::I64Const(5),
+        I::I64Store(at(9)),
+        I::I32Const(1),
+        I::MemoryGrow(0),
+        I::Drop,
+        I::I32Const(0),
+    ];
+    Fixture::new(vec![reducer("one", body), reducer("two", vec![I::I32Const(1)])])
+}
+
+#[test]
+fn broken_modules_are_refused_or_run() {
+    const SEED: u64 = 20_260_723;
+    let mut dice = Dice(SEED);
+    let engine = HostEngine::new().unwrap();
+    let wasm = original().wasm();
+    let limits =
+        Limits { memory_bytes_max: 1 << 20, units_per_invocation: 100_000, ..Limits::default() };
+    let (mut refused, mut usable) = (0, 0);
+    for round in 0..2_000 {
+        let broken = dice.mutate(&wasm);
+        match Module::prepare(&engine, &broken, limits) {
+            Err(PrepareError::Host(fault)) => {
+                panic!("our fault, seed {SEED}, round {round}: {fault}")
+            }
+            Err(_) => refused += 1,
+            Ok(module) => {
+                usable += 1;
+                drop(module.instantiate().unwrap_or_else(|fault| {
+                    panic!("our fault, seed {SEED}, round {round}: {fault}")
+                }));
+            }
+        }
+    }
+    assert!(refused > 100 && usable > 100, "{refused} refused, {usable} usable");
+}
+
+#[test]
+fn broken_descriptions_are_refused_or_read() {
+    const SEED: u64 = 1_001;
+    let mut dice = Dice(SEED);
+    let v9 = original().describe();
+    let v10 = super::real_module::chat().def().raw.clone();
+    let (mut refused, mut read) = (0, 0);
+    for round in 0..20_000 {
+        let original = if round % 2 == 0 { &v9 } else { &v10 };
+        match describe(dice.mutate(original)) {
+            Ok(_) => read += 1,
+            Err(PrepareError::Refused(_)) => refused += 1,
+            Err(other) => panic!("seed {SEED}, round {round}: {other}"),
+        }
+    }
+    assert!(refused > 100 && read > 100, "{refused} refused, {read} read");
+}
+
+#[test]
+fn a_broken_real_module_passes_all_passes_or_none() {
+    const SEED: u64 = 77;
+    let mut dice = Dice(SEED);
+    let engine = HostEngine::new().unwrap();
+    let wasm = super::real_module::CHAT;
+    let limits = Limits::default();
+    for round in 0..60 {
+        if let Err(PrepareError::Host(fault)) = prepare(&engine, &dice.mutate(wasm), &limits) {
+            panic!("our fault, seed {SEED}, round {round}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One peer of the world: its core, its disk, its clocks, and whether it has power.
+
+use peer_core::{Core, CoreOptions, Modules, OpenError};
+use store::{Disk, MemoryDisk};
+use sync_protocol::{DeviceKey, SecretKey};
+
+use crate::clock::Clock;
+use crate::disk::LyingDisk;
+use crate::faults::Faults;
+use crate::run::Plant;
+use crate::seed::{Dice, Seed};
+
+/// A peer of the world.
+pub(crate) struct Node {
+    pub(crate) key: SecretKey,
+    pub(crate) device: DeviceKey,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) core: Option<Core>,
+    pub(crate) clock: Clock,
+    /// Starts so far: what belongs to an earlier one is void.
+    pub(crate) starts: u32,
+    /// When its core wants to be woken, in the time of the world.
+    pub(crate) wake_us: Option<u64>,
+    /// Its queue is about to run empty.
+    pub(crate) idle_due: bool,
+    /// Writes and syncs that are left until the power fails.
+    pub(crate) power_left: Option<u64>,
+    /// The ticket with which it joins, once it has one.
+    pub(crate) ticket: Option<String>,
+    /// It holds the database and is a member.
+    pub(crate) is_member: bool,
+    dice: Dice,
+    lies: bool,
+}
+
+impl Node {
+    pub(crate) fn new(at: usize, seed: Seed, faults: &Faults, plant: Option<Plant>) -> Self {
+        let mut dice = seed.child(&format!("peer {at}"));
+        let key = SecretKey::from_bytes(&dice.bytes());
+        Self {
+            device: key.public(),
+            key,
+            disk: MemoryDisk::new(),
+            core: None,
+            clock: Clock::draw(&mut dice, faults),
+            starts: 0,
+            wake_us: None,
+            idle_due: false,
+            power_left: None,
+            ticket: None,
+            is_member: false,
+            dice,
+            lies: plant == Some(Plant::LyingDisks),
+        }
+    }
+
+    /// Starts the peer on its disk, as a new process.
+    pub(crate) fn start(&mut self, modules: &Modules, now_us: u64) -> Result<(), OpenError> {
+        let disk: Box<dyn Disk> = if self.lies {
+            Box::new(LyingDisk(self.disk.clone()))
+        } else {
+            Box::new(self.disk.clone())
+        };
+        let options = CoreOptions {
+            epoch: self.dice.draw(),
+        };
+        let now = self.clock.now(now_us);
+        let core = Core::open_sharing(modules.clone(), disk, self.key.clone(), &options, now)?;
+        self.starts += 1;
+        self.core = Some(core);
+        Ok(())
+    }
+
+    /// The power fails.
+    pub(crate) fn stop(&mut self, torn_writes: bool) {
+        self.core = None;
+        self.wake_us = None;
+        self.idle_due = false;
+        self.power_left = None;
+        let dice = &mut self.dice;
+        if torn_writes {
+            self.disk.crash_keeping(|_| dice.coin());
+        } else {
+            self.disk.crash();
+        }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.core.is_some()
+    }
+
+    /// Lets the power fail in the middle of some write of the near future.
+    pub(crate) fn fail_soon(&mut self) {
+        let left = self.dice.between(1, 60);
+        self.power_left = Some(self.disk.operations() + left);
+        self.disk.fail_after(left);
+    }
+
+    /// Whether the power went during the last step: then nobody heard of its effects.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.power_left
+            .is_some_and(|last| self.disk.operations() >= last)
+    }
+}
