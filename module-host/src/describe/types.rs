@@ -169,7 +169,7 @@ mod tests {
         let list = AlgebraicType::option(AlgebraicType::array(reference(0)));
         assert_eq!(resolve(vec![list]), Err(TypeProblem::Recursive));
         assert_eq!(resolve(vec![reference(7)]), Err(TypeProblem::Dangling));
-        let doubling = (1..=20).map(|next| AlgebraicType::product([reference(next); 2]));
+        let doubling = (1..=20).map(|next| AlgebraicType::product([reference(next), reference(next)]));
         let doubling = doubling.chain([AlgebraicType::U8]).collect();
         assert_eq!(resolve(doubling), Err(TypeProblem::Large));
         let deep = (1..=40).map(reference).chain([AlgebraicType::U8]).collect();

@@ -329,7 +329,10 @@ fn a_genesis_call_stands_alone_and_first() {
     check_refused(|draft, _| draft.parents.clear(), &shape);
     check_refused(|draft, _| draft.base = CutRef::NONE, &shape);
     check_refused(|draft, _| first(draft), &place);
-    check_refused(|_, body| *body = system(std::slice::from_ref(&genesis)), &place);
+    check_refused(
+        |_, body| *body = system(std::slice::from_ref(&genesis)),
+        &place,
+    );
     check_refused(
         |draft, body| {
             first(draft);

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use store::MemoryDisk;
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, Tick};
 
-use crate::reply::{DatabaseStatus, JoinState};
+use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
     Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Reply, Request, RequestError,
     RequestId,
@@ -65,6 +65,7 @@ pub(super) struct Mesh {
     next: u64,
     pub(super) now: Now,
     dice: Dice,
+    hang_ups_expected: bool,
 }
 
 /// How many inputs may follow from one: more means that two cores talk in circles.
@@ -84,6 +85,7 @@ impl Mesh {
                 wall: 1_760_000_000_000_000,
             },
             dice: Dice(seed),
+            hang_ups_expected: false,
         };
         for at in 0..peers {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -164,6 +166,16 @@ impl Mesh {
         self.peers[at].key.public()
     }
 
+    pub(super) fn secret(&self, at: usize) -> SecretKey {
+        self.peers[at].key.clone()
+    }
+
+    /// Hands one peer a message as if another had sent it.
+    pub(super) fn inject(&mut self, to: usize, remote: DeviceKey, bytes: Vec<u8>) {
+        self.queue.push_back((to, Input::Message { remote, bytes }));
+        self.settle();
+    }
+
     pub(super) fn core(&self, at: usize) -> &Core {
         self.peers[at].core.as_ref().expect("the peer runs")
     }
@@ -198,6 +210,18 @@ impl Mesh {
         }
     }
 
+    /// Lets time pass at once, without anybody acting meanwhile.
+    pub(super) fn jump_ms(&mut self, ms: u64) {
+        self.now.tick = self.now.tick.plus_ms(ms);
+        self.now.wall += ms * 1_000;
+        self.pass_ms(50);
+    }
+
+    /// From now on a peer may close a link: somebody misbehaves on purpose.
+    pub(super) fn expect_hang_ups(&mut self) {
+        self.hang_ups_expected = true;
+    }
+
     fn step(&mut self, at: usize, input: Input) {
         self.now.tick = Tick(self.now.tick.0 + 1);
         self.now.wall += 1;
@@ -212,14 +236,6 @@ impl Mesh {
                     self.replies.insert(id, reply);
                 }
                 Effect::Send { remote, bytes } => {
-                    if std::env::var("MESH_TRACE").is_ok() {
-                        let text = format!("{:?}", sync_protocol::Message::decode(&bytes));
-                        eprintln!(
-                            "{at} -> {}: {}",
-                            self.by_device[&remote],
-                            &text[..text.len().min(300)]
-                        );
-                    }
                     let to = self.by_device[&remote];
                     if self.is_up(at, to) {
                         self.queue.push_back((
@@ -252,7 +268,9 @@ impl Mesh {
                         },
                     ));
                 }
-                Effect::HangUp { remote, why } => panic!("{from} hung up on {remote}: {why}"),
+                Effect::HangUp { remote, why } => {
+                    assert!(self.hang_ups_expected, "{from} hung up on {remote}: {why}");
+                }
                 Effect::Dial { .. }
                 | Effect::WakeAt(_)
                 | Effect::Console { .. }
@@ -331,6 +349,15 @@ impl Mesh {
 
     /// Publishes the chat module on the first peer and joins all others.
     pub(super) fn publish_and_join(&mut self) -> DatabaseId {
+        let database = self.publish_only();
+        for at in 1..self.peers.len() {
+            let ticket = self.invite(0);
+            self.join(at, &ticket);
+        }
+        database
+    }
+
+    pub(super) fn publish_only(&mut self) -> DatabaseId {
         let dice = self.dice.bytes();
         let reply = self.ask(
             0,
@@ -344,17 +371,25 @@ impl Mesh {
         let Ok(Reply::Published(published)) = reply else {
             panic!("publish: {reply:?}");
         };
-        for at in 1..self.peers.len() {
-            let ticket = self.invite(0);
-            let reply = self.ask(at, Request::Join { ticket });
-            assert!(matches!(reply, Ok(Reply::Joining(_))), "join: {reply:?}");
-            self.wait_for_join(at, published.database);
-        }
         published.database
     }
 
+    pub(super) fn join(&mut self, at: usize, ticket: &str) {
+        let progress = self.try_join(at, ticket);
+        assert_eq!(progress.state, JoinState::Done, "{:?}", progress.error);
+    }
+
+    pub(super) fn join_error(&mut self, at: usize, ticket: &str) -> String {
+        self.try_join(at, ticket).error.expect("the join fails")
+    }
+
     /// A join takes some messages and little time, so that no cut happens meanwhile.
-    fn wait_for_join(&mut self, at: usize, database: DatabaseId) {
+    fn try_join(&mut self, at: usize, ticket: &str) -> JoinProgress {
+        let ticket = ticket.to_owned();
+        let reply = self.ask(at, Request::Join { ticket });
+        let Ok(Reply::Joining(JoinProgress { database, .. })) = reply else {
+            panic!("join: {reply:?}");
+        };
         for _ in 0..100 {
             let request = Request::JoinProgress {
                 database: database.to_string(),
@@ -363,9 +398,8 @@ impl Mesh {
             let Ok(Reply::Joining(progress)) = progress else {
                 panic!("progress: {progress:?}");
             };
-            assert_ne!(progress.state, JoinState::Failed, "{:?}", progress.error);
-            if progress.state == JoinState::Done {
-                return;
+            if matches!(progress.state, JoinState::Done | JoinState::Failed) {
+                return progress;
             }
             self.pass_ms(50);
         }
@@ -373,13 +407,17 @@ impl Mesh {
     }
 
     pub(super) fn invite(&mut self, at: usize) -> String {
+        self.invite_as(at, Role::Writer, 1)
+    }
+
+    pub(super) fn invite_as(&mut self, at: usize, role: Role, uses: u32) -> String {
         let dice = self.dice.bytes();
         let reply = self.ask(
             at,
             Request::Invite {
                 database: "chat".to_owned(),
-                role: Role::Writer,
-                uses: 1,
+                role,
+                uses,
                 expires_in_s: 3_600,
                 dice,
             },
@@ -420,11 +458,14 @@ impl Mesh {
 
     /// Asserts that all peers hold the same.
     pub(super) fn assert_converged(&mut self) {
-        let first = self.status(0);
         for at in 1..self.peers.len() {
-            let other = self.status(at);
-            assert_eq!(first.heads_hash, other.heads_hash, "heads of peer {at}");
-            assert_eq!(first.state_root, other.state_root, "root of peer {at}");
+            self.assert_same(0, at);
         }
+    }
+
+    pub(super) fn assert_same(&mut self, a: usize, b: usize) {
+        let (one, other) = (self.status(a), self.status(b));
+        assert_eq!(one.heads_hash, other.heads_hash, "heads of {a} and {b}");
+        assert_eq!(one.state_root, other.state_root, "roots of {a} and {b}");
     }
 }

@@ -3,3 +3,4 @@
 mod harness;
 mod mesh;
 mod replay;
+mod rogue;

@@ -150,6 +150,7 @@ mod tests {
         let named = ProductType::from([("other", AlgebraicType::Bool)]);
         builder
             .build_table_with_new_type("Named", named, false)
+            .with_access(TableAccess::Private)
             .finish();
         builder.add_reducer(
             "feedPet",

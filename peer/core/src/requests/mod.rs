@@ -1,26 +1,21 @@
 //! Answers clients. Whatever changes something becomes a call in a batch and is answered when its
 //! entry is durable and has run; everything else is answered at once from the visible state.
 
-use serde_json::value::RawValue;
-use store::{Row, TableSchema};
-use sync_protocol::{
-    ConnectionId, DatabaseId, DeviceKey, Hlc, Now, Role, SecretKey, SystemCall, Ticket,
-};
+mod databases;
+mod query;
+
+use sync_protocol::{ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
 
 use crate::batch::{Group, ReplyTo, Waiting};
-use crate::birth::{self, Publication};
 use crate::core::Core;
 use crate::effect::{Effect, NoteLevel};
 use crate::error::refuse;
 use crate::identity::Claims;
 use crate::replica::Replica;
-use crate::reply::{ErrorKind, Published, Reply, RequestError, SqlRows};
-use crate::request::{Arguments, Request, RequestId, SchemaVersion};
-use crate::restart::NAME_NOTE;
-use crate::{sql, values};
-
-/// Bytes of a database's local name.
-const NAME_BYTES_MAX: usize = 64;
+use crate::reply::{ErrorKind, Reply, RequestError};
+use crate::request::{Arguments, Request, RequestId};
+use crate::values;
+use query::{query, schema};
 
 /// Purpose of a ticket's one-time key.
 const TICKET_CONTEXT: &str = "tombolo ticket key 1";
@@ -393,69 +388,6 @@ impl Core {
         Ok(Answer::Now(Reply::Ticket(ticket.to_string())))
     }
 
-    fn publish(
-        &mut self,
-        now: Now,
-        name: &str,
-        wasm: &[u8],
-        sequential_auto_inc: bool,
-        dice: [u8; 32],
-    ) -> Result<Answer, RequestError> {
-        check_name(name)?;
-        let existing = self.find_id(name).ok().map(|id| &self.replicas[&id]);
-        if let Some(replica) = existing {
-            if replica.genesis.module == sync_protocol::BlobHash::of(wasm) {
-                return Ok(Answer::Now(Reply::Published(Published {
-                    database: replica.id,
-                    name: replica.name.clone(),
-                    created: false,
-                    recovery_key: None,
-                })));
-            }
-            return Err(refuse(
-                ErrorKind::BadRequest,
-                format!(
-                    "`{name}` exists with another module, and a database's module cannot be changed yet: \
-                     publish under another name, or `tombolo delete {name}` first"
-                ),
-            ));
-        }
-        let modules = self.parts.modules.clone();
-        let publication = Publication {
-            name,
-            wasm,
-            sequential_auto_inc,
-            dice,
-            epoch: self.parts.epoch,
-        };
-        let (replica, recovery) =
-            birth::publish(&modules, &publication, &mut self.parts.context(now))?;
-        let published = Published {
-            database: replica.id,
-            name: name.to_owned(),
-            created: true,
-            recovery_key: Some(data_hex(&recovery.to_bytes())),
-        };
-        let id = replica.id;
-        self.replicas.insert(id, replica);
-        self.keep_name(now, id);
-        for remote in self.parts.links.clone() {
-            self.open_link(now, remote, id);
-        }
-        Ok(Answer::Now(Reply::Published(published)))
-    }
-
-    fn delete(&mut self, database: &str) -> Result<Reply, RequestError> {
-        let id = self.find_id(database)?;
-        if let Some(mut replica) = self.replicas.remove(&id) {
-            replica.fail_waiting("the database was deleted", &mut self.parts.effects);
-        }
-        self.joins.remove(&id);
-        self.parts.disk.remove(&id)?;
-        self.parts.effects.push(Effect::Deleted { database: id });
-        Ok(Reply::Done)
-    }
-
     fn status(&mut self, now: Now, database: Option<&str>) -> Result<Reply, RequestError> {
         let ids = match database {
             Some(text) => vec![self.find_id(text)?],
@@ -475,31 +407,6 @@ impl Core {
             all.push(replica.status(remotes, &ctx)?);
         }
         Ok(Reply::Status(all))
-    }
-
-    /// `wanted`, or `wanted-2`, `-3`…: names are local, and a joined database brings a suggestion.
-    pub(crate) fn free_name(&self, wanted: &str) -> String {
-        let wanted = if check_name(wanted).is_ok() {
-            wanted
-        } else {
-            "joined"
-        };
-        let taken = |name: &str| self.replicas.values().any(|replica| replica.name == name);
-        if !taken(wanted) {
-            return wanted.to_owned();
-        }
-        (2..)
-            .map(|number| format!("{wanted}-{number}"))
-            .find(|name| !taken(name))
-            .unwrap_or_else(|| unreachable!("there are more numbers than databases"))
-    }
-
-    /// Writes the local name where the next start finds it.
-    pub(crate) fn keep_name(&mut self, now: Now, id: DatabaseId) {
-        self.with(id, now, |replica, _| {
-            let name = replica.name.clone();
-            Ok(replica.log.put_note(NAME_NOTE, name.as_bytes())?)
-        });
     }
 }
 
@@ -545,86 +452,4 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::Members { .. }
             | Request::Peers
     )
-}
-
-fn check_name(name: &str) -> Result<(), RequestError> {
-    let sound = !name.is_empty()
-        && name.len() <= NAME_BYTES_MAX
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
-        && name.parse::<DeviceKey>().is_err();
-    if sound {
-        return Ok(());
-    }
-    Err(refuse(
-        ErrorKind::BadRequest,
-        format!(
-            "`{name}` is no database name: use 1 to {NAME_BYTES_MAX} lower-case letters, digits, `-` and `_`"
-        ),
-    ))
-}
-
-/// Local `st_*` views are not built yet.
-struct NoViews;
-
-impl sql::VirtualTables for NoViews {
-    fn table(&self, _name: &str) -> Option<(TableSchema, Vec<Row>)> {
-        None
-    }
-}
-
-fn query(
-    replica: &Replica,
-    text: &str,
-    caller: &Claims,
-    owner: bool,
-) -> Result<SqlRows, RequestError> {
-    let state = replica.state()?;
-    let access = sql::Access {
-        owner,
-        sender: caller.identity(),
-    };
-    let result = sql::run(text, state.schema(), state, &NoViews, access)
-        .map_err(|error| {
-            let kind = if error.is_ours() {
-                ErrorKind::Internal
-            } else {
-                ErrorKind::BadRequest
-            };
-            refuse(kind, error.to_string())
-        })?;
-    let mut rows = SqlRows {
-        columns: result
-            .columns
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect(),
-        schema: values::columns_json(&result.columns),
-        rows: Vec::with_capacity(result.rows.len()),
-        text: Vec::with_capacity(result.rows.len()),
-    };
-    let internal = |error: &dyn std::fmt::Display| refuse(ErrorKind::Internal, error.to_string());
-    for row in &result.rows {
-        let json = values::row_json(&result.columns, row).map_err(|error| internal(&error))?;
-        let json = RawValue::from_string(json).map_err(|error| internal(&error))?;
-        rows.rows.push(json);
-        let text = values::row_text(&result.columns, row).map_err(|error| internal(&error))?;
-        rows.text.push(text);
-    }
-    Ok(rows)
-}
-
-fn schema(replica: &Replica, version: SchemaVersion) -> Result<serde_json::Value, RequestError> {
-    let def = replica.executor.module().def();
-    match version {
-        SchemaVersion::V9 => values::schema_v9(def),
-        SchemaVersion::V10 => values::schema_v10(def),
-        SchemaVersion::Plain => Ok(values::schema_plain(def)),
-    }
-    .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))
-}
-
-fn data_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

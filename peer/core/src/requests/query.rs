@@ -1,0 +1,73 @@
+//! Queries and schemas, in the forms that clients get.
+
+use serde_json::value::RawValue;
+use store::{Row, TableSchema};
+
+use crate::error::refuse;
+use crate::identity::Claims;
+use crate::replica::Replica;
+use crate::reply::{ErrorKind, RequestError, SqlRows};
+use crate::request::SchemaVersion;
+use crate::{sql, values};
+
+/// Local `st_*` views are not built yet.
+struct NoViews;
+
+impl sql::VirtualTables for NoViews {
+    fn table(&self, _name: &str) -> Option<(TableSchema, Vec<Row>)> {
+        None
+    }
+}
+
+pub(super) fn query(
+    replica: &Replica,
+    text: &str,
+    caller: &Claims,
+    owner: bool,
+) -> Result<SqlRows, RequestError> {
+    let state = replica.state()?;
+    let access = sql::Access {
+        owner,
+        sender: caller.identity(),
+    };
+    let result = sql::run(text, state.schema(), state, &NoViews, access).map_err(|error| {
+        let kind = if error.is_ours() {
+            ErrorKind::Internal
+        } else {
+            ErrorKind::BadRequest
+        };
+        refuse(kind, error.to_string())
+    })?;
+    let mut rows = SqlRows {
+        columns: result
+            .columns
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect(),
+        schema: values::columns_json(&result.columns),
+        rows: Vec::with_capacity(result.rows.len()),
+        text: Vec::with_capacity(result.rows.len()),
+    };
+    let internal = |error: &dyn std::fmt::Display| refuse(ErrorKind::Internal, error.to_string());
+    for row in &result.rows {
+        let json = values::row_json(&result.columns, row).map_err(|error| internal(&error))?;
+        let json = RawValue::from_string(json).map_err(|error| internal(&error))?;
+        rows.rows.push(json);
+        let text = values::row_text(&result.columns, row).map_err(|error| internal(&error))?;
+        rows.text.push(text);
+    }
+    Ok(rows)
+}
+
+pub(super) fn schema(
+    replica: &Replica,
+    version: SchemaVersion,
+) -> Result<serde_json::Value, RequestError> {
+    let def = replica.executor.module().def();
+    match version {
+        SchemaVersion::V9 => values::schema_v9(def),
+        SchemaVersion::V10 => values::schema_v10(def),
+        SchemaVersion::Plain => Ok(values::schema_plain(def)),
+    }
+    .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))
+}

@@ -1,0 +1,495 @@
+//! The world: peers, network and time. Whatever happens is an event with a time; events of one time
+//! happen in the order in which they were made. So a run is a function of its seed.
+
+mod accidents;
+mod asking;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use peer_core::{Effect, Input, Modules, NoteLevel, Reply, Request, RequestError, RequestId};
+use sync_protocol::{BlobHash, DeviceKey};
+
+use crate::checker::{CutWatch, Ledger};
+use crate::faults::{Faults, Topology};
+use crate::network::Network;
+use crate::node::Node;
+use crate::run::Plant;
+use crate::seed::{Dice, Seed};
+use crate::trace::Trace;
+use crate::workload::{Deed, Workload};
+
+/// Milliseconds after which a link that was lost or hung up is dialled again.
+const REDIAL_MS: u64 = 2_000;
+
+/// Something that is going to happen.
+#[derive(Debug)]
+enum Event {
+    /// A message arrives, if its link still lives.
+    Message {
+        from: usize,
+        to: usize,
+        life: u64,
+        bytes: Vec<u8>,
+    },
+    /// A core wanted to be woken now.
+    Wake { at: usize, start: u32 },
+    /// A core's queue has run empty.
+    Idle { at: usize, start: u32 },
+    /// Somebody dials.
+    Dial { a: usize, b: usize },
+    /// A join request arrives.
+    JoinAsk {
+        from: usize,
+        to: usize,
+        join: RequestId,
+        bytes: Vec<u8>,
+    },
+    /// The answer to one arrives; `start` is the start of the asker that asked.
+    JoinAnswer {
+        to: usize,
+        start: u32,
+        join: RequestId,
+        result: Result<Vec<u8>, String>,
+    },
+    /// A peer gets its power back.
+    PowerOn { at: usize },
+    /// An accident is over.
+    Mend(accidents::Accident),
+    /// The next accident of a kind.
+    Accident(accidents::Kind),
+    /// Somebody calls a reducer.
+    Work,
+}
+
+/// Who waits for a reply.
+#[derive(Debug)]
+enum Waiting {
+    Call { deed: Deed, start: u32, at: usize },
+    /// The answer is looked at by whoever asked, or by nobody.
+    Other,
+}
+
+/// Everything that a run consists of.
+pub(crate) struct World {
+    pub(crate) now_us: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) faults: Faults,
+    pub(crate) trace: Trace,
+    pub(crate) ledger: Ledger,
+    pub(crate) cuts: CutWatch,
+    pub(crate) counts: Counts,
+    /// A promise that was broken.
+    pub(crate) broken: Option<String>,
+    pub(crate) database: String,
+    modules: Modules,
+    network: Network,
+    workload: Workload,
+    accidents: Dice,
+    events: BTreeMap<(u64, u64), Event>,
+    events_made: u64,
+    requests: u64,
+    waiting: BTreeMap<RequestId, Waiting>,
+    /// Replies that came at once, for whoever asked.
+    replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
+    by_device: BTreeMap<DeviceKey, usize>,
+    /// Join requests under way: whose they are.
+    joins: BTreeMap<RequestId, (usize, u32, RequestId)>,
+    working: bool,
+}
+
+/// How much happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages sent.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Losses of power.
+    pub crashes: u64,
+    /// Losses of links, partitions and one-way links.
+    pub disturbances: u64,
+    /// Links closed by a core.
+    pub hang_ups: u64,
+}
+
+impl World {
+    pub(crate) fn new(
+        seed: Seed,
+        peers: usize,
+        modules: &Modules,
+        keep_trace: bool,
+        plant: Option<Plant>,
+    ) -> (Self, Faults) {
+        let mut dice = seed.child("faults");
+        let drawn = Faults::draw(&mut dice);
+        let topologies = [Topology::Full, Topology::Full, Topology::Line, Topology::Star];
+        let topology = topologies[dice.index(topologies.len())];
+        let faults = drawn.healed();
+        let nodes: Vec<_> = (0..peers)
+            .map(|at| Node::new(at, seed, &faults, plant))
+            .collect();
+        let by_device = nodes.iter().enumerate();
+        let by_device = by_device.map(|(at, node)| (node.device, at)).collect();
+        let mut world = Self {
+            now_us: 1_000_000,
+            nodes,
+            faults,
+            trace: Trace::new(keep_trace),
+            ledger: Ledger::default(),
+            cuts: CutWatch::default(),
+            counts: Counts::default(),
+            broken: None,
+            database: String::new(),
+            modules: modules.clone(),
+            network: Network::new(seed.child("network"), topology),
+            workload: Workload::new(seed.child("workload")),
+            accidents: seed.child("accidents"),
+            events: BTreeMap::new(),
+            events_made: 0,
+            requests: 0,
+            waiting: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            by_device,
+            joins: BTreeMap::new(),
+            working: false,
+        };
+        world.say(format_args!("{peers} peers, {topology:?}: {drawn}"));
+        for at in 0..peers {
+            world.power_on(at);
+        }
+        (world, drawn)
+    }
+
+    pub(crate) fn say(&mut self, what: fmt::Arguments<'_>) {
+        self.trace.line(self.now_us, what);
+    }
+
+    /// Notes a broken promise. The first one counts.
+    pub(crate) fn breaks(&mut self, what: String) {
+        self.say(format_args!("BROKEN: {what}"));
+        self.broken.get_or_insert(what);
+    }
+
+    fn after(&mut self, us: u64, event: Event) {
+        self.at(self.now_us + us, event);
+    }
+
+    fn at(&mut self, us: u64, event: Event) {
+        self.events_made += 1;
+        self.events.insert((us, self.events_made), event);
+    }
+
+    /// Lets everything happen until `end_us`, or until a promise is broken.
+    pub(crate) fn run_until(&mut self, end_us: u64) {
+        while self.broken.is_none() {
+            match self.events.first_key_value() {
+                Some(((due, _), _)) if *due <= end_us => {}
+                _ => break,
+            }
+            let Some(((due, _), event)) = self.events.pop_first() else {
+                break;
+            };
+            self.now_us = due;
+            self.happen(event);
+        }
+        self.now_us = self.now_us.max(end_us);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Message {
+                from,
+                to,
+                life,
+                bytes,
+            } => {
+                if self.network.is_alive(from, to, life) {
+                    let remote = self.nodes[from].device;
+                    self.input(to, Input::Message { remote, bytes });
+                }
+            }
+            Event::Wake { at, start } => {
+                let node = &mut self.nodes[at];
+                if node.starts == start && node.wake_us == Some(self.now_us) {
+                    node.wake_us = None;
+                    self.input(at, Input::Woken);
+                }
+            }
+            Event::Idle { at, start } => {
+                if self.nodes[at].starts == start && self.nodes[at].idle_due {
+                    self.nodes[at].idle_due = false;
+                    self.input(at, Input::Idle);
+                }
+            }
+            Event::Dial { a, b } => self.dial(a, b),
+            Event::JoinAsk {
+                from,
+                to,
+                join,
+                bytes,
+            } => self.join_ask(from, to, join, bytes),
+            Event::JoinAnswer {
+                to,
+                start,
+                join,
+                result,
+            } => {
+                if self.nodes[to].starts == start {
+                    self.input(to, Input::JoinAnswered { join, result });
+                }
+            }
+            Event::PowerOn { at } => self.power_on(at),
+            Event::Mend(accident) => self.mend(&accident),
+            Event::Accident(kind) => self.accident(kind),
+            Event::Work => self.work(),
+        }
+    }
+
+    /// Hands a core an input and carries out its effects.
+    fn input(&mut self, at: usize, input: Input) {
+        let now = self.nodes[at].clock.now(self.now_us);
+        let is_idle = matches!(input, Input::Idle);
+        if !is_idle {
+            let what = describe(&input);
+            self.say(format_args!("{at} <- {what}"));
+        }
+        let Some(core) = self.nodes[at].core.as_mut() else {
+            return;
+        };
+        let effects = core.step(now, input);
+        if self.nodes[at].has_failed() {
+            // Whatever it wanted to say, nobody heard it.
+            self.power_off(at);
+            return;
+        }
+        for effect in effects {
+            self.carry_out(at, effect);
+        }
+        if !is_idle && !self.nodes[at].idle_due && self.nodes[at].is_on() {
+            self.nodes[at].idle_due = true;
+            let start = self.nodes[at].starts;
+            let wait = self.accidents.below(2_000);
+            self.after(wait, Event::Idle { at, start });
+        }
+    }
+
+    fn carry_out(&mut self, at: usize, effect: Effect) {
+        match effect {
+            Effect::Reply { id, reply } => self.reply(id, reply),
+            Effect::Send { remote, bytes } => self.send(at, &remote, bytes),
+            Effect::JoinAsk {
+                join,
+                remote,
+                bytes,
+                ..
+            } => {
+                let to = self.by_device[&remote];
+                let wait = self.network.aside_us(&self.faults);
+                let from = at;
+                self.after(
+                    wait,
+                    Event::JoinAsk {
+                        from,
+                        to,
+                        join,
+                        bytes,
+                    },
+                );
+            }
+            Effect::JoinAnswer { id, bytes } => {
+                if let Some((to, start, join)) = self.joins.remove(&id) {
+                    let wait = self.network.aside_us(&self.faults);
+                    let result = Ok(bytes);
+                    self.after(
+                        wait,
+                        Event::JoinAnswer {
+                            to,
+                            start,
+                            join,
+                            result,
+                        },
+                    );
+                }
+            }
+            // Who has a link to whom is the world's decision.
+            Effect::Dial { .. } => {}
+            Effect::HangUp { remote, why } => {
+                let other = self.by_device[&remote];
+                self.counts.hang_ups += 1;
+                self.say(format_args!("{at} hangs up on {other}: {why}"));
+                if !why.starts_with("no answer") {
+                    self.breaks(format!("peer {at} blames peer {other}, which is honest: {why}"));
+                }
+                self.unlink(at, other);
+            }
+            Effect::WakeAt(tick) => {
+                let node = &mut self.nodes[at];
+                let wake_us = node.clock.world_us(tick).max(self.now_us + 1);
+                node.wake_us = Some(wake_us);
+                let start = node.starts;
+                self.at(wake_us, Event::Wake { at, start });
+            }
+            Effect::Console { line, .. } => {
+                self.say(format_args!("{at} console {}", short(line.as_bytes())));
+            }
+            Effect::Deleted { database } => self.say(format_args!("{at} deleted {database}")),
+            Effect::Note { level, text } => {
+                self.say(format_args!("{at} {level:?}: {text}"));
+                if level == NoteLevel::Error {
+                    self.breaks(format!("peer {at} reports: {text}"));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, remote: &DeviceKey, bytes: Vec<u8>) {
+        let to = self.by_device[remote];
+        self.counts.messages += 1;
+        self.counts.bytes += bytes.len() as u64;
+        let flights = self.network.send(from, to, self.now_us, &self.faults);
+        let (len, copies) = (bytes.len(), flights.arrivals.len());
+        self.say(format_args!(
+            "{from} -> {to} {len} bytes {} ({copies})",
+            short(&bytes)
+        ));
+        let life = flights.life;
+        for arrival in flights.arrivals {
+            let bytes = bytes.clone();
+            self.at(
+                arrival,
+                Event::Message {
+                    from,
+                    to,
+                    life,
+                    bytes,
+                },
+            );
+        }
+    }
+
+    fn join_ask(&mut self, from: usize, to: usize, join: RequestId, bytes: Vec<u8>) {
+        let start = self.nodes[from].starts;
+        if self.nodes[to].is_on() && !self.network.is_deaf(from, to) {
+            self.requests += 1;
+            let id = RequestId(self.requests);
+            self.joins.insert(id, (from, start, join));
+            let remote = self.nodes[from].device;
+            self.input(to, Input::JoinAsked { id, remote, bytes });
+        } else {
+            let result = Err("it cannot be reached".to_owned());
+            let to = from;
+            self.after(
+                1_000_000,
+                Event::JoinAnswer {
+                    to,
+                    start,
+                    join,
+                    result,
+                },
+            );
+        }
+    }
+
+    fn dial(&mut self, a: usize, b: usize) {
+        if self.nodes[a].is_on() && self.nodes[b].is_on() && self.network.raise(a, b) {
+            for (at, other) in [(a, b), (b, a)] {
+                let remote = self.nodes[other].device;
+                self.input(at, Input::LinkUp { remote });
+            }
+        }
+    }
+
+    /// A link is lost, and dialled again in a while.
+    fn unlink(&mut self, a: usize, b: usize) {
+        if self.network.drop_link(a, b) {
+            for (at, other) in [(a, b), (b, a)] {
+                let remote = self.nodes[other].device;
+                self.input(at, Input::LinkDown { remote });
+            }
+            let wait = self.accidents.around(REDIAL_MS * 1_000);
+            self.after(wait, Event::Dial { a, b });
+        }
+    }
+
+    /// A peer starts, and dials whom it can have a link to.
+    fn power_on(&mut self, at: usize) {
+        if self.nodes[at].is_on() {
+            return;
+        }
+        self.say(format_args!("{at} starts"));
+        if let Err(error) = self.nodes[at].start(&self.modules, self.now_us) {
+            return self.breaks(format!("peer {at} cannot start: {error}"));
+        }
+        self.input(at, Input::Woken);
+        for other in 0..self.nodes.len() {
+            if self.network.allows(at, other) {
+                let wait = self.accidents.below(200_000);
+                self.after(wait, Event::Dial { a: at, b: other });
+            }
+        }
+    }
+
+    fn power_off(&mut self, at: usize) {
+        self.say(format_args!("{at} loses power"));
+        self.counts.crashes += 1;
+        self.nodes[at].stop(self.faults.torn_writes);
+        for other in 0..self.nodes.len() {
+            if self.network.drop_link(at, other) {
+                let remote = self.nodes[at].device;
+                self.input(other, Input::LinkDown { remote });
+            }
+        }
+        let start = self.nodes[at].starts;
+        // Nobody waits for a process that is gone.
+        self.waiting.retain(
+            |_, waiting| !matches!(waiting, Waiting::Call { at: who, start: when, .. } if (*who, *when) == (at, start)),
+        );
+        let wait = self.accidents.between(10_000, 5_000_000);
+        self.after(wait, Event::PowerOn { at });
+    }
+
+    fn new_request(&mut self, waiting: Waiting) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.waiting.insert(id, waiting);
+        id
+    }
+
+    fn request(&mut self, at: usize, id: RequestId, request: Request) {
+        let caller = peer_core::Claims::of_device(&self.nodes[at].device);
+        let owner = true;
+        self.input(
+            at,
+            Input::Request {
+                id,
+                caller,
+                owner,
+                request,
+            },
+        );
+    }
+}
+
+/// The beginning of a hash: enough to tell two runs apart.
+fn short(bytes: &[u8]) -> String {
+    BlobHash::of(bytes).short()
+}
+
+fn describe(input: &Input) -> String {
+    match input {
+        Input::Request { id, request, .. } => {
+            let kind = format!("{request:?}");
+            let end = kind.find([' ', '{']).unwrap_or(kind.len());
+            format!("request {} {}", id.0, &kind[..end])
+        }
+        Input::LinkUp { remote } => format!("link up {}", remote.short()),
+        Input::LinkDown { remote } => format!("link down {}", remote.short()),
+        Input::Message { remote, bytes } => format!("message of {} {}", remote.short(), short(bytes)),
+        Input::JoinAsked { remote, .. } => format!("asked to admit {}", remote.short()),
+        Input::JoinAnswered { result, .. } => format!("join answered {}", result.is_ok()),
+        Input::Listening { .. } => "listening".to_owned(),
+        Input::Idle => "idle".to_owned(),
+        Input::Woken => "woken".to_owned(),
+    }
+}

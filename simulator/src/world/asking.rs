@@ -1,0 +1,211 @@
+//! What clients do in the world: publish, invite, join, call, and read.
+
+use peer_core::{DatabaseStatus, Input, Reply, Request, RequestError, RequestId};
+use sync_protocol::Role;
+
+use super::{Event, Waiting, World};
+use crate::CHAT;
+use crate::checker::{Shown, TABLES};
+use crate::workload::{Deed, Planned};
+
+/// Mean milliseconds between two calls in the whole world.
+const WORK_EVERY_MS: u64 = 150;
+
+/// Seconds for which tickets are good: longer than any run.
+const TICKET_S: u64 = 24 * 3_600;
+
+impl World {
+    /// Asks something that is answered at once. `None`: the peer is down, or went down over it.
+    pub(crate) fn ask(&mut self, at: usize, request: Request) -> Option<Result<Reply, RequestError>> {
+        let id = self.new_request(Waiting::Other);
+        self.request(at, id, request);
+        self.replies.remove(&id)
+    }
+
+    pub(super) fn reply(&mut self, id: RequestId, reply: Result<Reply, RequestError>) {
+        match self.waiting.remove(&id) {
+            Some(Waiting::Call { deed, at, .. }) => match reply {
+                Ok(_) => {
+                    self.say(format_args!("{at} confirms {}", id.0));
+                    self.ledger.confirmed(&deed);
+                }
+                Err(error) => {
+                    self.say(format_args!("{at} refuses {}: {error}", id.0));
+                    self.ledger.refused();
+                    if let Deed::Say(text) = deed {
+                        self.breaks(format!("peer {at} refused \"{text}\", which cannot fail: {error}"));
+                    }
+                }
+            },
+            Some(Waiting::Other) => {
+                self.replies.insert(id, reply);
+            }
+            None => self.breaks(format!("request {} was answered twice, or never asked", id.0)),
+        }
+    }
+
+    /// The first peer publishes the module.
+    pub(crate) fn publish(&mut self) -> Result<(), String> {
+        let dice = self.workload.dice().bytes();
+        let publish = Request::Publish {
+            name: "chat".to_owned(),
+            wasm: CHAT.to_vec(),
+            sequential_auto_inc: false,
+            dice,
+        };
+        match self.ask(0, publish) {
+            Some(Ok(Reply::Published(published))) => {
+                self.database = published.database.to_string();
+                self.nodes[0].is_member = true;
+                Ok(())
+            }
+            other => Err(format!("publishing gave {other:?}")),
+        }
+    }
+
+    /// The first peer invites another, which starts to join.
+    pub(crate) fn invite(&mut self, at: usize) -> Result<(), String> {
+        let dice = self.workload.dice().bytes();
+        let invite = Request::Invite {
+            database: self.database.clone(),
+            role: Role::Writer,
+            uses: 1,
+            expires_in_s: TICKET_S,
+            dice,
+        };
+        match self.ask(0, invite) {
+            Some(Ok(Reply::Ticket(ticket))) => {
+                self.nodes[at].ticket = Some(ticket);
+                Ok(())
+            }
+            // The power failed over it: there is no ticket, so nothing is lost.
+            None => Ok(()),
+            other => Err(format!("inviting gave {other:?}")),
+        }
+    }
+
+    /// Whoever has a ticket and is not in yet tries to join; what an answer or a restart undid is
+    /// tried again.
+    pub(crate) fn join_on(&mut self) {
+        for at in 1..self.nodes.len() {
+            let node = &self.nodes[at];
+            if node.is_member || !node.is_on() {
+                continue;
+            }
+            let Some(ticket) = node.ticket.clone() else {
+                continue;
+            };
+            let database = self.database.clone();
+            let progress = self.ask(at, Request::JoinProgress { database });
+            let state = match progress {
+                Some(Ok(Reply::Joining(progress))) => Some(progress.state),
+                _ => None,
+            };
+            self.say(format_args!("{at} joins: {state:?}"));
+            match state {
+                Some(peer_core::JoinState::Done) => self.nodes[at].is_member = true,
+                Some(peer_core::JoinState::Asking | peer_core::JoinState::Fetching) => {}
+                Some(peer_core::JoinState::Failed) | None => {
+                    self.ask(at, Request::Join { ticket });
+                }
+            }
+        }
+    }
+
+    /// From now on people work.
+    pub(crate) fn begin_work(&mut self) {
+        self.working = true;
+        self.after(0, Event::Work);
+    }
+
+    pub(crate) fn end_work(&mut self) {
+        self.working = false;
+    }
+
+    pub(super) fn work(&mut self) {
+        if !self.working {
+            return;
+        }
+        let peers = self.nodes.len();
+        let at = self.workload.dice().index(peers);
+        // Now and then several at once, so that they share an entry.
+        let burst = if self.workload.dice().percent(15) { 8 } else { 1 };
+        if self.nodes[at].is_member && self.nodes[at].is_on() {
+            for _ in 0..burst {
+                let (database, device) = (self.database.clone(), self.nodes[at].device);
+                let planned = self.workload.next(&database, &device);
+                self.call(at, planned);
+            }
+        }
+        let wait = self.workload.dice().around(WORK_EVERY_MS * 1_000);
+        self.after(wait, Event::Work);
+    }
+
+    fn call(&mut self, at: usize, planned: Planned) {
+        if !self.nodes[at].is_on() {
+            return;
+        }
+        let start = self.nodes[at].starts;
+        self.ledger.asked(&planned.deed);
+        let deed = planned.deed;
+        let id = self.new_request(Waiting::Call { deed, start, at });
+        self.say(format_args!("{at} calls {} {}", id.0, planned.what));
+        self.input(
+            at,
+            Input::Request {
+                id,
+                caller: planned.caller,
+                owner: false,
+                request: planned.request,
+            },
+        );
+    }
+
+    pub(crate) fn open_accounts(&mut self) {
+        let (database, device) = (self.database.clone(), self.nodes[0].device);
+        let planned = self.workload.open_accounts(&database, &device);
+        self.call(0, planned);
+    }
+
+    /// Everybody says one thing more.
+    pub(crate) fn say_once_each(&mut self) {
+        for at in 0..self.nodes.len() {
+            let (database, device) = (self.database.clone(), self.nodes[at].device);
+            let planned = self.workload.say(&database, &device);
+            self.call(at, planned);
+        }
+    }
+
+    /// Calls whose callers still wait.
+    pub(crate) fn calls_open(&self) -> usize {
+        let calls = self.waiting.values();
+        calls.filter(|waiting| matches!(waiting, Waiting::Call { .. })).count()
+    }
+
+    /// The status of the database at a peer that holds it.
+    pub(crate) fn status(&mut self, at: usize) -> Option<DatabaseStatus> {
+        let database = Some(self.database.clone());
+        match self.ask(at, Request::Status { database })? {
+            Ok(Reply::Status(mut all)) => all.pop(),
+            _ => None,
+        }
+    }
+
+    /// Everything that anybody can read at a peer.
+    pub(crate) fn read(&mut self, at: usize) -> Option<Shown> {
+        let mut shown = Shown::new();
+        for table in TABLES {
+            let request = Request::Sql {
+                database: self.database.clone(),
+                text: format!("SELECT * FROM {table}"),
+            };
+            let Ok(Reply::Rows(rows)) = self.ask(at, request)? else {
+                return None;
+            };
+            let mut rows = rows.rows;
+            rows.sort_by_key(ToString::to_string);
+            shown.insert(table, rows);
+        }
+        Some(shown)
+    }
+}
