@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sync_protocol::limits::{BATCH_BYTES, BATCH_WAIT_MS, INVOCATIONS_MAX};
+use sync_protocol::limits::{BATCH_BYTES, BATCH_WAIT_MS, INVOCATIONS_MAX, PROOFS_PER_ENTRY_MAX};
 use sync_protocol::{
     Body, CallName, Caller, ConnectionId, Invocation, SYSTEM_CALL_NAME, SystemCall, Tick,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Waiting {
     pub(crate) arguments_type: [u8; 8],
     pub(crate) args: Vec<u8>,
     pub(crate) connection: ConnectionId,
+    /// A system call whose judging costs signatures: an entry holds few of them.
+    pub(crate) carries_proof: bool,
 }
 
 impl Waiting {
@@ -44,6 +46,7 @@ impl Waiting {
             arguments_type: [0; 8],
             args: call.encode(),
             connection,
+            carries_proof: call.carries_proof(),
         }
     }
 }
@@ -70,6 +73,13 @@ impl Group {
     }
 }
 
+impl Group {
+    fn proofs(&self) -> usize {
+        let calls = self.invocations.iter();
+        calls.filter(|call| call.carries_proof).count()
+    }
+}
+
 /// Who waits for an entry's outcomes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
@@ -83,6 +93,7 @@ pub(crate) struct Expected {
 pub(crate) struct Batch {
     groups: Vec<Group>,
     invocations: usize,
+    proofs: usize,
     bytes: usize,
     since: Option<Tick>,
 }
@@ -99,12 +110,15 @@ impl Batch {
 
     /// Whether it has to be flushed before `group` can be added.
     pub(crate) fn is_full_for(&self, group: &Group) -> bool {
-        self.bytes >= BATCH_BYTES || self.invocations + group.invocations.len() > INVOCATIONS_MAX
+        self.bytes >= BATCH_BYTES
+            || self.invocations + group.invocations.len() > INVOCATIONS_MAX
+            || self.proofs + group.proofs() > PROOFS_PER_ENTRY_MAX
     }
 
     pub(crate) fn push(&mut self, group: Group, now: Tick) {
         self.since.get_or_insert(now);
         self.invocations += group.invocations.len();
+        self.proofs += group.proofs();
         self.bytes += group
             .invocations
             .iter()
@@ -184,6 +198,7 @@ mod tests {
             arguments_type: [0; 8],
             args: vec![1, 2, 3],
             connection: ConnectionId([1; 16]),
+            carries_proof: false,
         }
     }
 
@@ -215,6 +230,19 @@ mod tests {
         assert_eq!(expected[1].index, 2);
         assert_eq!(expected[1].connect, Some(1));
         assert!(batch.is_empty() && batch.due().is_none());
+    }
+
+    #[test]
+    fn an_entry_holds_few_calls_that_cost_signatures() {
+        let mut batch = Batch::default();
+        let mut call = call("tombolo:system", "ann");
+        call.carries_proof = true;
+        let group = Group::single(call, ReplyTo::Nobody);
+        for _ in 0..PROOFS_PER_ENTRY_MAX {
+            assert!(!batch.is_full_for(&group));
+            batch.push(group.clone(), Tick(0));
+        }
+        assert!(batch.is_full_for(&group));
     }
 
     #[test]

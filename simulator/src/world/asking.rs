@@ -202,9 +202,11 @@ impl World {
             let Ok(Reply::Rows(rows)) = self.ask(at, request)? else {
                 return None;
             };
-            let mut rows = rows.rows;
-            rows.sort_by_key(ToString::to_string);
-            shown.insert(table, rows);
+            let mut texts: Vec<_> = rows.rows.iter().map(|row| row.get()).collect();
+            texts.sort_unstable();
+            let parse = |text: &str| serde_json::from_str(text);
+            let rows = texts.into_iter().map(parse).collect::<Result<_, _>>();
+            shown.insert(table, rows.expect("the core tells rows as JSON"));
         }
         Some(shown)
     }

@@ -277,6 +277,7 @@ impl Core {
             arguments_type: reducer.arguments_type,
             args,
             connection,
+            carries_proof: false,
         };
         let group = if one_shot && replica.executor.has_clients() {
             let system = |call| Waiting::system(caller.clone(), &call, connection);

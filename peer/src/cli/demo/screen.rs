@@ -34,6 +34,8 @@ impl Screen {
     pub(super) fn say(&self, line: &str) {
         let line = format!("{:>5.1} s  {line}", self.started.elapsed().as_secs_f64());
         self.write(&line);
+        // What was going on is over.
+        self.live(String::new());
     }
 
     /// A line that stays, below one with the time.
