@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::arguments::Options;
-use crate::places::tombolo;
+use crate::places::{scratch, tombolo};
 use crate::report::{Better, Row};
 
 const MIB: f64 = (1 << 20) as f64;
@@ -20,7 +20,7 @@ pub(crate) fn measure(_options: &Options) -> anyhow::Result<Vec<Row>> {
         size as f64 / MIB,
         "MiB",
     );
-    let scratch = tempfile::tempdir().context("a scratch directory")?;
+    let scratch = scratch()?;
     let stripped = scratch.path().join("tombolo");
     let strip = Command::new("strip")
         .arg("-o")

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::clock::{Clock, Deadline};
 use crate::dice::Dice;
-use crate::places::CHAT;
+use crate::places::{CHAT, scratch};
 
 /// Seconds that anything here may take.
 const PATIENCE_S: u64 = 300;
@@ -68,7 +68,7 @@ impl Mesh {
     /// # Errors
     /// If the disk or wasm do not work.
     pub(crate) fn add_peer(&mut self) -> anyhow::Result<usize> {
-        let data = tempfile::tempdir().context("a scratch directory")?;
+        let data = scratch()?;
         let disk = DirDisk::open(data.path())?;
         let key = SecretKey::from_bytes(&self.dice.bytes());
         let options = CoreOptions {

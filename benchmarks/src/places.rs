@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 /// The committed chat module.
 pub(crate) const CHAT: &[u8] = include_bytes!("../../peer/assets/chat.wasm");
@@ -35,16 +36,30 @@ pub(crate) fn chat() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../peer/assets/chat.wasm")
 }
 
+/// A scratch directory on the disk that is built on: the system's may be kept in memory, and then
+/// nothing would cost what being durable costs.
+///
+/// # Errors
+/// If it cannot be made.
+pub(crate) fn scratch() -> anyhow::Result<TempDir> {
+    tempfile::tempdir_in(folder()?).context("making a scratch directory")
+}
+
 /// Where the report goes: `bench/latest.json` in the target directory.
 ///
 /// # Errors
 /// If the folder cannot be made.
 pub(crate) fn report() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("latest.json"))
+}
+
+/// `bench` in the target directory.
+fn folder() -> anyhow::Result<PathBuf> {
     let programs = programs()?;
     let folder = programs
         .parent()
         .context("programs lie in the target directory")?
         .join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    Ok(folder.join("latest.json"))
+    Ok(folder)
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use ureq::Agent;
 
 use crate::clock::{Deadline, pause};
-use crate::places::{chat, tombolo};
+use crate::places::{chat, scratch, tombolo};
 
 /// Seconds that starting, stopping or joining may take.
 const PATIENCE_S: u64 = 60;
@@ -31,7 +31,7 @@ impl PeerProcess {
     /// # Errors
     /// If it does not start.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let data = tempfile::tempdir().context("a scratch directory")?;
+        let data = scratch()?;
         let mut child = Command::new(tombolo()?)
             .args([
                 "start",

@@ -73,14 +73,24 @@ impl ModuleDef {
         defaults: Vec<ColumnDefault>,
         raw: Vec<u8>,
     ) -> Self {
-        let by_name =
-            reducers.iter().enumerate().map(|(place, r)| (r.name.clone(), place)).collect();
+        let by_name = reducers
+            .iter()
+            .enumerate()
+            .map(|(place, r)| (r.name.clone(), place))
+            .collect();
         let lifecycle = reducers
             .iter()
             .enumerate()
             .filter_map(|(place, r)| Some((r.lifecycle?, place)))
             .collect();
-        Self { tables, reducers, defaults, raw, by_name, lifecycle }
+        Self {
+            tables,
+            reducers,
+            defaults,
+            raw,
+            by_name,
+            lifecycle,
+        }
     }
 
     /// The reducer of that canonical name, with its place in [`ModuleDef::reducers`].

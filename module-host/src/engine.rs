@@ -64,7 +64,10 @@ impl HostEngine {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err asks for"
+)]
 fn engine_error(error: wasmtime::Error) -> HostError {
     HostError::Engine(format!("{error:#}"))
 }

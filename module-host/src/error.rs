@@ -10,7 +10,9 @@ pub enum HostError {
     #[error("the store failed while a reducer was running")]
     Store(#[from] StoreError),
     /// A backstop was reached before the limit it stands behind: metering or call depth is wrong.
-    #[error("the module reached a backstop ({backstop}) before its limit; this is a fault of the module host")]
+    #[error(
+        "the module reached a backstop ({backstop}) before its limit; this is a fault of the module host"
+    )]
     Backstop {
         /// Which one.
         backstop: &'static str,
@@ -57,5 +59,9 @@ pub enum PrepareError {
 }
 
 fn list(reasons: &[String]) -> String {
-    reasons.iter().map(|reason| format!("- {reason}")).collect::<Vec<_>>().join("\n")
+    reasons
+        .iter()
+        .map(|reason| format!("- {reason}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

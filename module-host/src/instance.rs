@@ -14,7 +14,7 @@ use wasmtime::{Global, Instance, Memory, Store, TypedFunc, Val};
 use crate::call::{Call, Outcome, Report};
 use crate::error::{HostError, PrepareError};
 use crate::imports::session::{Caller, Session, Source};
-use crate::limits::MARK_PAGE_BYTES;
+use crate::limits::{MARK_PAGE_BYTES, MARKED_PAGES_MAX};
 use crate::module::Inner;
 use crate::prepare::{
     CALL_REDUCER, DEPTH, Ending, Guard, MARKS, MEMORY, SPILL_BYTES, UNITS, instantiate, set_fuel,
@@ -33,6 +33,12 @@ pub struct Runner {
     /// Whether the instance is as the snapshot left it.
     clean: bool,
 }
+
+// A core that holds runners may be handed to a thread of its own.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Runner>();
+};
 
 /// Number, sender, connection, time, arguments, sink; all but the first and the last two 64 bits.
 type Params = (u32, u64, u64, u64, u64, u64, u64, u64, u32, u32);
@@ -64,7 +70,13 @@ impl Runner {
             let memory = &memory[..module.image_bytes.min(memory.len())];
             image.extend_from_slice(&memory[..used(memory)]);
         }
-        Ok(Self { module, live, image, marked: Vec::new(), clean: true })
+        Ok(Self {
+            module,
+            live,
+            image,
+            marked: Vec::new(),
+            clean: true,
+        })
     }
 
     /// Runs one call in a transaction and gives that back, to be committed or aborted as the
@@ -123,14 +135,19 @@ impl Runner {
         if self.module.initialisers.is_some() {
             return Ok(());
         }
+        if self.marked.len() > MARKED_PAGES_MAX {
+            self.live = Live::new(&self.module)?;
+            self.clean = true;
+            return Ok(());
+        }
         let memory = self.live.memory.data_mut(&mut self.live.store);
         for page in &self.marked {
             copy_back(memory, &self.image, *page as usize);
         }
         for (global, value) in &self.live.globals {
-            global
-                .set(&mut self.live.store, *value)
-                .map_err(|error| HostError::Bug(format!("a global cannot be set back: {error:#}")))?;
+            global.set(&mut self.live.store, *value).map_err(|error| {
+                HostError::Bug(format!("a global cannot be set back: {error:#}"))
+            })?;
         }
         self.clean = true;
         Ok(())
@@ -155,30 +172,53 @@ impl Live {
         };
         let instance = instantiate(&module.pre, &mut store).map_err(failed)?;
         if let Some(initialisers) = &module.initialisers {
-            let guard = Guard { call_depth_max: module.limits.call_depth_max };
-            guard.run(&mut store, instance, initialisers).map_err(failed)?;
+            let guard = Guard {
+                call_depth_max: module.limits.call_depth_max,
+            };
+            guard
+                .run(&mut store, instance, initialisers)
+                .map_err(failed)?;
             store.data_mut().clear();
         }
         let lacks = |what: &str| HostError::Bug(format!("an instance lacks {what}"));
-        let memory = instance.get_memory(&mut store, MEMORY).ok_or_else(|| lacks(MEMORY))?;
+        let memory = instance
+            .get_memory(&mut store, MEMORY)
+            .ok_or_else(|| lacks(MEMORY))?;
         if memory.data_size(&store) != module.memory_bytes {
             return Err(lacks("a memory of full size"));
         }
-        let marks = instance.get_memory(&mut store, MARKS).ok_or_else(|| lacks(MARKS))?;
+        let marks = instance
+            .get_memory(&mut store, MARKS)
+            .ok_or_else(|| lacks(MARKS))?;
         // Only calls are charged for the pages they write to.
         marks.data_mut(&mut store).fill(0);
-        let units = instance.get_global(&mut store, UNITS).ok_or_else(|| lacks(UNITS))?;
-        let depth = instance.get_global(&mut store, DEPTH).ok_or_else(|| lacks(DEPTH))?;
+        let units = instance
+            .get_global(&mut store, UNITS)
+            .ok_or_else(|| lacks(UNITS))?;
+        let depth = instance
+            .get_global(&mut store, DEPTH)
+            .ok_or_else(|| lacks(DEPTH))?;
         let call_reducer = instance
             .get_typed_func(&mut store, CALL_REDUCER)
             .map_err(|error| HostError::Bug(format!("{error:#}")))?;
         let mut globals = Vec::with_capacity(module.globals.len());
         for name in &module.globals {
-            let global = instance.get_global(&mut store, name).ok_or_else(|| lacks(name))?;
+            let global = instance
+                .get_global(&mut store, name)
+                .ok_or_else(|| lacks(name))?;
             let value = global.get(&mut store);
             globals.push((global, value));
         }
-        Ok(Self { store, instance, call_reducer, memory, marks, units, depth, globals })
+        Ok(Self {
+            store,
+            instance,
+            call_reducer,
+            memory,
+            marks,
+            units,
+            depth,
+            globals,
+        })
     }
 
     /// Runs the call, to its return or to its end.
@@ -199,7 +239,13 @@ impl Live {
         let args = if call.args.is_empty() {
             0
         } else {
-            session.sources.open(Source { bytes: call.args.to_vec(), read: 0 }).unwrap_or(0)
+            session
+                .sources
+                .open(Source {
+                    bytes: call.args.to_vec(),
+                    read: 0,
+                })
+                .unwrap_or(0)
         };
         let store = &mut self.store;
         // At most `UNITS_MAX`, which fits.
@@ -212,8 +258,10 @@ impl Live {
         let [s0, s1, s2, s3] = sender;
         let [c0, c1] = connection;
         let sink = crate::imports::session::FIRST_HANDLE;
-        self.call_reducer
-            .call(&mut *store, (reducer, s0, s1, s2, s3, c0, c1, call.time.0, args, sink))
+        self.call_reducer.call(
+            &mut *store,
+            (reducer, s0, s1, s2, s3, c0, c1, call.time.0, args, sink),
+        )
     }
 
     /// Says what the call came to.
@@ -229,7 +277,9 @@ impl Live {
                 let text = String::from_utf8_lossy(&self.store.data().sink);
                 Outcome::Failed(text.into_owned())
             }
-            Ok(status) => Outcome::Trapped(format!("the reducer returned an unknown status: {status}")),
+            Ok(status) => {
+                Outcome::Trapped(format!("the reducer returned an unknown status: {status}"))
+            }
             Err(error) => {
                 let depth_max = module.limits.call_depth_max;
                 match Ending::of(&mut self.store, self.instance, depth_max, error)? {
@@ -243,7 +293,11 @@ impl Live {
             return Err(HostError::Bug("the units are no 64-bit global".into()));
         };
         // The last stretch of code may have taken more than there was without looking.
-        let outcome = if left < 0 { Outcome::OutOfUnits } else { outcome };
+        let outcome = if left < 0 {
+            Outcome::OutOfUnits
+        } else {
+            outcome
+        };
         let used = given - u64::try_from(left).unwrap_or(0).min(given);
         let session = self.store.data_mut();
         let console = std::mem::take(&mut session.console);
@@ -267,7 +321,10 @@ impl Live {
 fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     let mut words = [0; N];
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        *word = bytes
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
     }
     words
 }
@@ -275,7 +332,10 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
 /// Bytes up to the end of the last page that is not all zero.
 fn used(memory: &[u8]) -> usize {
     let pages = memory.chunks(MARK_PAGE_BYTES);
-    let zero = pages.rev().take_while(|page| page.iter().all(|byte| *byte == 0)).count();
+    let zero = pages
+        .rev()
+        .take_while(|page| page.iter().all(|byte| *byte == 0))
+        .count();
     memory.len() - zero * MARK_PAGE_BYTES
 }
 

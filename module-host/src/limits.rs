@@ -29,6 +29,10 @@ pub const WASM_PAGE_BYTES: usize = 64 << 10;
 /// look through after each call, larger ones more bytes to copy.
 pub const MARK_PAGE_BYTES: usize = 4 << 10;
 
+/// Pages after which a call's instance is replaced instead of being set back: 4 MiB take longer to
+/// copy than an instance takes to make, and the old one's memory goes back to the machine.
+pub const MARKED_PAGES_MAX: usize = 1 << 10;
+
 /// Bytes of linear memory that a database may permit: 1 GiB keeps the marks of an instance at
 /// 256 KiB, which can be looked through after every call.
 pub const MEMORY_BYTES_MAX: u32 = 1 << 30;
@@ -138,10 +142,17 @@ pub const SOURCES_MAX: usize = 64;
 /// Console timers that a call may hold open.
 pub const TIMERS_MAX: usize = 64;
 
-const _: () = assert!(MEMORY_BYTES_MAX as usize % WASM_PAGE_BYTES == 0);
-const _: () = assert!(WASM_PAGE_BYTES % MARK_PAGE_BYTES == 0);
+const _: () = assert!((MEMORY_BYTES_MAX as usize).is_multiple_of(WASM_PAGE_BYTES));
+const _: () = assert!(WASM_PAGE_BYTES.is_multiple_of(MARK_PAGE_BYTES));
 // A full batch of the deepest calls, each of the largest frame of its weight, stays below the
 // backstop even if every value is spilled twice.
 const _: () = assert!((CALL_DEPTH_MAX * DEPTH_SLOTS * 8 * 3) as usize <= STACK_BYTES_MAX);
 const _: () = assert!(INITIALISE_UNITS_MAX < UNITS_MAX);
 const _: () = assert!(DESCRIPTION_BYTES_MAX < MODULE_BYTES_MAX);
+// What is described within bounds, the store can hold.
+const _: () = assert!(COLUMNS_MAX <= store::limits::COLUMNS_MAX);
+const _: () = assert!(INDEXES_MAX < store::limits::INDEXES_MAX);
+const _: () = assert!(TYPE_DEPTH_MAX < store::limits::TYPE_DEPTH_MAX);
+const _: () = assert!(DEFINED_TABLES_MAX <= store::limits::TABLES_MAX);
+// A call can hold more than one of the largest scans open.
+const _: () = assert!(2 * store::limits::SCAN_BYTES_MAX < ITERATOR_BYTES_MAX);

@@ -55,8 +55,9 @@ impl Module {
         let prepared = prepare(engine, wasm, &limits)?;
         let def = describe(prepared.description)?;
         let (compiler, linker) = engine.for_calls();
-        let compiled = wasmtime::Module::new(compiler, &prepared.wasm)
-            .map_err(|error| HostError::Bug(format!("a marked module does not compile: {error:#}")))?;
+        let compiled = wasmtime::Module::new(compiler, &prepared.wasm).map_err(|error| {
+            HostError::Bug(format!("a marked module does not compile: {error:#}"))
+        })?;
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|error| HostError::Bug(format!("a marked module does not link: {error:#}")))?;

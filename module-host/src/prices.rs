@@ -4,7 +4,8 @@
 
 use wasm_encoder::Instruction;
 
-/// The price of an instruction, apart from what [`bytes_of`] and [`elements_of`] add at run time.
+/// The price of an instruction, apart from what [`pays_by_bytes`] and [`pays_by_elements`] add at
+/// run time.
 /// Structure costs nothing, but every way of repeating something costs at least one unit.
 pub(crate) fn instruction(instruction: &Instruction<'_>) -> u64 {
     use Instruction as I;
@@ -37,7 +38,9 @@ pub(crate) const BYTES_PER_UNIT_LOG2: u32 = 4;
 pub(crate) const fn pays_by_bytes(instruction: &Instruction<'_>) -> bool {
     matches!(
         instruction,
-        Instruction::MemoryCopy { .. } | Instruction::MemoryFill(_) | Instruction::MemoryInit { .. }
+        Instruction::MemoryCopy { .. }
+            | Instruction::MemoryFill(_)
+            | Instruction::MemoryInit { .. }
     )
 }
 
@@ -58,8 +61,9 @@ pub(crate) const FUNCTION: u64 = 2;
 /// Parameters and locals that are set to zero for one unit.
 pub(crate) const LOCALS_PER_UNIT: u64 = 8;
 
-/// Units of a page that a call wrote to: it is copied back afterwards.
-pub(crate) const MARKED_PAGE: u64 = 500;
+/// Units of a page that a call wrote to: it is copied back afterwards, and at worst the machine had
+/// to be asked for it first.
+pub(crate) const MARKED_PAGE: u64 = 2_000;
 
 /// Units of any import: leaving the module and coming back.
 pub(crate) const IMPORT: u64 = 50;

@@ -9,6 +9,7 @@ use crate::disk::LyingDisk;
 use crate::faults::Faults;
 use crate::run::Plant;
 use crate::seed::{Dice, Seed};
+use crate::workload::Client;
 
 /// A peer of the world.
 pub(crate) struct Node {
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) ticket: Option<String>,
     /// It holds the database and is a member.
     pub(crate) is_member: bool,
+    /// Who is connected to it.
+    pub(crate) clients: Vec<Client>,
     dice: Dice,
     lies: bool,
 }
@@ -49,6 +52,7 @@ impl Node {
             power_left: None,
             ticket: None,
             is_member: false,
+            clients: Vec::new(),
             dice,
             lies: plant == Some(Plant::LyingDisks),
         }
@@ -77,6 +81,7 @@ impl Node {
         self.wake_us = None;
         self.idle_due = false;
         self.power_left = None;
+        self.clients.clear();
         let dice = &mut self.dice;
         if torn_writes {
             self.disk.crash_keeping(|_| dice.coin());

@@ -163,7 +163,10 @@ struct Run {
 impl Run {
     fn verdict(&mut self, hurt_ms: u64) -> Verdict {
         match self.phases(hurt_ms) {
-            Err(verdict) => verdict,
+            Err(verdict) => {
+                self.world.describe();
+                verdict
+            }
             Ok(()) => Verdict::Passed,
         }
     }

@@ -26,7 +26,7 @@ impl Trace {
 
     /// Adds a line.
     pub fn line(&mut self, us: u64, what: fmt::Arguments<'_>) {
-        let line = format!("{:>12.6} {what}", Seconds(us));
+        let line = format!("{:>12} {what}", Seconds(us));
         let mut chained = self.hash.0.to_vec();
         chained.extend_from_slice(line.as_bytes());
         self.hash = BlobHash::of(&chained);
@@ -83,6 +83,6 @@ mod tests {
         assert_ne!(hash(&["a", "b"]), hash(&["ab"]));
         let mut kept = Trace::new(true);
         kept.line(1_500_000, format_args!("x"));
-        assert_eq!(kept.into_lines(), ["1.500000 x"]);
+        assert_eq!(kept.into_lines(), ["    1.500000 x"]);
     }
 }

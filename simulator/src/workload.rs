@@ -26,6 +26,13 @@ pub(crate) enum Deed {
     Compete,
 }
 
+/// Somebody who stays connected.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) caller: Claims,
+    pub(crate) connection: ConnectionId,
+}
+
 /// A call to be made.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -51,9 +58,27 @@ impl Workload {
         &mut self.dice
     }
 
-    /// A call by the peer itself or by one of the people who use it.
-    pub(crate) fn next(&mut self, database: &str, device: &DeviceKey) -> Planned {
-        let caller = self.caller(device);
+    /// Somebody who is about to connect.
+    pub(crate) fn client(&mut self, device: &DeviceKey) -> Client {
+        Client {
+            caller: self.caller(device),
+            connection: self.connection(),
+        }
+    }
+
+    /// A call by one of the connected clients, or by somebody who connects for it alone.
+    pub(crate) fn next(
+        &mut self,
+        database: &str,
+        device: &DeviceKey,
+        clients: &[Client],
+    ) -> Planned {
+        let stays = !clients.is_empty() && self.dice.coin();
+        let client = if stays {
+            clients[self.dice.index(clients.len())].clone()
+        } else {
+            self.client(device)
+        };
         let (deed, reducer, arguments) = match self.dice.below(10) {
             0..=4 => {
                 let text = self.saying();
@@ -76,22 +101,22 @@ impl Workload {
                 (Deed::Compete, "open_room", format!("[{room:?}]"))
             }
         };
-        self.call(database, deed, caller, reducer, arguments)
+        call(database, deed, client, !stays, reducer, arguments)
     }
 
     /// A call that succeeds wherever it is made.
     pub(crate) fn say(&mut self, database: &str, device: &DeviceKey) -> Planned {
         let text = self.saying();
         let arguments = format!("[{LOBBY:?}, {text:?}]");
-        let caller = Claims::of_device(device);
-        self.call(database, Deed::Say(text), caller, "send_message", arguments)
+        let client = self.client(device);
+        call(database, Deed::Say(text), client, true, "send_message", arguments)
     }
 
     /// The call that opens the accounts.
     pub(crate) fn open_accounts(&mut self, database: &str, device: &DeviceKey) -> Planned {
         let arguments = format!("[{ACCOUNTS}]");
-        let caller = Claims::of_device(device);
-        self.call(database, Deed::Compete, caller, "open_accounts", arguments)
+        let client = self.client(device);
+        call(database, Deed::Compete, client, true, "open_accounts", arguments)
     }
 
     fn saying(&mut self) -> String {
@@ -111,27 +136,32 @@ impl Workload {
         }
     }
 
-    fn call(
-        &mut self,
-        database: &str,
-        deed: Deed,
-        caller: Claims,
-        reducer: &str,
-        arguments: String,
-    ) -> Planned {
+    fn connection(&mut self) -> ConnectionId {
         let mut connection = ConnectionId::ZERO;
+        // Never zero: that means none.
         connection.0[..8].copy_from_slice(&(self.dice.draw() | 1).to_le_bytes());
-        Planned {
-            deed,
-            caller,
-            what: format!("{reducer}{arguments}"),
-            request: Request::Call {
-                database: database.to_owned(),
-                reducer: reducer.to_owned(),
-                arguments: Arguments::Json(arguments),
-                connection,
-                one_shot: self.dice.coin(),
-            },
-        }
+        connection
+    }
+}
+
+fn call(
+    database: &str,
+    deed: Deed,
+    client: Client,
+    one_shot: bool,
+    reducer: &str,
+    arguments: String,
+) -> Planned {
+    Planned {
+        deed,
+        caller: client.caller,
+        what: format!("{reducer}{arguments}"),
+        request: Request::Call {
+            database: database.to_owned(),
+            reducer: reducer.to_owned(),
+            arguments: Arguments::Json(arguments),
+            connection: client.connection,
+            one_shot,
+        },
     }
 }

@@ -7,7 +7,7 @@ mod asking;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use peer_core::{Effect, Input, Modules, NoteLevel, Reply, Request, RequestError, RequestId};
+use peer_core::{Claims, Effect, Input, Modules, NoteLevel, Reply, Request, RequestError, RequestId};
 use sync_protocol::{BlobHash, DeviceKey};
 
 use crate::checker::{CutWatch, Ledger};
@@ -17,7 +17,7 @@ use crate::node::Node;
 use crate::run::Plant;
 use crate::seed::{Dice, Seed};
 use crate::trace::Trace;
-use crate::workload::{Deed, Workload};
+use crate::workload::{Client, Deed, Workload};
 
 /// Milliseconds after which a link that was lost or hung up is dialled again.
 const REDIAL_MS: u64 = 2_000;
@@ -62,12 +62,24 @@ enum Event {
     Work,
 }
 
-/// Who waits for a reply.
+/// Who waits for a reply of which process.
 #[derive(Debug)]
-enum Waiting {
-    Call { deed: Deed, start: u32, at: usize },
-    /// The answer is looked at by whoever asked, or by nobody.
-    Other,
+struct Waiting {
+    at: usize,
+    start: u32,
+    who: Who,
+}
+
+#[derive(Debug)]
+enum Who {
+    /// The caller of a reducer.
+    Caller(Deed),
+    /// Somebody who connects, to stay.
+    Comer(Client),
+    /// Somebody who leaves.
+    Leaver,
+    /// The world itself: the answer comes at once, or never.
+    World,
 }
 
 /// Everything that a run consists of.
@@ -440,25 +452,25 @@ impl World {
                 self.input(other, Input::LinkDown { remote });
             }
         }
-        let start = self.nodes[at].starts;
         // Nobody waits for a process that is gone.
-        self.waiting.retain(
-            |_, waiting| !matches!(waiting, Waiting::Call { at: who, start: when, .. } if (*who, *when) == (at, start)),
-        );
+        self.waiting.retain(|_, waiting| waiting.at != at);
         let wait = self.accidents.between(10_000, 5_000_000);
         self.after(wait, Event::PowerOn { at });
     }
 
-    fn new_request(&mut self, waiting: Waiting) -> RequestId {
+    /// Hands a core a request of somebody who waits for the answer.
+    fn request(
+        &mut self,
+        at: usize,
+        caller: Claims,
+        owner: bool,
+        request: Request,
+        who: Who,
+    ) -> RequestId {
         self.requests += 1;
         let id = RequestId(self.requests);
-        self.waiting.insert(id, waiting);
-        id
-    }
-
-    fn request(&mut self, at: usize, id: RequestId, request: Request) {
-        let caller = peer_core::Claims::of_device(&self.nodes[at].device);
-        let owner = true;
+        let start = self.nodes[at].starts;
+        self.waiting.insert(id, Waiting { at, start, who });
         self.input(
             at,
             Input::Request {
@@ -468,6 +480,7 @@ impl World {
                 request,
             },
         );
+        id
     }
 }
 

@@ -2,6 +2,7 @@
 //! goes into a buffer; what lies below is only read.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 
 use crate::base::Base;
 use crate::error::{DataError, StoreError};
@@ -56,10 +57,10 @@ impl Buffer {
     fn put(&mut self, key: &[u8], old: Option<Row>, new: Option<Row>) {
         let held = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.len());
         self.bytes += ROW_OVERHEAD_BYTES + key.len() + held(&old) + held(&new);
-        match self.writes.get_mut(key) {
-            Some(write) => write.new = new,
-            None => {
-                self.writes.insert(Key::from(key), Write { old, new });
+        match self.writes.entry(Key::from(key)) {
+            Entry::Occupied(held) => held.into_mut().new = new,
+            Entry::Vacant(free) => {
+                free.insert(Write { old, new });
             }
         }
     }

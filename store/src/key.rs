@@ -4,7 +4,6 @@
 //! sequences) with one of the two top bits set. So all rows of a table lie together in key order,
 //! and so do all entries of an index.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -79,6 +78,9 @@ pub(crate) fn step_past_prefix(key: &mut Vec<u8>) {
 /// Bytes that a key holds without an allocation of its own: a space and a 32-byte identity fit.
 const INLINE_BYTES: usize = 38;
 
+// Keys are compared by their first eight bytes first, and all have that many.
+const _: () = assert!(INLINE_BYTES >= size_of::<u64>());
+
 /// A stored key in memory.
 #[derive(Clone)]
 pub(crate) enum Key {
@@ -87,11 +89,25 @@ pub(crate) enum Key {
 }
 
 impl Key {
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Self::Shared(bytes) => bytes,
         }
+    }
+
+    /// The first eight bytes as a number; zeros stand for what is missing, so of two different
+    /// numbers the smaller belongs to the smaller key.
+    #[inline]
+    fn first_bytes(&self) -> u64 {
+        let bytes: &[u8] = match self {
+            Self::Inline { bytes, .. } => bytes,
+            Self::Shared(bytes) => bytes,
+        };
+        bytes
+            .first_chunk::<8>()
+            .map_or(0, |first| u64::from_be_bytes(*first))
     }
 
     /// Bytes it holds on the heap.
@@ -117,13 +133,6 @@ impl From<&[u8]> for Key {
     }
 }
 
-// As maps keyed by `Key` are searched by bytes, both must order alike.
-impl Borrow<[u8]> for Key {
-    fn borrow(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
@@ -139,8 +148,11 @@ impl PartialOrd for Key {
 }
 
 impl Ord for Key {
+    /// As the bytes compare. The first eight mostly decide, as one number.
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
+        let first = self.first_bytes().cmp(&other.first_bytes());
+        first.then_with(|| self.as_bytes().cmp(other.as_bytes()))
     }
 }
 

@@ -43,6 +43,19 @@ impl Versions {
         let count = self.older.partition_point(|version| version.commit < end);
         self.older.get(count.checked_sub(1)?)
     }
+
+    /// Drops the versions of commits before `end` and takes them off `bytes`. Tells whether one is
+    /// left.
+    fn forget(&mut self, end: u64, key: &Key, bytes: &mut usize) -> bool {
+        while let Some(oldest) = self.older.pop_front_if(|oldest| oldest.commit < end) {
+            *bytes -= version_bytes(key, oldest.value.as_ref());
+        }
+        let is_left = self.newest.commit >= end;
+        if !is_left {
+            *bytes -= version_bytes(key, self.newest.value.as_ref());
+        }
+        is_left
+    }
 }
 
 #[derive(Debug)]
@@ -85,14 +98,14 @@ impl Overlay {
     }
 
     /// The newest version of a key: `None` means that the base decides.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&Versions> {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Versions> {
         self.keys.get(key)
     }
 
     /// The keys from `low` up to but without `high`, in order. `low` must not be greater.
-    pub(crate) fn range(&self, low: &[u8], high: &[u8]) -> btree_map::Range<'_, Key, Versions> {
+    pub(crate) fn range(&self, low: &Key, high: &Key) -> btree_map::Range<'_, Key, Versions> {
         use std::ops::Bound::{Excluded, Included};
-        self.keys.range::<[u8], _>((Included(low), Excluded(high)))
+        self.keys.range((Included(low), Excluded(high)))
     }
 
     pub(crate) fn iter(&self) -> btree_map::Iter<'_, Key, Versions> {
@@ -203,40 +216,62 @@ impl Overlay {
     }
 
     /// The keys written by commits before `end`, each once, with its newest value among them.
-    pub(crate) fn settling(&self, end: u64) -> impl Iterator<Item = (&Key, &Option<Row>)> {
+    pub(crate) fn settling(&self, end: u64) -> Vec<(&Key, &Option<Row>)> {
+        // A few hot keys are in the journal over and over; a few calls touch few of many keys.
+        if self.keys.len() <= self.written_before(end) {
+            let newest = self
+                .keys
+                .iter()
+                .map(|(key, versions)| (key, versions.before(end)));
+            return newest
+                .filter_map(|(key, newest)| Some((key, &newest?.value)))
+                .collect();
+        }
         let numbers = (self.first..end).zip(&self.commits);
         let writers = numbers.flat_map(|(number, commit)| repeat_n(number, commit.keys));
-        writers.zip(&self.journal).filter_map(move |(number, key)| {
+        let newest = writers.zip(&self.journal).filter_map(|(number, key)| {
             // A key that was written again before the end has its turn at its last writer.
             let newest = self.keys.get(key)?.before(end)?;
             (newest.commit == number).then_some((key, &newest.value))
-        })
+        });
+        newest.collect()
     }
 
     /// Forgets the commits before `end`: the base holds what they wrote.
     pub(crate) fn forget(&mut self, end: u64) {
-        while self.first < end {
-            let Some(commit) = self.commits.pop_front() else {
-                break;
-            };
-            self.first += 1;
-            for key in self.journal.drain(..commit.keys) {
-                let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
-                    unreachable!("a key in the journal has versions");
-                };
-                let oldest = held.get_mut().older.pop_front();
-                let value = oldest
-                    .as_ref()
-                    .map_or(&held.get().newest.value, |old| &old.value);
-                self.bytes -= version_bytes(held.key(), value.as_ref());
-                if oldest.is_none() {
-                    held.remove();
+        let written = self.written_before(end);
+        let journal = self.journal.drain(..written);
+        let bytes = &mut self.bytes;
+        if self.keys.len() <= written {
+            drop(journal);
+            self.keys
+                .retain(|key, versions| versions.forget(end, key, bytes));
+        } else {
+            for key in journal {
+                if let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) {
+                    let key = held.key().clone();
+                    if !held.get_mut().forget(end, &key, bytes) {
+                        held.remove();
+                    }
                 }
             }
+        }
+        while self.first < end
+            && let Some(commit) = self.commits.pop_front()
+        {
+            self.first += 1;
             for (slot, change) in &commit.counts {
                 self.counts[*slot] -= change;
             }
         }
+    }
+
+    /// How many keys of the journal were written by commits before `end`.
+    fn written_before(&self, end: u64) -> usize {
+        (self.first..end)
+            .zip(&self.commits)
+            .map(|(_, commit)| commit.keys)
+            .sum()
     }
 }
 

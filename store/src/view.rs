@@ -55,10 +55,11 @@ impl<'a> View<'a> {
 
     /// What the layers above the base say; `None` if they say nothing.
     fn get_above(&self, key: &[u8]) -> Option<Option<&'a Row>> {
-        if let Some(write) = self.writes.and_then(|writes| writes.get(key)) {
+        let key = Key::from(key);
+        if let Some(write) = self.writes.and_then(|writes| writes.get(&key)) {
             return Some(write.new.as_ref());
         }
-        Some(self.overlay?.get(key)?.visible())
+        Some(self.overlay?.get(&key)?.visible())
     }
 
     /// The values of the keys from `low` up to but without `high`, in order.
@@ -72,14 +73,13 @@ impl<'a> View<'a> {
                 base_next: None,
             });
         }
-        let bounds = (Included(low), Excluded(high));
+        let (low_key, high_key) = (Key::from(low), Key::from(high));
+        let bounds = (Included(&low_key), Excluded(&high_key));
         let mut merged = Merged {
-            writes: self
-                .writes
-                .map(|writes| writes.range::<[u8], _>(bounds).peekable()),
+            writes: self.writes.map(|writes| writes.range(bounds).peekable()),
             overlay: self
                 .overlay
-                .map(|overlay| overlay.range(low, high).peekable()),
+                .map(|overlay| overlay.range(&low_key, &high_key).peekable()),
             base: None,
             base_next: None,
         };

@@ -30,11 +30,7 @@ fn bad_calls() -> Vec<(&'static str, Value, &'static [&'static str])> {
             &["unit", "budget", "fuel", "energy", "row"],
         ),
         ("recurse_for_ever", json!([]), &["depth", "deep", "recurs"]),
-        (
-            "take_all_memory",
-            json!([]),
-            &["memory", "fatal", "panic", "unreachable"],
-        ),
+        ("take_all_memory", json!([]), &["memory", "aborted"]),
         (
             "count_then_panic",
             json!([]),

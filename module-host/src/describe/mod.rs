@@ -109,7 +109,12 @@ fn is_plain(
 
 /// Names and checks what was described.
 fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
-    let Draft { typespace, names, tables, reducers } = draft;
+    let Draft {
+        typespace,
+        names,
+        tables,
+        reducers,
+    } = draft;
     at_most(reasons, "tables", tables.len(), DEFINED_TABLES_MAX);
     at_most(reasons, "reducers", reducers.len(), DEFINED_REDUCERS_MAX);
     let mut resolver = Resolver::new(&typespace, &names);
@@ -161,7 +166,9 @@ fn build_reducers(
         let mut params = Vec::with_capacity(resolved.elements.len());
         for (place, element) in resolved.elements.into_vec().into_iter().enumerate() {
             // Languages that do not name parameters have them numbered.
-            let name = element.name.map_or_else(|| format!("arg_{place}"), |name| name.to_string());
+            let name = element
+                .name
+                .map_or_else(|| format!("arg_{place}"), |name| name.to_string());
             params.push((name, element.algebraic_type));
         }
         reducers.push(ReducerDef {

@@ -22,21 +22,34 @@ pub(super) struct Names {
 impl Names {
     /// Every name stands for itself: modules of 1.x.
     pub(super) fn verbatim() -> Self {
-        Self { verbatim: true, ..Self::default() }
+        Self {
+            verbatim: true,
+            ..Self::default()
+        }
     }
 
     /// What a module of 2.x says.
     ///
     /// # Errors
     /// Text, for a policy or a kind of name that is not known.
-    pub(super) fn new(policy: CaseConversionPolicy, explicit: ExplicitNames) -> Result<Self, String> {
+    pub(super) fn new(
+        policy: CaseConversionPolicy,
+        explicit: ExplicitNames,
+    ) -> Result<Self, String> {
         let mut names = match policy {
             CaseConversionPolicy::None => Self::verbatim(),
             CaseConversionPolicy::SnakeCase => Self::default(),
             _ => return Err("it converts names by a policy that is not known".into()),
         };
         for entry in explicit.into_entries() {
-            let (map, NameMapping { source_name, canonical_name, .. }) = match entry {
+            let (
+                map,
+                NameMapping {
+                    source_name,
+                    canonical_name,
+                    ..
+                },
+            ) = match entry {
                 ExplicitNameEntry::Table(mapping) => (&mut names.tables, mapping),
                 ExplicitNameEntry::Function(mapping) => (&mut names.functions, mapping),
                 ExplicitNameEntry::Index(mapping) => (&mut names.indexes, mapping),
@@ -47,14 +60,25 @@ impl Names {
         Ok(names)
     }
 
+    /// Keeps an index's name as it is.
+    pub(super) fn keep_index(&mut self, name: &str) {
+        self.indexes.insert(name.to_owned(), name.to_owned());
+    }
+
     /// Of a table.
     pub(super) fn table(&self, source: &str) -> String {
-        self.tables.get(source).cloned().unwrap_or_else(|| self.field(source))
+        self.tables
+            .get(source)
+            .cloned()
+            .unwrap_or_else(|| self.field(source))
     }
 
     /// Of a reducer.
     pub(super) fn function(&self, source: &str) -> String {
-        self.functions.get(source).cloned().unwrap_or_else(|| self.field(source))
+        self.functions
+            .get(source)
+            .cloned()
+            .unwrap_or_else(|| self.field(source))
     }
 
     /// Of an index, if the module gives it one.
@@ -64,12 +88,20 @@ impl Names {
 
     /// Of a column, a parameter or a field.
     pub(super) fn field(&self, source: &str) -> String {
-        if self.verbatim { source.to_owned() } else { source.to_case(Case::Snake) }
+        if self.verbatim {
+            source.to_owned()
+        } else {
+            source.to_case(Case::Snake)
+        }
     }
 
     /// Of a variant of an enum.
     pub(super) fn variant(&self, source: &str) -> String {
-        if self.verbatim { source.to_owned() } else { source.to_case(Case::Camel) }
+        if self.verbatim {
+            source.to_owned()
+        } else {
+            source.to_case(Case::Camel)
+        }
     }
 }
 
@@ -78,7 +110,9 @@ impl Names {
 /// there changes from release to release.
 pub(super) fn is_identifier(name: &str) -> bool {
     let part = |c: char| {
-        c == '_' || c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
+        c == '_'
+            || c.is_ascii_alphanumeric()
+            || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
     };
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
@@ -120,7 +154,10 @@ mod tests {
         assert_eq!(names.table("people"), "Person");
         assert_eq!(names.function("sayHi"), "hello");
         assert_eq!(names.function("sayBye"), "say_bye");
-        assert_eq!(names.index("people_age_idx_btree").as_deref(), Some("by_age"));
+        assert_eq!(
+            names.index("people_age_idx_btree").as_deref(),
+            Some("by_age")
+        );
     }
 
     #[test]

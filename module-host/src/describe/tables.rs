@@ -66,7 +66,8 @@ struct Builder<'a, 'r> {
 
 impl Builder<'_, '_> {
     fn refuse(&mut self, reason: impl AsRef<str>) {
-        self.reasons.add(format!("table {}: {}", self.schema.name, reason.as_ref()));
+        self.reasons
+            .add(format!("table {}: {}", self.schema.name, reason.as_ref()));
     }
 
     fn columns(&mut self, draft: &TableDraft, resolver: &mut Resolver<'_>) {
@@ -75,7 +76,12 @@ impl Builder<'_, '_> {
             Some(AlgebraicType::Product(row)) => row,
             _ => return self.refuse("its row type is not a product"),
         };
-        at_most(self.reasons, "columns in a table", row.elements.len(), COLUMNS_MAX);
+        at_most(
+            self.reasons,
+            "columns in a table",
+            row.elements.len(),
+            COLUMNS_MAX,
+        );
         let mut taken = BTreeSet::new();
         for (place, element) in row.elements.iter().take(COLUMNS_MAX).enumerate() {
             let Some(source_name) = element.name.as_ref().map(ToString::to_string) else {
@@ -96,7 +102,11 @@ impl Builder<'_, '_> {
                     AlgebraicType::unit()
                 }
             };
-            self.schema.columns.push(Column { name, source_name, ty });
+            self.schema.columns.push(Column {
+                name,
+                source_name,
+                ty,
+            });
         }
     }
 
@@ -105,7 +115,9 @@ impl Builder<'_, '_> {
         let places = columns.iter().map(|column| column.0).collect::<Vec<_>>();
         let count = self.schema.columns.len();
         if places.is_empty() || places.iter().any(|place| usize::from(*place) >= count) {
-            self.refuse(format!("{what} names a column that does not exist, or none"));
+            self.refuse(format!(
+                "{what} names a column that does not exist, or none"
+            ));
             return None;
         }
         Some(places)
@@ -141,8 +153,17 @@ impl Builder<'_, '_> {
     }
 
     fn indexes(&mut self, draft: &TableDraft) {
-        at_most(self.reasons, "indexes on a table", draft.indexes.len(), INDEXES_MAX);
-        for IndexDraft { source_name, algorithm } in draft.indexes.iter().take(INDEXES_MAX) {
+        at_most(
+            self.reasons,
+            "indexes on a table",
+            draft.indexes.len(),
+            INDEXES_MAX,
+        );
+        for IndexDraft {
+            source_name,
+            algorithm,
+        } in draft.indexes.iter().take(INDEXES_MAX)
+        {
             let (kind, columns) = match algorithm {
                 RawIndexAlgorithm::BTree { columns } => (IndexKind::BTree, columns.clone()),
                 RawIndexAlgorithm::Hash { columns } => (IndexKind::Hash, columns.clone()),
@@ -163,7 +184,9 @@ impl Builder<'_, '_> {
         let primary_key = self.schema.primary_key.map(ColList::from);
         let constraints = draft.unique.iter().chain(&primary_key);
         for columns in constraints.cloned().collect::<Vec<_>>() {
-            let Some(places) = self.places("a unique constraint", &columns) else { continue };
+            let Some(places) = self.places("a unique constraint", &columns) else {
+                continue;
+            };
             let wanted = places.iter().collect::<BTreeSet<_>>();
             let mut found = false;
             for index in &mut self.schema.indexes {
@@ -186,7 +209,9 @@ impl Builder<'_, '_> {
         unique: bool,
     ) {
         let columns_of = |name: fn(&Column) -> &str| {
-            let names = columns.iter().map(|place| name(&self.schema.columns[usize::from(*place)]));
+            let names = columns
+                .iter()
+                .map(|place| name(&self.schema.columns[usize::from(*place)]));
             names.collect::<Vec<_>>().join("_")
         };
         let kind_name = match kind {
@@ -196,7 +221,10 @@ impl Builder<'_, '_> {
         };
         let generated = |table: &str, columns: String| format!("{table}_{columns}_idx_{kind_name}");
         let source_name = source_name.unwrap_or_else(|| {
-            generated(&self.schema.source_name, columns_of(|column| &column.source_name))
+            generated(
+                &self.schema.source_name,
+                columns_of(|column| &column.source_name),
+            )
         });
         let name = self
             .names
@@ -212,24 +240,36 @@ impl Builder<'_, '_> {
         }
         let id = IndexId(*self.next_index);
         *self.next_index += 1;
-        self.schema.indexes.push(IndexSchema { id, name, source_name, columns, unique, kind });
+        self.schema.indexes.push(IndexSchema {
+            id,
+            name,
+            source_name,
+            columns,
+            unique,
+            kind,
+        });
     }
 
     fn defaults(&mut self, draft: &TableDraft) -> Vec<ColumnDefault> {
         let mut defaults = Vec::new();
         for (column, value) in &draft.defaults {
             let Some(place) = self.schema.columns.get(usize::from(*column)) else {
-                self.refuse(format!("a default is for column {column}, which does not exist"));
+                self.refuse(format!(
+                    "a default is for column {column}, which does not exist"
+                ));
                 continue;
             };
             // A value nests no deeper than its type.
-            match walk(value, &place.ty, &Typespace::EMPTY, TYPE_DEPTH_MAX + 1) {
+            match walk(value, &place.ty, Typespace::EMPTY, TYPE_DEPTH_MAX + 1) {
                 Ok(()) => defaults.push(ColumnDefault {
                     table: self.schema.id,
                     column: *column,
                     value: value.clone(),
                 }),
-                Err(error) => self.refuse(format!("the default of column {}: {error}", place.name.clone())),
+                Err(error) => self.refuse(format!(
+                    "the default of column {}: {error}",
+                    place.name.clone()
+                )),
             }
         }
         defaults

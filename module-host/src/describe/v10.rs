@@ -36,18 +36,31 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
         reasons.add(problem);
         Names::default()
     });
-    let tables = tables.into_iter().map(|table| table_draft(table, reasons)).collect();
+    let tables = tables
+        .into_iter()
+        .map(|table| table_draft(table, reasons))
+        .collect();
     for event in &events {
-        if !reducers.iter().any(|reducer| reducer.source_name == event.function_name) {
+        if !reducers
+            .iter()
+            .any(|reducer| reducer.source_name == event.function_name)
+        {
             reasons.add(format!(
                 "{} is to be called at an event, but is no reducer",
                 event.function_name
             ));
         }
     }
-    let reducers = reducers.into_iter().map(|reducer| reducer_draft(reducer, &events, reasons));
+    let reducers = reducers
+        .into_iter()
+        .map(|reducer| reducer_draft(reducer, &events, reasons));
     let reducers = reducers.collect();
-    Draft { typespace, names, tables, reducers }
+    Draft {
+        typespace,
+        names,
+        tables,
+        reducers,
+    }
 }
 
 /// Sections that are described but not built.
@@ -57,26 +70,35 @@ fn refuse_section(section: Section, reasons: &mut Reasons) {
     };
     match section {
         Section::Procedures(some) => {
-            some.iter().for_each(|procedure| refuse("procedure", &procedure.source_name));
+            some.iter()
+                .for_each(|procedure| refuse("procedure", &procedure.source_name));
         }
-        Section::Views(some) => some.iter().for_each(|view| refuse("view", &view.source_name)),
+        Section::Views(some) => some
+            .iter()
+            .for_each(|view| refuse("view", &view.source_name)),
         Section::ViewPrimaryKeys(some) => {
-            some.iter().for_each(|key| refuse("primary key of a view", &key.view_source_name));
+            some.iter()
+                .for_each(|key| refuse("primary key of a view", &key.view_source_name));
         }
         Section::Schedules(some) => {
-            some.iter().for_each(|schedule| refuse("schedule", &schedule.function_name));
+            some.iter()
+                .for_each(|schedule| refuse("schedule", &schedule.function_name));
         }
         Section::RowLevelSecurity(some) => {
-            some.iter().for_each(|filter| refuse("visibility filter", &filter.sql));
+            some.iter()
+                .for_each(|filter| refuse("visibility filter", &filter.sql));
         }
         Section::HttpHandlers(some) => {
-            some.iter().for_each(|handler| refuse("HTTP handler", &handler.source_name));
+            some.iter()
+                .for_each(|handler| refuse("HTTP handler", &handler.source_name));
         }
         Section::HttpRoutes(some) => {
-            some.iter().for_each(|route| refuse("HTTP route", &route.path));
+            some.iter()
+                .for_each(|route| refuse("HTTP route", &route.path));
         }
         Section::Submodules(some) => {
-            some.iter().for_each(|module| refuse("submodule", &module.namespace));
+            some.iter()
+                .for_each(|module| refuse("submodule", &module.namespace));
         }
         _ => reasons.add("its description has a section of a kind that is not known"),
     }
@@ -84,7 +106,10 @@ fn refuse_section(section: Section, reasons: &mut Reasons) {
 
 fn table_draft(table: RawTableDefV10, reasons: &mut Reasons) -> TableDraft {
     if table.table_type == TableType::System {
-        reasons.add(format!("table {} says that it belongs to the system", table.source_name));
+        reasons.add(format!(
+            "table {} says that it belongs to the system",
+            table.source_name
+        ));
     }
     TableDraft {
         source_name: table.source_name.to_string(),
@@ -98,7 +123,11 @@ fn table_draft(table: RawTableDefV10, reasons: &mut Reasons) -> TableDraft {
                 algorithm: index.algorithm,
             })
             .collect(),
-        unique: table.constraints.into_iter().filter_map(|it| unique(it.data, reasons)).collect(),
+        unique: table
+            .constraints
+            .into_iter()
+            .filter_map(|it| unique(it.data, reasons))
+            .collect(),
         sequences: table.sequences.iter().map(sequence).collect(),
         defaults: table
             .default_values
@@ -111,9 +140,18 @@ fn table_draft(table: RawTableDefV10, reasons: &mut Reasons) -> TableDraft {
 }
 
 fn sequence(sequence: &RawSequenceDefV10) -> SequenceDraft {
-    let RawSequenceDefV10 { start, min_value, max_value, increment, .. } = sequence;
+    let RawSequenceDefV10 {
+        start,
+        min_value,
+        max_value,
+        increment,
+        ..
+    } = sequence;
     let bounds = (start, min_value, max_value);
-    SequenceDraft { column: sequence.column.0, plain: super::is_plain(bounds, *increment) }
+    SequenceDraft {
+        column: sequence.column.0,
+        plain: super::is_plain(bounds, *increment),
+    }
 }
 
 fn reducer_draft(
@@ -121,10 +159,15 @@ fn reducer_draft(
     events: &[RawLifeCycleReducerDefV10],
     reasons: &mut Reasons,
 ) -> ReducerDraft {
-    let mut own = events.iter().filter(|event| event.function_name == reducer.source_name);
+    let mut own = events
+        .iter()
+        .filter(|event| event.function_name == reducer.source_name);
     let event = own.next();
     if own.next().is_some() {
-        reasons.add(format!("reducer {} is for several events", reducer.source_name));
+        reasons.add(format!(
+            "reducer {} is for several events",
+            reducer.source_name
+        ));
     }
     let callable = matches!(reducer.visibility, FunctionVisibility::ClientCallable);
     ReducerDraft {

@@ -17,7 +17,10 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
         match export {
             RawMiscModuleExportV9::ColumnDefaultValue(_) => {}
             RawMiscModuleExportV9::Procedure(procedure) => {
-                reasons.add(format!("it has a procedure ({}): not supported yet", procedure.name));
+                reasons.add(format!(
+                    "it has a procedure ({}): not supported yet",
+                    procedure.name
+                ));
             }
             RawMiscModuleExportV9::View(view) => {
                 reasons.add(format!("it has a view ({}): not supported yet", view.name));
@@ -26,21 +29,34 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
         }
     }
     for filter in &module.row_level_security {
-        reasons.add(format!("it has a visibility filter ({}): not supported yet", filter.sql));
+        reasons.add(format!(
+            "it has a visibility filter ({}): not supported yet",
+            filter.sql
+        ));
+    }
+    let mut names = Names::verbatim();
+    let indexes = module.tables.iter().flat_map(|table| &table.indexes);
+    for name in indexes.filter_map(|index| index.name.as_ref()) {
+        names.keep_index(name);
     }
     let misc_exports = &module.misc_exports;
-    let tables = module.tables.into_iter().map(|table| table_draft(table, misc_exports, reasons));
+    let tables = module
+        .tables
+        .into_iter()
+        .map(|table| table_draft(table, misc_exports, reasons));
     let tables = tables.collect();
     let reducers = module.reducers.into_iter().map(|reducer| ReducerDraft {
         source_name: reducer.name.to_string(),
         params: reducer.params,
         client_callable: reducer.lifecycle.is_none(),
-        lifecycle: reducer.lifecycle.and_then(|event| lifecycle(event, reasons)),
+        lifecycle: reducer
+            .lifecycle
+            .and_then(|event| lifecycle(event, reasons)),
     });
     Draft {
         reducers: reducers.collect(),
         typespace: module.typespace,
-        names: Names::verbatim(),
+        names,
         tables,
     }
 }
@@ -81,7 +97,10 @@ fn table_draft(
         ));
     }
     if table.table_type == TableType::System {
-        reasons.add(format!("table {} says that it belongs to the system", table.name));
+        reasons.add(format!(
+            "table {} says that it belongs to the system",
+            table.name
+        ));
     }
     let defaults = misc_exports.iter().filter_map(|export| match export {
         RawMiscModuleExportV9::ColumnDefaultValue(default) if default.table == table.name => {
@@ -101,7 +120,11 @@ fn table_draft(
                 algorithm: index.algorithm,
             })
             .collect(),
-        unique: table.constraints.into_iter().filter_map(|it| unique(it.data, reasons)).collect(),
+        unique: table
+            .constraints
+            .into_iter()
+            .filter_map(|it| unique(it.data, reasons))
+            .collect(),
         sequences: table.sequences.iter().map(sequence).collect(),
         defaults: defaults.collect(),
         public: table.table_access == TableAccess::Public,
@@ -110,7 +133,16 @@ fn table_draft(
 }
 
 fn sequence(sequence: &RawSequenceDefV9) -> SequenceDraft {
-    let RawSequenceDefV9 { start, min_value, max_value, increment, .. } = sequence;
+    let RawSequenceDefV9 {
+        start,
+        min_value,
+        max_value,
+        increment,
+        ..
+    } = sequence;
     let bounds = (start, min_value, max_value);
-    SequenceDraft { column: sequence.column.0, plain: super::is_plain(bounds, *increment) }
+    SequenceDraft {
+        column: sequence.column.0,
+        plain: super::is_plain(bounds, *increment),
+    }
 }

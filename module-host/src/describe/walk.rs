@@ -33,9 +33,16 @@ pub(super) fn walk(
     typespace: &Typespace,
     depth_max: usize,
 ) -> Result<(), WalkError> {
-    let mut walker = Walker { rest: bytes, typespace };
+    let mut walker = Walker {
+        rest: bytes,
+        typespace,
+    };
     walker.value(ty, depth_max)?;
-    if walker.rest.is_empty() { Ok(()) } else { Err(WalkError::Long(walker.rest.len())) }
+    if walker.rest.is_empty() {
+        Ok(())
+    } else {
+        Err(WalkError::Long(walker.rest.len()))
+    }
 }
 
 struct Walker<'a> {
@@ -54,7 +61,10 @@ impl<'a> Walker<'a> {
             }
             T::Sum(sum) => {
                 let tag = self.take(1)?[0];
-                let variant = sum.variants.get(usize::from(tag)).ok_or(WalkError::Misfit)?;
+                let variant = sum
+                    .variants
+                    .get(usize::from(tag))
+                    .ok_or(WalkError::Misfit)?;
                 self.value(&variant.algebraic_type, depth)
             }
             T::Product(product) => {
@@ -78,7 +88,9 @@ impl<'a> Walker<'a> {
             T::String => {
                 let len = self.len()?;
                 let text = self.take(len)?;
-                std::str::from_utf8(text).map(drop).map_err(|_| WalkError::Misfit)
+                std::str::from_utf8(text)
+                    .map(drop)
+                    .map_err(|_| WalkError::Misfit)
             }
             T::Bool => match self.take(1)? {
                 [0 | 1] => Ok(()),
@@ -95,7 +107,10 @@ impl<'a> Walker<'a> {
 
     fn len(&mut self) -> Result<usize, WalkError> {
         let bytes = self.take(4)?;
-        Ok(bytes.iter().rev().fold(0, |len, byte| len << 8 | usize::from(*byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |len, byte| len << 8 | usize::from(*byte)))
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], WalkError> {
@@ -112,7 +127,7 @@ mod tests {
     #[test]
     fn a_value_fits_whole_or_not_at_all() {
         let pair = AlgebraicType::product([AlgebraicType::U16, AlgebraicType::String]);
-        let check = |bytes: &[u8]| walk(bytes, &pair, &Typespace::EMPTY, 8);
+        let check = |bytes: &[u8]| walk(bytes, &pair, Typespace::EMPTY, 8);
         assert_eq!(check(&[1, 0, 2, 0, 0, 0, b'h', b'i']), Ok(()));
         assert_eq!(check(&[1, 0, 2, 0, 0, 0, b'h']), Err(WalkError::Short));
         assert_eq!(check(&[1, 0, 0, 0, 0, 0, 7]), Err(WalkError::Long(1)));
@@ -122,11 +137,17 @@ mod tests {
     #[test]
     fn depth_and_length_are_bounded() {
         let nested = AlgebraicType::array(AlgebraicType::array(AlgebraicType::Bool));
-        assert_eq!(walk(&[0; 4], &nested, &Typespace::EMPTY, 1), Ok(()));
+        assert_eq!(walk(&[0; 4], &nested, Typespace::EMPTY, 1), Ok(()));
         let one_in_one = [1, 0, 0, 0, 1, 0, 0, 0, 1];
-        assert_eq!(walk(&one_in_one, &nested, &Typespace::EMPTY, 3), Ok(()));
-        assert_eq!(walk(&one_in_one, &nested, &Typespace::EMPTY, 2), Err(WalkError::Deep));
+        assert_eq!(walk(&one_in_one, &nested, Typespace::EMPTY, 3), Ok(()));
+        assert_eq!(
+            walk(&one_in_one, &nested, Typespace::EMPTY, 2),
+            Err(WalkError::Deep)
+        );
         let endless = [0xFF, 0xFF, 0xFF, 0xFF];
-        assert_eq!(walk(&endless, &nested, &Typespace::EMPTY, 3), Err(WalkError::Short));
+        assert_eq!(
+            walk(&endless, &nested, Typespace::EMPTY, 3),
+            Err(WalkError::Short)
+        );
     }
 }

@@ -12,7 +12,12 @@ use crate::prices;
 pub(super) const EXHAUSTED: i32 = -1;
 
 /// `bytes_source_read(source, buffer_ptr, buffer_len_ptr) -> i16`
-pub(super) fn source_read(caller: Caller<'_, Session>, source: u32, at: u32, len_at: u32) -> Answer {
+pub(super) fn source_read(
+    caller: Caller<'_, Session>,
+    source: u32,
+    at: u32,
+    len_at: u32,
+) -> Answer {
     answer(caller, |guest| {
         let capacity = guest.u32_at(len_at)?;
         let Some(open) = guest.session().sources.get_mut(source) else {

@@ -30,7 +30,11 @@ pub(super) fn get_jwt(caller: Caller<'_, Session>, connection: u32, out: u32) ->
             return Err(Errno::NOT_IN_TRANSACTION.into());
         }
         let own = session.caller.connection.is_some_and(|own| own.0 == asked);
-        let claims = session.caller.claims.as_ref().filter(|claims| own && !claims.is_empty());
+        let claims = session
+            .caller
+            .claims
+            .as_ref()
+            .filter(|claims| own && !claims.is_empty());
         let source = match claims.map(|claims| claims.clone().into_bytes()) {
             None => 0,
             Some(bytes) => {

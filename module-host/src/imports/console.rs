@@ -32,7 +32,13 @@ pub(super) fn log(
         let message = optional_text(guest, message, message_len)?.unwrap_or_default();
         let level = ConsoleLevel::from_abi(u8::try_from(level & 0xFF).unwrap_or(0));
         let line = (line != NO_LINE).then_some(line);
-        guest.session().console.push(ConsoleLine { level, target, filename, line, message });
+        guest.session().console.push(ConsoleLine {
+            level,
+            target,
+            filename,
+            line,
+            message,
+        });
         Ok(())
     })
 }

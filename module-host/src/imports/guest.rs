@@ -100,9 +100,15 @@ impl<'a> Guest<'a> {
             // Only a start function runs before there is an instance to reach into.
             return Stop::misuse("an import was called while the module was being instantiated");
         };
-        let mut guest = Self { caller, reach, left: 0 };
+        let mut guest = Self {
+            caller,
+            reach,
+            left: 0,
+        };
         let Val::I64(left) = reach.units.get(&mut guest.caller) else {
-            return Err(guest.fault(HostError::Bug("the units are no 64-bit global".into())).into());
+            return Err(guest
+                .fault(HostError::Bug("the units are no 64-bit global".into()))
+                .into());
         };
         guest.left = left;
         let done = match guest.charge(prices::IMPORT) {
@@ -121,7 +127,11 @@ impl<'a> Guest<'a> {
     /// Takes a price from the units left.
     pub(crate) fn charge(&mut self, price: u64) -> Result<(), Stop> {
         self.left = self.left.saturating_sub_unsigned(price);
-        if self.left < 0 { Err(Stop::OutOfUnits) } else { Ok(()) }
+        if self.left < 0 {
+            Err(Stop::OutOfUnits)
+        } else {
+            Ok(())
+        }
     }
 
     /// Units left.
@@ -184,7 +194,10 @@ impl<'a> Guest<'a> {
     /// A little-endian number at a pointer.
     pub(crate) fn u32_at(&mut self, at: u32) -> Result<u32, Stop> {
         let bytes = self.bytes(at, 4)?;
-        Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u32::from(*byte)))
     }
 
     /// A text at a pointer, which must be UTF-8.
@@ -245,7 +258,9 @@ fn range(memory_len: usize, at: u32, len: u32) -> Result<std::ops::Range<usize>,
     }
     let end = at as usize + len as usize;
     if end > memory_len {
-        return Stop::misuse(format!("an import was handed {len} bytes at {at}: out of memory"));
+        return Stop::misuse(format!(
+            "an import was handed {len} bytes at {at}: out of memory"
+        ));
     }
     Ok(at as usize..end)
 }

@@ -67,7 +67,12 @@ const fn import(
     params: &'static [ValType],
     results: &'static [ValType],
 ) -> Import {
-    Import { module, name, params, results }
+    Import {
+        module,
+        name,
+        params,
+        results,
+    }
 }
 
 const V0: &str = "spacetime_10.0";
@@ -88,8 +93,18 @@ pub(crate) const OFFERED: &[Import] = &[
     import(V0, "datastore_table_scan_bsatn", &[I32; 2], &[I32]),
     import(V0, "datastore_index_scan_range_bsatn", &[I32; 9], &[I32]),
     import(V0, "datastore_btree_scan_bsatn", &[I32; 9], &[I32]),
-    import(V0, "datastore_delete_by_index_scan_range_bsatn", &[I32; 9], &[I32]),
-    import(V0, "datastore_delete_by_btree_scan_bsatn", &[I32; 9], &[I32]),
+    import(
+        V0,
+        "datastore_delete_by_index_scan_range_bsatn",
+        &[I32; 9],
+        &[I32],
+    ),
+    import(
+        V0,
+        "datastore_delete_by_btree_scan_bsatn",
+        &[I32; 9],
+        &[I32],
+    ),
     import(V0, "datastore_delete_all_by_eq_bsatn", &[I32; 4], &[I32]),
     import(V0, "row_iter_bsatn_advance", &[I32; 3], &[I32]),
     import(V0, "row_iter_bsatn_close", &[I32; 1], &[I32]),
@@ -109,7 +124,12 @@ pub(crate) const OFFERED: &[Import] = &[
     import(V3, "procedure_abort_mut_tx", &[], &[I32]),
     import(V3, "procedure_http_request", &[I32; 5], &[I32]),
     import(V4, "datastore_index_scan_point_bsatn", &[I32; 4], &[I32]),
-    import(V4, "datastore_delete_by_index_scan_point_bsatn", &[I32; 4], &[I32]),
+    import(
+        V4,
+        "datastore_delete_by_index_scan_point_bsatn",
+        &[I32; 4],
+        &[I32],
+    ),
     import(V5, "datastore_clear", &[I32; 2], &[I32]),
 ];
 
@@ -122,9 +142,21 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Session>> {
     linker.func_wrap(V0, "datastore_table_scan_bsatn", tables::scan)?;
     linker.func_wrap(V0, "datastore_index_scan_range_bsatn", tables::scan_range)?;
     linker.func_wrap(V0, "datastore_btree_scan_bsatn", tables::scan_range)?;
-    linker.func_wrap(V0, "datastore_delete_by_index_scan_range_bsatn", tables::delete_range)?;
-    linker.func_wrap(V0, "datastore_delete_by_btree_scan_bsatn", tables::delete_range)?;
-    linker.func_wrap(V0, "datastore_delete_all_by_eq_bsatn", tables::delete_all_by_eq)?;
+    linker.func_wrap(
+        V0,
+        "datastore_delete_by_index_scan_range_bsatn",
+        tables::delete_range,
+    )?;
+    linker.func_wrap(
+        V0,
+        "datastore_delete_by_btree_scan_bsatn",
+        tables::delete_range,
+    )?;
+    linker.func_wrap(
+        V0,
+        "datastore_delete_all_by_eq_bsatn",
+        tables::delete_all_by_eq,
+    )?;
     linker.func_wrap(V0, "row_iter_bsatn_advance", tables::advance)?;
     linker.func_wrap(V0, "row_iter_bsatn_close", tables::close)?;
     linker.func_wrap(V0, "datastore_insert_bsatn", tables::insert)?;
@@ -143,7 +175,11 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Session>> {
     linker.func_wrap(V3, "procedure_abort_mut_tx", caller::procedure_end)?;
     linker.func_wrap(V3, "procedure_http_request", caller::procedure_http)?;
     linker.func_wrap(V4, "datastore_index_scan_point_bsatn", tables::scan_point)?;
-    linker.func_wrap(V4, "datastore_delete_by_index_scan_point_bsatn", tables::delete_point)?;
+    linker.func_wrap(
+        V4,
+        "datastore_delete_by_index_scan_point_bsatn",
+        tables::delete_point,
+    )?;
     linker.func_wrap(V5, "datastore_clear", tables::clear)?;
     Ok(linker)
 }

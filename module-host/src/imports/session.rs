@@ -9,9 +9,7 @@ use wasmtime::{Global, Memory, ResourceLimiter};
 
 use crate::call::{ConsoleLevel, ConsoleLine};
 use crate::error::HostError;
-use crate::limits::{
-    CONSOLE_BYTES_MAX, CONSOLE_LINES_MAX, ERROR_BYTES_MAX, TABLE_ELEMENTS_MAX,
-};
+use crate::limits::{CONSOLE_BYTES_MAX, CONSOLE_LINES_MAX, ERROR_BYTES_MAX, TABLE_ELEMENTS_MAX};
 
 /// The sink that a module writes its description or its error text to, and the source of its
 /// arguments: handles count from 1.
@@ -102,7 +100,11 @@ pub(crate) struct Handles<T> {
 impl<T> Handles<T> {
     /// None open, at most `max` at once.
     pub(crate) const fn new(max: usize) -> Self {
-        Self { open: BTreeMap::new(), last: 0, max }
+        Self {
+            open: BTreeMap::new(),
+            last: 0,
+            max,
+        }
     }
 
     /// Opens one; `None` if too many are open, or all numbers were used.
@@ -219,7 +221,9 @@ impl ResourceLimiter for Session {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let most = maximum.unwrap_or(usize::MAX).min(TABLE_ELEMENTS_MAX as usize);
+        let most = maximum
+            .unwrap_or(usize::MAX)
+            .min(TABLE_ELEMENTS_MAX as usize);
         Ok(desired <= most)
     }
 

@@ -14,9 +14,18 @@ use crate::prices;
 /// `table_id_from_name(name…, out) -> u16`
 pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
     answer(caller, |guest| {
-        let id = look_up(guest, name, len, Errno::NO_SUCH_TABLE, |transaction, name| {
-            transaction.schema().table_by_name(name).map(|table| table.id.0)
-        })?;
+        let id = look_up(
+            guest,
+            name,
+            len,
+            Errno::NO_SUCH_TABLE,
+            |transaction, name| {
+                transaction
+                    .schema()
+                    .table_by_name(name)
+                    .map(|table| table.id.0)
+            },
+        )?;
         guest.write_u32(out, id)?;
         Ok(0)
     })
@@ -25,9 +34,18 @@ pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u3
 /// `index_id_from_name(name…, out) -> u16`
 pub(super) fn index_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
     answer(caller, |guest| {
-        let id = look_up(guest, name, len, Errno::NO_SUCH_INDEX, |transaction, name| {
-            transaction.schema().index_by_name(name).map(|(_, index)| index.id.0)
-        })?;
+        let id = look_up(
+            guest,
+            name,
+            len,
+            Errno::NO_SUCH_INDEX,
+            |transaction, name| {
+                transaction
+                    .schema()
+                    .index_by_name(name)
+                    .map(|(_, index)| index.id.0)
+            },
+        )?;
         guest.write_u32(out, id)?;
         Ok(0)
     })
@@ -37,7 +55,9 @@ pub(super) fn index_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u3
 pub(super) fn row_count(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer {
     answer(caller, |guest| {
         guest.charge(prices::SCAN)?;
-        let count = with(guest, |transaction| transaction.row_count(user_table(table)?))?;
+        let count = with(guest, |transaction| {
+            transaction.row_count(user_table(table)?)
+        })?;
         guest.write(out, &count.to_le_bytes())?;
         Ok(0)
     })
@@ -68,7 +88,15 @@ pub(super) fn scan_range(
 ) -> Answer {
     answer(caller, |guest| {
         guest.charge(prices::SCAN)?;
-        let bounds = Bounds { prefix, prefix_len, prefix_elems, start, start_len, end, end_len };
+        let bounds = Bounds {
+            prefix,
+            prefix_len,
+            prefix_elems,
+            start,
+            start_len,
+            end,
+            end_len,
+        };
         let rows = with_range(guest, &bounds, |transaction, range| {
             transaction.scan_range(user_index(index)?, range)
         })?;
@@ -107,7 +135,11 @@ pub(super) fn advance(caller: Caller<'_, Session>, iter: u32, at: u32, len_at: u
             len += row.len();
             to += 1;
         }
-        let too_small = open.rows.get(from).filter(|_| to == from).map(|row| row.len());
+        let too_small = open
+            .rows
+            .get(from)
+            .filter(|_| to == from)
+            .map(|row| row.len());
         if let Some(needed) = too_small {
             guest.write_u32(len_at, u32::try_from(needed).unwrap_or(u32::MAX))?;
             return Err(Errno::BUFFER_TOO_SMALL.into());
@@ -139,7 +171,11 @@ pub(super) fn advance(caller: Caller<'_, Session>, iter: u32, at: u32, len_at: u
 /// `row_iter_bsatn_close(iter) -> u16`
 pub(super) fn close(caller: Caller<'_, Session>, iter: u32) -> Answer {
     answer(caller, |guest| {
-        if close_iterator(guest.session(), iter) { Ok(0) } else { Err(Errno::NO_SUCH_ITER.into()) }
+        if close_iterator(guest.session(), iter) {
+            Ok(0)
+        } else {
+            Err(Errno::NO_SUCH_ITER.into())
+        }
     })
 }
 
@@ -207,7 +243,15 @@ pub(super) fn delete_range(
 ) -> Answer {
     answer(caller, |guest| {
         guest.charge(prices::SCAN)?;
-        let bounds = Bounds { prefix, prefix_len, prefix_elems, start, start_len, end, end_len };
+        let bounds = Bounds {
+            prefix,
+            prefix_len,
+            prefix_elems,
+            start,
+            start_len,
+            end,
+            end_len,
+        };
         let deleted = with_range(guest, &bounds, |transaction, range| {
             transaction.delete_by_range(user_index(index)?, range)
         })?;
@@ -237,7 +281,9 @@ pub(super) fn clear(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer
     answer(caller, |guest| {
         guest.charge(prices::SCAN)?;
         // Paid for before it is done: a table may hold more than any other call can touch.
-        let rows = with(guest, |transaction| transaction.row_count(user_table(table)?))?;
+        let rows = with(guest, |transaction| {
+            transaction.row_count(user_table(table)?)
+        })?;
         guest.charge(prices::ROW_WRITTEN.saturating_mul(rows))?;
         let deleted = with(guest, |transaction| transaction.clear(user_table(table)?))?;
         guest.write(out, &deleted.to_le_bytes())?;
@@ -248,13 +294,21 @@ pub(super) fn clear(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer
 /// Tables below are the peer's own.
 const fn user_table(table: u32) -> Result<TableId, DataError> {
     let table = TableId(table);
-    if table.0 < FIRST_ID { Err(DataError::NoSuchTable(table)) } else { Ok(table) }
+    if table.0 < FIRST_ID {
+        Err(DataError::NoSuchTable(table))
+    } else {
+        Ok(table)
+    }
 }
 
 /// Indexes below are the peer's own.
 const fn user_index(index: u32) -> Result<IndexId, DataError> {
     let index = IndexId(index);
-    if index.0 < FIRST_ID { Err(DataError::NoSuchIndex(index)) } else { Ok(index) }
+    if index.0 < FIRST_ID {
+        Err(DataError::NoSuchIndex(index))
+    } else {
+        Ok(index)
+    }
 }
 
 /// Does something in the transaction.
@@ -262,7 +316,11 @@ fn with<T>(
     guest: &mut Guest<'_>,
     work: impl FnOnce(&mut Transaction) -> Result<T, DataError>,
 ) -> Result<T, Refusal> {
-    let transaction = guest.session().transaction.as_mut().ok_or(Errno::NOT_IN_TRANSACTION)?;
+    let transaction = guest
+        .session()
+        .transaction
+        .as_mut()
+        .ok_or(Errno::NOT_IN_TRANSACTION)?;
     work(transaction).map_err(|error| guest.refused(error))
 }
 
@@ -274,7 +332,10 @@ fn with_bytes<T>(
     work: impl FnOnce(&mut Transaction, &[u8]) -> Result<T, DataError>,
 ) -> Result<T, Refusal> {
     let (bytes, session) = guest.bytes_and_session(at, len)?;
-    let transaction = session.transaction.as_mut().ok_or(Errno::NOT_IN_TRANSACTION)?;
+    let transaction = session
+        .transaction
+        .as_mut()
+        .ok_or(Errno::NOT_IN_TRANSACTION)?;
     work(transaction, bytes).map_err(|error| guest.refused(error))
 }
 
@@ -290,8 +351,14 @@ fn look_up(
         return Err(unknown.into());
     }
     let name = guest.text(name, len)?.to_owned();
-    let transaction = guest.session().transaction.as_ref().ok_or(Errno::NOT_IN_TRANSACTION)?;
-    find(transaction, &name).filter(|id| *id >= FIRST_ID).ok_or_else(|| unknown.into())
+    let transaction = guest
+        .session()
+        .transaction
+        .as_ref()
+        .ok_or(Errno::NOT_IN_TRANSACTION)?;
+    find(transaction, &name)
+        .filter(|id| *id >= FIRST_ID)
+        .ok_or_else(|| unknown.into())
 }
 
 /// Pointers and lengths of a range in the module's memory.
@@ -320,7 +387,10 @@ fn with_range<T>(
     let start = slice(memory, bounds.start, bounds.start_len)?;
     let end = slice(memory, bounds.end, bounds.end_len)?;
     let prefix_len = u16::try_from(bounds.prefix_elems).map_err(|_| Errno::BSATN_DECODE_ERROR)?;
-    let transaction = session.transaction.as_mut().ok_or(Errno::NOT_IN_TRANSACTION)?;
+    let transaction = session
+        .transaction
+        .as_mut()
+        .ok_or(Errno::NOT_IN_TRANSACTION)?;
     Range::from_abi(prefix, prefix_len, start, end)
         .and_then(|range| work(transaction, &range))
         .map_err(|error| guest.refused(error))
@@ -336,7 +406,11 @@ fn open_iterator(guest: &mut Guest<'_>, rows: Vec<Row>, out: u32) -> Result<i32,
             "open row iterators hold more than {ITERATOR_BYTES_MAX} bytes"
         ));
     }
-    let Some(handle) = session.iterators.open(RowIterator { rows, read: 0, bytes }) else {
+    let Some(handle) = session.iterators.open(RowIterator {
+        rows,
+        read: 0,
+        bytes,
+    }) else {
         return Stop::misuse("too many row iterators are open");
     };
     guest.write_u32(out, handle)?;

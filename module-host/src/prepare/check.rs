@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use wasmparser::{
-    ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload, Validator, ValidatorResources,
+    ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations, FunctionBody, Operator,
+    Parser, Payload, TypeRef, ValType, ValidPayload, Validator, ValidatorResources,
 };
 
 use crate::engine::GUEST_FEATURES;
@@ -92,10 +93,15 @@ pub(crate) struct Initialisers {
 /// reason.
 pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<Facts, PrepareError> {
     if wasm.len() > MODULE_BYTES_MAX {
-        return Err(PrepareError::TooLarge { bytes: wasm.len(), max: MODULE_BYTES_MAX });
+        return Err(PrepareError::TooLarge {
+            bytes: wasm.len(),
+            max: MODULE_BYTES_MAX,
+        });
     }
     let mut checker = Checker::new(limits);
-    checker.read(wasm).map_err(|error| PrepareError::Malformed(error.to_string()))?;
+    checker
+        .read(wasm)
+        .map_err(|error| PrepareError::Malformed(error.to_string()))?;
     checker.finish()
 }
 
@@ -190,7 +196,10 @@ impl<'a> Checker<'a> {
                 self.at_most("functions", functions.count() as usize, FUNCTIONS_MAX);
                 for type_index in functions {
                     let type_index = type_index?;
-                    let facts = FunctionFacts { type_index, ..FunctionFacts::default() };
+                    let facts = FunctionFacts {
+                        type_index,
+                        ..FunctionFacts::default()
+                    };
                     self.facts.functions.push(facts);
                 }
             }
@@ -225,14 +234,17 @@ impl<'a> Checker<'a> {
 
     fn at_most(&mut self, what: &str, count: usize, max: usize) {
         if count > max {
-            self.reasons.add(format!("it has {count} {what}, the most is {max}"));
+            self.reasons
+                .add(format!("it has {count} {what}, the most is {max}"));
         }
     }
 
     fn import(&mut self, module: &str, name: &str, ty: TypeRef) {
         let (module, name) = (printable(module), printable(name));
         let TypeRef::Func(type_index) = ty else {
-            self.reasons.add(format!("it imports {module}::{name}, which is not a function"));
+            self.reasons.add(format!(
+                "it imports {module}::{name}, which is not a function"
+            ));
             return;
         };
         self.facts.imported_functions += 1;
@@ -242,7 +254,9 @@ impl<'a> Checker<'a> {
             ));
             return;
         }
-        let Some(offered) = OFFERED.iter().find(|known| known.module == module && known.name == name)
+        let Some(offered) = OFFERED
+            .iter()
+            .find(|known| known.module == module && known.name == name)
         else {
             self.reasons.add(match newer_abi(&module) {
                 Some(version) => format!(
@@ -256,7 +270,8 @@ impl<'a> Checker<'a> {
         // Validation has seen that the type exists.
         let ty = &self.facts.types[type_index as usize];
         if ty.params() != offered.params || ty.results() != offered.results {
-            self.reasons.add(format!("it imports {module}::{name} with another type"));
+            self.reasons
+                .add(format!("it imports {module}::{name} with another type"));
         }
     }
 
@@ -273,8 +288,14 @@ impl<'a> Checker<'a> {
     }
 
     fn export(&mut self, name: &str, kind: ExternalKind, index: u32) {
-        if [OUR_PREFIX, SNAPSHOT_PREFIX].iter().any(|prefix| name.starts_with(prefix)) {
-            self.reasons.add(format!("it exports {}: that name is reserved", printable(name)));
+        if [OUR_PREFIX, SNAPSHOT_PREFIX]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
+            self.reasons.add(format!(
+                "it exports {}: that name is reserved",
+                printable(name)
+            ));
         }
         if name == MEMORY {
             if kind == ExternalKind::Memory {
@@ -296,7 +317,8 @@ impl<'a> Checker<'a> {
         };
         let ty = self.function_type(index);
         if ty.is_none_or(|ty| (ty.params(), ty.results()) != expected) {
-            self.reasons.add(format!("its export {} has another type", printable(name)));
+            self.reasons
+                .add(format!("its export {} has another type", printable(name)));
         }
         let initialisers = &mut self.facts.initialisers;
         match name {
@@ -370,7 +392,8 @@ impl<'a> Checker<'a> {
 
     fn finish(mut self) -> Result<Facts, PrepareError> {
         if self.memories != 1 || !self.exports.contains(MEMORY) {
-            self.reasons.add("it does not define one memory and export it as `memory`");
+            self.reasons
+                .add("it does not define one memory and export it as `memory`");
         }
         for needed in [DESCRIBE, CALL_REDUCER] {
             if !self.exports.contains(needed) {
@@ -407,5 +430,8 @@ fn newer_abi(module: &str) -> Option<String> {
 /// A name from a module, fit for a message.
 fn printable(name: &str) -> String {
     const CHARS_MAX: usize = 100;
-    name.chars().take(CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
+    name.chars()
+        .take(CHARS_MAX)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }

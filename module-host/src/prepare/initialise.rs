@@ -13,10 +13,14 @@ use crate::engine::HostEngine;
 use crate::error::{HostError, PrepareError};
 use crate::imports::Stop;
 use crate::imports::session::{FIRST_HANDLE, Reach, Session};
-use crate::limits::{DESCRIPTION_BYTES_MAX, INITIALISE_UNITS_MAX};
+use crate::limits::{DESCRIPTION_BYTES_MAX, FUNCTION_BYTES_MAX, INITIALISE_UNITS_MAX};
 
 /// Fuel for a unit: the code that the passes add included, more than any unit can take.
-pub(crate) const FUEL_PER_UNIT: u64 = 64;
+const FUEL_PER_UNIT: u64 = 64;
+
+/// Fuel beyond that: between two looks at the units left lies at most one function's code, and each
+/// of its bytes takes a few.
+const FUEL_BEYOND: u64 = 16 * FUNCTION_BYTES_MAX as u64;
 
 /// A module that was initialised.
 pub(super) struct Initialised {
@@ -57,7 +61,11 @@ pub(super) fn initialise(
     let snapshot = match instrumented {
         Err(_) => None,
         Ok((context, _)) => {
-            let mut state = State { store: &mut store, instance, fault: None };
+            let mut state = State {
+                store: &mut store,
+                instance,
+                fault: None,
+            };
             let wasm = at_once(wizer.snapshot(&context, &mut state))
                 .ok_or_else(|| HostError::Bug("taking a snapshot had to wait".into()))?
                 .map_err(|error| HostError::Bug(format!("no snapshot: {error:#}")))?;
@@ -67,7 +75,10 @@ pub(super) fn initialise(
             Some(wasm)
         }
     };
-    Ok(Initialised { description, snapshot })
+    Ok(Initialised {
+        description,
+        snapshot,
+    })
 }
 
 /// Makes an instance, whose start function may run.
@@ -90,7 +101,10 @@ pub(crate) fn instantiate(
             let why = format!("{:#}", error.root_cause());
             return Err(if ended {
                 // There is no instance to ask whether it was metering that ended it.
-                PrepareError::Initialise { export: "start".into(), why }
+                PrepareError::Initialise {
+                    export: "start".into(),
+                    why,
+                }
             } else {
                 HostError::Instance(why).into()
             });
@@ -102,14 +116,22 @@ pub(crate) fn instantiate(
         return Err(HostError::Bug("an instance lacks its memory or its units".into()).into());
     };
     let marks = instance.get_memory(&mut *store, super::mark::MARKS);
-    store.data_mut().reach = Some(Reach { memory, marks, units });
+    store.data_mut().reach = Some(Reach {
+        memory,
+        marks,
+        units,
+    });
     Ok(instance)
 }
 
 /// Sets the backstop behind so many units.
 pub(crate) fn set_fuel(store: &mut Store<Session>, units: u64) -> Result<(), HostError> {
     store
-        .set_fuel(units.saturating_mul(FUEL_PER_UNIT).saturating_add(1 << 20))
+        .set_fuel(
+            units
+                .saturating_mul(FUEL_PER_UNIT)
+                .saturating_add(FUEL_BEYOND),
+        )
         .map_err(|error| HostError::Bug(format!("no fuel: {error:#}")))
 }
 
@@ -148,7 +170,10 @@ impl Guard {
             let status = self.step(store, instance, SETUP, &sink)?;
             if status != 0 {
                 let why = String::from_utf8_lossy(&store.data().sink).into_owned();
-                return Err(PrepareError::Initialise { export: SETUP.into(), why });
+                return Err(PrepareError::Initialise {
+                    export: SETUP.into(),
+                    why,
+                });
             }
             store.data_mut().sink.clear();
         }
@@ -177,7 +202,10 @@ impl Guard {
             Ending::TooDeep => "its functions called each other too deeply".into(),
             Ending::Trapped(why) => why,
         };
-        Err(PrepareError::Initialise { export: export.into(), why })
+        Err(PrepareError::Initialise {
+            export: export.into(),
+            why,
+        })
     }
 }
 
@@ -229,10 +257,14 @@ impl Ending {
             return Ok(Self::Trapped(stop.to_string()));
         }
         let Some(trap) = trap else {
-            return Err(HostError::Bug(format!("a call ended in an unknown way: {error:#}")));
+            return Err(HostError::Bug(format!(
+                "a call ended in an unknown way: {error:#}"
+            )));
         };
         let last_words = store.data().console.last_words.clone();
-        Ok(Self::Trapped(last_words.unwrap_or_else(|| trap_text(*trap).into())))
+        Ok(Self::Trapped(
+            last_words.unwrap_or_else(|| trap_text(*trap).into()),
+        ))
     }
 }
 

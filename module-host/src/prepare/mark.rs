@@ -31,7 +31,11 @@ pub(crate) const SPILL_BYTES: usize = 15;
 const MARKS_MEMORY: u32 = 1;
 
 /// A mark is one byte.
-const MARK: MemArg = MemArg { offset: 0, align: 0, memory_index: MARKS_MEMORY };
+const MARK: MemArg = MemArg {
+    offset: 0,
+    align: 0,
+    memory_index: MARKS_MEMORY,
+};
 
 const MARK_PAGE_LOG2: i32 = MARK_PAGE_BYTES.trailing_zeros() as i32;
 
@@ -66,12 +70,27 @@ pub(super) fn mark(wasm: &[u8], facts: &Facts) -> Result<Marked, String> {
     }
     let size = globals;
     mutable_globals.push(size);
-    let mut pass = Pass { facts, mutable_globals, size, size_first: 0, function: 0 };
+    let mut pass = Pass {
+        facts,
+        mutable_globals,
+        size,
+        size_first: 0,
+        function: 0,
+    };
     let mut module = Module::new();
-    pass.parse_core_module(&mut module, Parser::new(0), wasm).map_err(|error| error.to_string())?;
-    let globals = pass.mutable_globals.iter().map(|global| global_export(*global)).collect();
+    pass.parse_core_module(&mut module, Parser::new(0), wasm)
+        .map_err(|error| error.to_string())?;
+    let globals = pass
+        .mutable_globals
+        .iter()
+        .map(|global| global_export(*global))
+        .collect();
     let pages_first = pass.size_first.cast_unsigned();
-    Ok(Marked { wasm: module.finish(), globals, pages_first })
+    Ok(Marked {
+        wasm: module.finish(),
+        globals,
+        pages_first,
+    })
 }
 
 fn global_export(global: u32) -> String {
@@ -123,7 +142,11 @@ impl Reencode for Pass<'_> {
         from: GlobalSectionReader<'_>,
     ) -> Done {
         utils::parse_global_section(self, globals, from)?;
-        let size = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+        let size = GlobalType {
+            val_type: ValType::I32,
+            mutable: true,
+            shared: false,
+        };
         globals.global(size, &ConstExpr::i32_const(self.size_first));
         Ok(())
     }
@@ -237,10 +260,13 @@ impl Writer {
     /// out of memory is out of the marks too, or its mark is not looked at: the call ends either
     /// way.
     fn store(&mut self, at: MemArg, value: u32) {
-        self.function.instruction(&I::LocalSet(value)).instruction(&I::LocalTee(self.address));
+        self.function
+            .instruction(&I::LocalSet(value))
+            .instruction(&I::LocalTee(self.address));
         if at.offset != 0 {
             // Offsets of 32-bit memories have 32 bits.
-            self.function.instruction(&I::I32Const(at.offset as u32 as i32));
+            self.function
+                .instruction(&I::I32Const(at.offset as u32 as i32));
             self.function.instruction(&I::I32Add);
         }
         self.function

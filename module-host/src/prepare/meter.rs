@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function,
-    GlobalSection, GlobalType, Instruction as I, MemorySection, MemoryType, Module, SectionId,
-    TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, GlobalSection,
+    GlobalType, Instruction as I, MemorySection, MemoryType, Module, SectionId, TypeSection,
+    ValType,
 };
 use wasmparser::{
     CustomSectionReader, ExportSectionReader, FunctionBody, GlobalSectionReader,
@@ -49,7 +49,8 @@ pub(super) fn meter(wasm: &[u8], facts: &Facts, call_depth_max: u32) -> Result<V
         globals_done: false,
     };
     let mut module = Module::new();
-    pass.parse_core_module(&mut module, Parser::new(0), wasm).map_err(|error| error.to_string())?;
+    pass.parse_core_module(&mut module, Parser::new(0), wasm)
+        .map_err(|error| error.to_string())?;
     Ok(module.finish())
 }
 
@@ -160,7 +161,12 @@ impl Reencode for Pass<'_> {
             amount: facts.locals,
             count: facts.locals + 1,
         };
-        writer.write(facts, self.block_type_of(facts)?, self.call_depth_max, &instructions);
+        writer.write(
+            facts,
+            self.block_type_of(facts)?,
+            self.call_depth_max,
+            &instructions,
+        );
         code.function(&writer.function);
         Ok(())
     }
@@ -168,8 +174,15 @@ impl Reencode for Pass<'_> {
 
 impl Pass<'_> {
     fn add_globals(&mut self, globals: &mut GlobalSection) {
-        let global = |val_type| GlobalType { val_type, mutable: true, shared: false };
-        globals.global(global(ValType::I64), &ConstExpr::i64_const(INITIALISE_UNITS_MAX as i64));
+        let global = |val_type| GlobalType {
+            val_type,
+            mutable: true,
+            shared: false,
+        };
+        globals.global(
+            global(ValType::I64),
+            &ConstExpr::i64_const(INITIALISE_UNITS_MAX as i64),
+        );
         globals.global(global(ValType::I32), &ConstExpr::i32_const(0));
         self.globals_done = true;
     }
@@ -376,7 +389,10 @@ impl Segments {
             }
             ends_after.push(ends);
         }
-        Self { ends_after, prices: all }
+        Self {
+            ends_after,
+            prices: all,
+        }
     }
 }
 
@@ -389,7 +405,10 @@ fn joins(instructions: &[I<'_>]) -> Vec<bool> {
     }
     let mut joins = vec![false; instructions.len()];
     // The function's own block lies at the bottom.
-    let mut open = vec![Open { is_loop: false, is_target: true }];
+    let mut open = vec![Open {
+        is_loop: false,
+        is_target: true,
+    }];
     let target = |open: &mut Vec<Open>, label: u32| {
         let depth = open.len().checked_sub(label as usize + 1);
         if let Some(block) = depth.and_then(|depth| open.get_mut(depth)) {
@@ -398,16 +417,29 @@ fn joins(instructions: &[I<'_>]) -> Vec<bool> {
     };
     for (at, instruction) in instructions.iter().enumerate() {
         match instruction {
-            I::Block(_) => open.push(Open { is_loop: false, is_target: false }),
-            I::Loop(_) => open.push(Open { is_loop: true, is_target: false }),
-            I::If(_) => open.push(Open { is_loop: false, is_target: true }),
+            I::Block(_) => open.push(Open {
+                is_loop: false,
+                is_target: false,
+            }),
+            I::Loop(_) => open.push(Open {
+                is_loop: true,
+                is_target: false,
+            }),
+            I::If(_) => open.push(Open {
+                is_loop: false,
+                is_target: true,
+            }),
             I::Br(label) | I::BrIf(label) => target(&mut open, *label),
             I::BrTable(labels, default) => {
                 for label in labels.iter().chain([default]) {
                     target(&mut open, *label);
                 }
             }
-            I::End => joins[at] = open.pop().is_some_and(|block| block.is_target && !block.is_loop),
+            I::End => {
+                joins[at] = open
+                    .pop()
+                    .is_some_and(|block| block.is_target && !block.is_loop)
+            }
             _ => {}
         }
     }

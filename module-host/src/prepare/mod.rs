@@ -49,8 +49,8 @@ pub(crate) fn prepare(
         Some(snapshot) => (snapshot, None),
         None => (&metered, Some(facts.initialisers.clone())),
     };
-    let marked = mark::mark(calls, &facts)
-        .map_err(|error| HostError::Bug(format!("marking: {error}")))?;
+    let marked =
+        mark::mark(calls, &facts).map_err(|error| HostError::Bug(format!("marking: {error}")))?;
     Ok(Prepared {
         wasm: marked.wasm,
         globals: marked.globals,

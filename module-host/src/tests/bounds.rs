@@ -15,7 +15,10 @@ fn is(mut body: Vec<I<'static>>, expected: i32) -> Vec<I<'static>> {
 #[test]
 fn memory_grows_to_the_same_point_and_shrinks_back() {
     // 1 MiB is 16 pages, two are there at first.
-    let limits = Limits { memory_bytes_max: 1 << 20, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes_max: 1 << 20,
+        ..Limits::default()
+    };
     let grow = |pages| vec![I::I32Const(pages), I::MemoryGrow(0)];
     let mut twice = grow(13);
     twice.push(I::Drop);
@@ -31,15 +34,32 @@ fn memory_grows_to_the_same_point_and_shrinks_back() {
         reducer("size", is(vec![I::MemorySize(0)], 2)),
     ];
     let mut bench = Fixture::new(reducers).bench_with(limits);
-    for name in ["fits", "too_much", "absurd", "in_two_steps", "size_after", "size"] {
+    for name in [
+        "fits",
+        "too_much",
+        "absurd",
+        "in_two_steps",
+        "size_after",
+        "size",
+    ] {
         assert_eq!(bench.outcome(name), Outcome::Ok, "{name}");
     }
 }
 
 #[test]
 fn out_of_memory_ends_the_call() {
-    let limits = Limits { memory_bytes_max: 1 << 20, ..Limits::default() };
-    let store = |address| vec![I::I32Const(address), I::I64Const(1), I::I64Store(at(0)), I::I32Const(0)];
+    let limits = Limits {
+        memory_bytes_max: 1 << 20,
+        ..Limits::default()
+    };
+    let store = |address| {
+        vec![
+            I::I32Const(address),
+            I::I64Const(1),
+            I::I64Store(at(0)),
+            I::I32Const(0),
+        ]
+    };
     let fill = vec![
         I::I32Const(1 << 19),
         I::I32Const(1),
@@ -71,16 +91,27 @@ fn there_is_one_nan() {
     let odd = || f64_const(f64::from_bits(0xFFF0_0000_0000_BEEF));
     let wide = [
         vec![f64_const(0.0), f64_const(0.0), I::F64Div],
-        vec![f64_const(f64::NEG_INFINITY), f64_const(f64::INFINITY), I::F64Add],
+        vec![
+            f64_const(f64::NEG_INFINITY),
+            f64_const(f64::INFINITY),
+            I::F64Add,
+        ],
         vec![f64_const(-1.0), I::F64Sqrt],
         vec![odd(), f64_const(1.0), I::F64Add],
         vec![odd(), f64_const(1.0), I::F64Min],
-        vec![I::F32Const(f32::from_bits(0xFF80_BEEF).into()), I::F64PromoteF32],
+        vec![
+            I::F32Const(f32::from_bits(0xFF80_BEEF).into()),
+            I::F64PromoteF32,
+        ],
     ];
     let mut reducers = vec![];
     let names = ["zero", "infinity", "root", "payload", "least", "widened"];
     for (name, mut body) in names.into_iter().zip(wide) {
-        body.extend([I::I64ReinterpretF64, I::I64Const(0x7FF8_0000_0000_0000), I::I64Ne]);
+        body.extend([
+            I::I64ReinterpretF64,
+            I::I64Const(0x7FF8_0000_0000_0000),
+            I::I64Ne,
+        ]);
         reducers.push(reducer(name, body));
     }
     let mut narrow = vec![odd(), I::F32DemoteF64, I::I32ReinterpretF32];
@@ -121,21 +152,32 @@ fn log(level: i32, len: i32) -> Vec<I<'static>> {
 fn the_console_says_who_and_where() {
     let mut body = log(1, 9);
     body.push(I::I32Const(0));
-    let mut bench = Fixture::new(vec![reducer("log", body)]).texts(b"file text").bench();
+    let mut bench = Fixture::new(vec![reducer("log", body)])
+        .texts(b"file text")
+        .bench();
     let report = bench.call("log");
     assert_eq!(report.console_dropped, 0);
-    let [line] = &report.console[..] else { panic!("one line: {report:?}") };
+    let [line] = &report.console[..] else {
+        panic!("one line: {report:?}")
+    };
     assert_eq!(line.level, ConsoleLevel::Warn);
     assert_eq!(line.target, None);
     assert_eq!(line.filename.as_deref(), Some("file"));
     assert_eq!(line.line, Some(12));
     assert_eq!(line.message, "file text");
-    assert!(bench.call("log").console.len() == 1, "lines of earlier calls are gone");
+    assert!(
+        bench.call("log").console.len() == 1,
+        "lines of earlier calls are gone"
+    );
 }
 
 /// A reducer that does something so often.
 fn often(times: i32, body: Vec<I<'static>>, last: Vec<I<'static>>) -> super::fixture::Reducer {
-    let mut all = vec![I::I32Const(times), I::LocalSet(LOCAL), I::Loop(BlockType::Empty)];
+    let mut all = vec![
+        I::I32Const(times),
+        I::LocalSet(LOCAL),
+        I::Loop(BlockType::Empty),
+    ];
     all.extend(body);
     all.extend([
         I::LocalGet(LOCAL),
@@ -156,8 +198,9 @@ fn the_console_is_bounded_and_last_words_are_not_lost() {
     let mut last = log(101, 9);
     last.push(I::Unreachable);
     let lines = i32::try_from(CONSOLE_LINES_MAX).unwrap();
-    let mut bench =
-        Fixture::new(vec![often(lines + 5, log(2, 9), last)]).texts(b"the cause").bench();
+    let mut bench = Fixture::new(vec![often(lines + 5, log(2, 9), last)])
+        .texts(b"the cause")
+        .bench();
     let report = bench.call("often");
     assert_eq!(report.outcome, Outcome::Trapped("the cause".into()));
     assert_eq!(report.console.len(), CONSOLE_LINES_MAX);
@@ -165,8 +208,15 @@ fn the_console_is_bounded_and_last_words_are_not_lost() {
 
     let long = vec![b'x'; 8 << 10];
     let reducer = often(100, log(2, 8 << 10), vec![I::I32Const(0)]);
-    let report = Fixture::new(vec![reducer]).texts(&long).bench().call("often");
-    let bytes = report.console.iter().map(|line| line.message.len()).sum::<usize>();
+    let report = Fixture::new(vec![reducer])
+        .texts(&long)
+        .bench()
+        .call("often");
+    let bytes = report
+        .console
+        .iter()
+        .map(|line| line.message.len())
+        .sum::<usize>();
     assert!(bytes <= CONSOLE_BYTES_MAX, "{bytes}");
     assert_eq!(report.console.len() + report.console_dropped as usize, 100);
 }
@@ -188,17 +238,26 @@ fn say(len: i32) -> Vec<I<'static>> {
 fn a_failed_reducer_says_why() {
     let mut body = say(9);
     body.extend([I::Drop, I::I32Const(1)]);
-    let mut bench = Fixture::new(vec![reducer("fail", body)]).texts(b"no\xFFsuch\xC3").bench();
-    assert_eq!(bench.outcome("fail"), Outcome::Failed("no\u{FFFD}such\u{FFFD}".replace("such\u{FFFD}", "such\u{FFFD}\u{0}")));
+    let mut bench = Fixture::new(vec![reducer("fail", body)])
+        .texts(b"no\xFFsuch\xC3")
+        .bench();
+    assert_eq!(
+        bench.outcome("fail"),
+        Outcome::Failed("no\u{FFFD}such\u{FFFD}".replace("such\u{FFFD}", "such\u{FFFD}\u{0}"))
+    );
 }
 
 #[test]
 fn an_endless_error_text_is_cut() {
     let mut body = say(4_096);
     body.push(I::Drop);
-    let mut bench =
-        Fixture::new(vec![often(100, body, vec![I::I32Const(1)])]).texts(&[b'x'; 4_096]).bench();
-    assert_eq!(bench.outcome("often"), Outcome::Failed("x".repeat(ERROR_BYTES_MAX)));
+    let mut bench = Fixture::new(vec![often(100, body, vec![I::I32Const(1)])])
+        .texts(&[b'x'; 4_096])
+        .bench();
+    assert_eq!(
+        bench.outcome("often"),
+        Outcome::Failed("x".repeat(ERROR_BYTES_MAX))
+    );
 }
 
 #[test]
@@ -213,8 +272,14 @@ fn traps_are_told_in_our_words() {
     let reducers = vec![
         reducer("abort", vec![I::Unreachable]),
         reducer("divide", vec![I::I32Const(1), I::I32Const(0), I::I32DivS]),
-        reducer("overflow", vec![I::I32Const(i32::MIN), I::I32Const(-1), I::I32DivS]),
-        reducer("convert", vec![I::F32Const(f32::NAN.into()), I::I32TruncF32S]),
+        reducer(
+            "overflow",
+            vec![I::I32Const(i32::MIN), I::I32Const(-1), I::I32DivS],
+        ),
+        reducer(
+            "convert",
+            vec![I::F32Const(f32::NAN.into()), I::I32TruncF32S],
+        ),
         reducer(
             "null",
             vec![
@@ -222,7 +287,10 @@ fn traps_are_told_in_our_words() {
                 I::I32Const(0),
                 I::I32Const(0),
                 I::I32Const(5),
-                I::CallIndirect { type_index: 0, table_index: 0 },
+                I::CallIndirect {
+                    type_index: 0,
+                    table_index: 0,
+                },
             ],
         ),
     ];

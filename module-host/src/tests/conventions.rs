@@ -1,5 +1,9 @@
 //! What imports promise a module: handles, lengths and error numbers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use store::{RowWrite, StateOptions};
 use wasm_encoder::{Instruction as I, ValType};
 
 use super::fixture::{
@@ -20,7 +24,10 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        Self { body: vec![], checks: 1 }
+        Self {
+            body: vec![],
+            checks: 1,
+        }
     }
 
     /// The number on the stack must be `expected`.
@@ -39,7 +46,8 @@ impl Script {
 
     /// Calls an import, which must answer with `expected`.
     fn call(mut self, name: &str, arguments: &[i32], expected: i32) -> Self {
-        self.body.extend(arguments.iter().map(|argument| I::I32Const(*argument)));
+        self.body
+            .extend(arguments.iter().map(|argument| I::I32Const(*argument)));
         self.body.push(I::Call(import(name)));
         self.check(expected)
     }
@@ -51,7 +59,11 @@ impl Script {
     }
 
     fn put(mut self, address: i32, number: i32) -> Self {
-        self.body.extend([I::I32Const(address), I::I32Const(number), I::I32Store(at(0))]);
+        self.body.extend([
+            I::I32Const(address),
+            I::I32Const(number),
+            I::I32Store(at(0)),
+        ]);
         self
     }
 
@@ -60,7 +72,10 @@ impl Script {
             I::I32Const(to),
             I::I32Const(from),
             I::I32Const(len),
-            I::MemoryCopy { src_mem: 0, dst_mem: 0 },
+            I::MemoryCopy {
+                src_mem: 0,
+                dst_mem: 0,
+            },
         ]);
         self
     }
@@ -74,7 +89,11 @@ impl Script {
 fn run(script: Script, texts: &[u8], rows: &[Vec<u8>]) -> Bench {
     let mut bench = Fixture::new(vec![script.end()]).texts(texts).bench();
     bench.insert(ITEM, rows);
-    assert_eq!(bench.outcome("script"), Outcome::Ok, "the status is the number of the check + 1");
+    assert_eq!(
+        bench.outcome("script"),
+        Outcome::Ok,
+        "the status is the number of the check + 1"
+    );
     bench
 }
 
@@ -164,7 +183,11 @@ fn rows_are_inserted_updated_and_deleted() {
         .put(LEN, 16)
         .call("datastore_update_bsatn", &[ITEM_ID, BY_ID, row(2), LEN], 15)
         .put(LEN, 16)
-        .call("datastore_update_bsatn", &[ITEM_ID, BY_GROUP, row(1), LEN], 14)
+        .call(
+            "datastore_update_bsatn",
+            &[ITEM_ID, BY_GROUP, row(1), LEN],
+            14,
+        )
         .put(LEN, 15)
         .call("datastore_insert_bsatn", &[ITEM_ID, row(0), LEN], 3)
         .put(LEN, 16)
@@ -174,11 +197,23 @@ fn rows_are_inserted_updated_and_deleted() {
         // A list of one row.
         .put(BUFFER, 1)
         .copy(BUFFER + 4, row(1), 16)
-        .call("datastore_delete_all_by_eq_bsatn", &[ITEM_ID, BUFFER, 20, NUMBER], 0)
+        .call(
+            "datastore_delete_all_by_eq_bsatn",
+            &[ITEM_ID, BUFFER, 20, NUMBER],
+            0,
+        )
         .holds(NUMBER, 1)
-        .call("datastore_delete_all_by_eq_bsatn", &[ITEM_ID, BUFFER, 20, NUMBER], 0)
+        .call(
+            "datastore_delete_all_by_eq_bsatn",
+            &[ITEM_ID, BUFFER, 20, NUMBER],
+            0,
+        )
         .holds(NUMBER, 0)
-        .call("datastore_delete_all_by_eq_bsatn", &[ITEM_ID, BUFFER, 19, NUMBER], 3);
+        .call(
+            "datastore_delete_all_by_eq_bsatn",
+            &[ITEM_ID, BUFFER, 19, NUMBER],
+            3,
+        );
     run(script, &texts, &[]);
 }
 
@@ -205,8 +240,13 @@ fn generated_numbers_come_back() {
 
 #[test]
 fn indexes_are_scanned_by_range_and_point() {
-    let rows =
-        [item(1, 5, 0.5), item(2, 5, 1.5), item(3, 5, 2.5), item(4, 6, 0.5), item(5, 7, 0.0)];
+    let rows = [
+        item(1, 5, 0.5),
+        item(2, 5, 1.5),
+        item(3, 5, 2.5),
+        item(4, 6, 0.5),
+        item(5, 7, 0.0),
+    ];
     // At TEXTS: group 5; from 1.0 on, included; without end; the point (6, 0.5).
     let mut texts = 5_u32.to_le_bytes().to_vec();
     texts.push(0);
@@ -225,17 +265,33 @@ fn indexes_are_scanned_by_range_and_point() {
         .holds(BUFFER, 2)
         .holds(BUFFER + 16, 3)
         .call("datastore_btree_scan_bsatn", &range, 0)
-        .call("datastore_index_scan_point_bsatn", &[BY_GROUP, point, 12, NUMBER], 0)
+        .call(
+            "datastore_index_scan_point_bsatn",
+            &[BY_GROUP, point, 12, NUMBER],
+            0,
+        )
         .holds(NUMBER, 3)
         .put(LEN, 64)
         .call("row_iter_bsatn_advance", &[3, BUFFER, LEN], -1)
         .holds(LEN, 16)
         .holds(BUFFER, 4)
-        .call("datastore_index_scan_point_bsatn", &[BY_GROUP, point, 11, NUMBER], 3)
-        .call("datastore_index_scan_point_bsatn", &[99, point, 12, NUMBER], 5)
+        .call(
+            "datastore_index_scan_point_bsatn",
+            &[BY_GROUP, point, 11, NUMBER],
+            3,
+        )
+        .call(
+            "datastore_index_scan_point_bsatn",
+            &[99, point, 12, NUMBER],
+            5,
+        )
         .call("datastore_delete_by_index_scan_range_bsatn", &range, 0)
         .holds(NUMBER, 2)
-        .call("datastore_delete_by_index_scan_point_bsatn", &[BY_GROUP, point, 12, NUMBER], 0)
+        .call(
+            "datastore_delete_by_index_scan_point_bsatn",
+            &[BY_GROUP, point, 12, NUMBER],
+            0,
+        )
         .holds(NUMBER, 1)
         .call("datastore_delete_by_btree_scan_bsatn", &all, 0)
         .holds(NUMBER, 2);
@@ -257,12 +313,25 @@ fn a_table_is_cleared() {
 #[test]
 fn arguments_are_read_piece_by_piece() {
     let mut script = Script::new();
-    let remaining = [I::LocalGet(SOURCE), I::I32Const(NUMBER), I::Call(import("bytes_source_remaining_length"))];
-    let read = [I::LocalGet(SOURCE), I::I32Const(BUFFER), I::I32Const(LEN), I::Call(import("bytes_source_read"))];
+    let remaining = [
+        I::LocalGet(SOURCE),
+        I::I32Const(NUMBER),
+        I::Call(import("bytes_source_remaining_length")),
+    ];
+    let read = [
+        I::LocalGet(SOURCE),
+        I::I32Const(BUFFER),
+        I::I32Const(LEN),
+        I::Call(import("bytes_source_read")),
+    ];
     script.body.extend(remaining.clone());
     script = script.check(0).holds(NUMBER, 6).put(LEN, 4);
     script.body.extend(read.clone());
-    script = script.check(0).holds(LEN, 4).holds(BUFFER, 0x0403_0201).put(LEN, 4);
+    script = script
+        .check(0)
+        .holds(LEN, 4)
+        .holds(BUFFER, 0x0403_0201)
+        .put(LEN, 4);
     script.body.extend(read.clone());
     script = script.check(-1).holds(LEN, 2).holds(BUFFER, 0x0403_0605);
     script.body.extend(read);
@@ -285,7 +354,9 @@ fn no_arguments_are_source_zero() {
 fn a_token_is_shown_to_its_own_connection_only() {
     let texts = [[3_u8; 16], [4; 16]].concat();
     let own = |expected| {
-        Script::new().call("get_jwt", &[TEXTS, NUMBER], 0).holds(NUMBER, expected)
+        Script::new()
+            .call("get_jwt", &[TEXTS, NUMBER], 0)
+            .holds(NUMBER, expected)
     };
     let script = own(1)
         .put(LEN, 64)
@@ -304,7 +375,9 @@ fn a_token_is_shown_to_its_own_connection_only() {
 #[test]
 fn identity_timers_and_procedures() {
     let mut script = Script::new();
-    script.body.extend([I::I32Const(BUFFER), I::Call(import("identity"))]);
+    script
+        .body
+        .extend([I::I32Const(BUFFER), I::Call(import("identity"))]);
     let script = script
         .holds(BUFFER + 28, 0x0909_0909)
         .call("console_timer_start", &[TEXTS, 4], 1)
@@ -317,7 +390,12 @@ fn identity_timers_and_procedures() {
     let mut bench = Fixture::new(vec![script.end()]).texts(b"span").bench();
     let report = bench.call("script");
     assert_eq!(report.outcome, Outcome::Ok);
-    assert!(report.console[0].message.starts_with("Timing span \"span\": "), "{report:?}");
+    assert!(
+        report.console[0]
+            .message
+            .starts_with("Timing span \"span\": "),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -338,19 +416,40 @@ fn misuse_ends_the_call_and_says_how() {
         I::I32Const(0),
     ];
     let reducers = vec![
-        reducer("null", body(vec![I::I32Const(ITEM_ID), I::I32Const(0), I::Call(scan)])),
-        reducer("far", body(vec![I::I32Const(ITEM_ID), I::I32Const(-2), I::Call(scan)])),
+        reducer(
+            "null",
+            body(vec![I::I32Const(ITEM_ID), I::I32Const(0), I::Call(scan)]),
+        ),
+        reducer(
+            "far",
+            body(vec![I::I32Const(ITEM_ID), I::I32Const(-2), I::Call(scan)]),
+        ),
         reducer(
             "text",
-            body(vec![I::I32Const(TEXTS), I::I32Const(1), I::I32Const(NUMBER), I::Call(name)]),
+            body(vec![
+                I::I32Const(TEXTS),
+                I::I32Const(1),
+                I::I32Const(NUMBER),
+                I::Call(name),
+            ]),
         ),
-        reducer("sleep", body(vec![I::I64Const(5), I::Call(import("procedure_sleep_until")), I::I32WrapI64])),
+        reducer(
+            "sleep",
+            body(vec![
+                I::I64Const(5),
+                I::Call(import("procedure_sleep_until")),
+                I::I32WrapI64,
+            ]),
+        ),
         endless,
     ];
     let mut bench = Fixture::new(reducers).texts(&[0xFF]).bench();
     let expected = [
         ("null", "a null pointer was handed to an import"),
-        ("far", "an import was handed 4 bytes at 4294967294: out of memory"),
+        (
+            "far",
+            "an import was handed 4 bytes at 4294967294: out of memory",
+        ),
         ("text", "a name is not UTF-8"),
         ("sleep", "a reducer cannot sleep"),
         ("iterators", "too many row iterators are open"),
@@ -361,10 +460,10 @@ fn misuse_ends_the_call_and_says_how() {
 }
 
 /// A database file that fails when it is told to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Failing {
-    inner: redb::backends::InMemoryBackend,
-    fails: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    inner: Arc<redb::backends::InMemoryBackend>,
+    fails: Arc<AtomicBool>,
 }
 
 impl redb::StorageBackend for Failing {
@@ -373,7 +472,7 @@ impl redb::StorageBackend for Failing {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        if self.fails.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.fails.load(Ordering::Relaxed) {
             return Err(std::io::Error::other("the disk is gone"));
         }
         self.inner.read(offset, out)
@@ -396,17 +495,30 @@ impl redb::StorageBackend for Failing {
 fn a_failing_disk_is_never_an_outcome() {
     let script = Script::new().call("datastore_table_scan_bsatn", &[ITEM_ID, NUMBER], 0);
     let module = Fixture::new(vec![script.end()]).prepare().unwrap();
-    let fails = std::sync::Arc::default();
     let disk = Failing {
-        inner: redb::backends::InMemoryBackend::new(),
-        fails: std::sync::Arc::clone(&fails),
+        inner: Arc::new(redb::backends::InMemoryBackend::new()),
+        fails: Arc::new(AtomicBool::new(false)),
     };
-    let mut bench = Bench::on(module, Box::new(disk));
-    fails.store(true, std::sync::atomic::Ordering::Relaxed);
-    match bench.try_call("script", &[], None) {
-        Err(HostError::Store(_)) => {}
-        // Everything may still be in redb's cache: then there was nothing to read.
-        Ok(report) => assert_eq!(report.outcome, Outcome::Ok),
-        Err(other) => panic!("{other}"),
-    }
+    // More rows than the cache holds, written at a cut: they have to be read from disk.
+    let mut bench = Bench::on(
+        module,
+        Box::new(disk.clone()),
+        StateOptions {
+            base_cache_bytes: 0,
+            ..StateOptions::default()
+        },
+    );
+    let rows = (0..20_000).map(|id| item(id, 0, 0.0));
+    bench.settle(
+        rows.map(|row| RowWrite {
+            table: ITEM,
+            row,
+            delete: false,
+        })
+        .collect(),
+    );
+    assert_eq!(bench.outcome("script"), Outcome::Ok);
+    disk.fails.store(true, Ordering::Relaxed);
+    let failed = bench.try_call("script", &[], None);
+    assert!(matches!(failed, Err(HostError::Store(_))), "{failed:?}");
 }

@@ -3,7 +3,9 @@
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v9::{RawModuleDefV9Builder, btree};
 use spacetimedb_sats::{AlgebraicType, ProductType, bsatn};
-use store::{CallContext, Disk, MemoryDisk, Row, Schema, State, StateOptions, TableId, Transaction};
+use store::{
+    CallContext, Disk, MemoryDisk, Row, RowWrite, Schema, State, StateOptions, TableId, Transaction,
+};
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, EntryId, Hlc, Position};
 use wasm_encoder::{
     CodeSection, ConstExpr, DataSection, ElementSection, Elements, ExportKind, ExportSection,
@@ -45,7 +47,11 @@ pub(super) fn import(name: &str) -> u32 {
 
 /// A number in memory.
 pub(super) fn at(offset: i32) -> MemArg {
-    MemArg { offset: u64::try_from(offset).unwrap(), align: 0, memory_index: 0 }
+    MemArg {
+        offset: u64::try_from(offset).unwrap(),
+        align: 0,
+        memory_index: 0,
+    }
 }
 
 /// One reducer: what it does between its first instruction and its `end`. It leaves a status.
@@ -56,7 +62,11 @@ pub(super) struct Reducer {
 }
 
 pub(super) fn reducer(name: &'static str, body: Vec<I<'static>>) -> Reducer {
-    Reducer { name, locals: vec![], body }
+    Reducer {
+        name,
+        locals: vec![],
+        body,
+    }
 }
 
 /// A module to be.
@@ -70,6 +80,8 @@ pub(super) struct Fixture {
     pub(super) extra_imports: Vec<(String, String)>,
     pub(super) description: Option<Vec<u8>>,
     pub(super) extra_exports: Vec<String>,
+    /// Exports without parameters and results.
+    pub(super) initialisers: Vec<(&'static str, Vec<I<'static>>)>,
 }
 
 impl Fixture {
@@ -82,6 +94,7 @@ impl Fixture {
             extra_imports: vec![],
             description: None,
             extra_exports: vec![],
+            initialisers: vec![],
         }
     }
 
@@ -106,14 +119,23 @@ impl Fixture {
         let mut types = TypeSection::new();
         types.ty().function([I64, I32, I32], [I32]);
         types.ty().function([I32], []);
-        types.ty().function([I32, I64, I64, I64, I64, I64, I64, I64, I32, I32], [I32]);
+        types
+            .ty()
+            .function([I32, I64, I64, I64, I64, I64, I64, I64, I32, I32], [I32]);
         types.ty().function([], []);
         let mut imports = ImportSection::new();
         for import in OFFERED {
             let val = |ty: &wasmparser::ValType| ValType::try_from(*ty).unwrap();
             let number = types.len();
-            types.ty().function(import.params.iter().map(val), import.results.iter().map(val));
-            imports.import(import.module, import.name, wasm_encoder::EntityType::Function(number));
+            types.ty().function(
+                import.params.iter().map(val),
+                import.results.iter().map(val),
+            );
+            imports.import(
+                import.module,
+                import.name,
+                wasm_encoder::EntityType::Function(number),
+            );
         }
         for (module, name) in &self.extra_imports {
             imports.import(module, name, wasm_encoder::EntityType::Function(3));
@@ -152,12 +174,23 @@ impl Fixture {
             I::LocalGet(8),
             I::LocalGet(9),
             I::LocalGet(0),
-            I::CallIndirect { type_index: REDUCER_TYPE, table_index: 0 },
+            I::CallIndirect {
+                type_index: REDUCER_TYPE,
+                table_index: 0,
+            },
             I::End,
         ] {
             function.instruction(&instruction);
         }
         code.function(&function);
+        for (_, body) in &self.initialisers {
+            section.function(3);
+            let mut function = Function::new([]);
+            body.iter().for_each(|instruction| {
+                function.instruction(instruction);
+            });
+            code.function(function.instruction(&I::End));
+        }
 
         let count = u64::try_from(functions).unwrap();
         let mut tables = TableSection::new();
@@ -171,7 +204,11 @@ impl Fixture {
         let first = describe - u32::try_from(functions).unwrap();
         let mut elements = ElementSection::new();
         let all = (first..describe).collect::<Vec<_>>();
-        elements.active(None, &ConstExpr::i32_const(0), Elements::Functions(all.into()));
+        elements.active(
+            None,
+            &ConstExpr::i32_const(0),
+            Elements::Functions(all.into()),
+        );
         let mut memories = MemorySection::new();
         memories.memory(MemoryType {
             minimum: self.pages,
@@ -181,7 +218,11 @@ impl Fixture {
             page_size_log2: None,
         });
         let mut globals = GlobalSection::new();
-        let counter = GlobalType { val_type: I32, mutable: true, shared: false };
+        let counter = GlobalType {
+            val_type: I32,
+            mutable: true,
+            shared: false,
+        };
         globals.global(counter, &ConstExpr::i32_const(7));
         let mut exports = ExportSection::new();
         exports.export("memory", ExportKind::Memory, 0);
@@ -189,6 +230,9 @@ impl Fixture {
         exports.export("__call_reducer__", ExportKind::Func, describe + 1);
         for export in &self.extra_exports {
             exports.export(export, ExportKind::Func, first);
+        }
+        for (number, (name, _)) in (describe + 2..).zip(&self.initialisers) {
+            exports.export(name, ExportKind::Func, number);
         }
         let mut data = DataSection::new();
         data.active(0, &ConstExpr::i32_const(TEXTS), self.texts.iter().copied());
@@ -267,14 +311,24 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new(module: Module) -> Self {
         let database = MemoryDisk::default().base(&DatabaseId::ZERO).unwrap();
-        Self::on(module, database)
+        Self::on(module, database, StateOptions::default())
     }
 
-    pub(super) fn on(module: Module, database: Box<dyn redb::StorageBackend>) -> Self {
+    pub(super) fn on(
+        module: Module,
+        database: Box<dyn redb::StorageBackend>,
+        options: StateOptions,
+    ) -> Self {
         let schema = Schema::new(module.def().tables.clone()).unwrap();
-        let state = State::open(database, schema, StateOptions::default()).unwrap();
+        let state = State::open(database, schema, options).unwrap();
         let runner = module.instantiate().unwrap();
-        Self { module, runner, state: Some(state), time: 1_000, units: 1_000_000_000 }
+        Self {
+            module,
+            runner,
+            state: Some(state),
+            time: 1_000,
+            units: 1_000_000_000,
+        }
     }
 
     /// Calls a reducer without arguments.
@@ -297,7 +351,11 @@ impl Bench {
         args: &[u8],
         claims: Option<&str>,
     ) -> Result<Report, HostError> {
-        let (reducer, _) = self.module.def().reducer_by_name(name).expect("a reducer of that name");
+        let (reducer, _) = self
+            .module
+            .def()
+            .reducer_by_name(name)
+            .expect("a reducer of that name");
         let call = Call {
             reducer,
             sender: [7; 32],
@@ -327,7 +385,10 @@ impl Bench {
             entry: EntryId::ZERO,
             index: 0,
         };
-        let context = CallContext { position, time: Hlc(self.time) };
+        let context = CallContext {
+            position,
+            time: Hlc(self.time),
+        };
         self.state.take().unwrap().begin(context)
     }
 
@@ -340,12 +401,30 @@ impl Bench {
         self.state = Some(transaction.commit().0);
     }
 
+    /// Writes rows to disk, as a cut does.
+    pub(super) fn settle(&mut self, rows: Vec<RowWrite>) {
+        let state = self.state.as_mut().unwrap();
+        let settlement = state.plan_settle(None, rows).unwrap();
+        state.settle(settlement, 0).unwrap();
+    }
+
     pub(super) fn rows(&self, table: TableId) -> Vec<Row> {
-        self.state.as_ref().unwrap().rows(table).unwrap().map(Result::unwrap).collect()
+        self.state
+            .as_ref()
+            .unwrap()
+            .rows(table)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 }
 
 /// BSATN of a row of `item`.
 pub(super) fn item(id: u32, group: u32, weight: f64) -> Vec<u8> {
-    [&id.to_le_bytes()[..], &group.to_le_bytes(), &weight.to_le_bytes()].concat()
+    [
+        &id.to_le_bytes()[..],
+        &group.to_le_bytes(),
+        &weight.to_le_bytes(),
+    ]
+    .concat()
 }

@@ -5,13 +5,13 @@ use crate::prepare::prepare;
 use crate::{HostEngine, Limits, Module, PrepareError};
 use wasm_encoder::Instruction as I;
 
-use super::fixture::{Fixture, SCRATCH, at, import, reducer};
+use super::fixture::{Bench, Fixture, SCRATCH, at, import, reducer};
 
 /// SplitMix64: tiny, and the same for ever.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -19,24 +19,24 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound.max(1) as u64).unwrap()
     }
 
     /// A few bytes changed, taken out, doubled or cut off.
     fn mutate(&mut self, original: &[u8]) -> Vec<u8> {
         let mut bytes = original.to_vec();
-        for _ in 0..=self.below(4) {
+        for _ in 0..=self.below(2) {
             let place = self.below(bytes.len());
-            match self.below(8) {
+            match self.below(12) {
                 0 => bytes.truncate(place),
                 1 => drop(bytes.drain(place..bytes.len().min(place + 1 + self.below(8)))),
                 2 => {
                     let piece = bytes[place..bytes.len().min(place + 1 + self.below(8))].to_vec();
                     bytes.splice(place..place, piece);
                 }
-                3 if !bytes.is_empty() => bytes[place] ^= 1 << self.below(8),
-                4 if !bytes.is_empty() => bytes[place] = [0, 0x7F, 0x80, 0xFF][self.below(4)],
+                3..6 if !bytes.is_empty() => bytes[place] ^= 1 << self.below(8),
+                6 if !bytes.is_empty() => bytes[place] = [0, 0x7F, 0x80, 0xFF][self.below(4)],
                 _ if !bytes.is_empty() => bytes[place] = self.next() as u8,
                 _ => {}
             }
@@ -45,6 +45,7 @@ impl Dice {
     }
 }
 
+/// A module with little else than code and data, so that most mutations hit those.
 fn original() -> Fixture {
     let body = vec![
         I::I32Const(4_096),
@@ -59,7 +60,21 @@ fn original() -> Fixture {
         I::Drop,
         I::I32Const(0),
     ];
-    Fixture::new(vec![reducer("one", body), reducer("two", vec![I::I32Const(1)])])
+    let filler = [
+        I::I32Const(SCRATCH),
+        I::I32Const(SCRATCH),
+        I::I32Load(at(4)),
+        I::I32Const(3),
+        I::I32Mul,
+        I::I32Store8(at(8)),
+    ];
+    let mut long = filler.iter().cycle().take(600).cloned().collect::<Vec<_>>();
+    long.push(I::I32Const(0));
+    Fixture::new(vec![
+        reducer("one", body),
+        reducer("two", vec![I::I32Const(1)]),
+        reducer("long", long),
+    ])
 }
 
 #[test]
@@ -68,10 +83,13 @@ fn broken_modules_are_refused_or_run() {
     let mut dice = Dice(SEED);
     let engine = HostEngine::new().unwrap();
     let wasm = original().wasm();
-    let limits =
-        Limits { memory_bytes_max: 1 << 20, units_per_invocation: 100_000, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes_max: 1 << 20,
+        units_per_invocation: 100_000,
+        ..Limits::default()
+    };
     let (mut refused, mut usable) = (0, 0);
-    for round in 0..2_000 {
+    for round in 0..800 {
         let broken = dice.mutate(&wasm);
         match Module::prepare(&engine, &broken, limits) {
             Err(PrepareError::Host(fault)) => {
@@ -80,13 +98,28 @@ fn broken_modules_are_refused_or_run() {
             Err(_) => refused += 1,
             Ok(module) => {
                 usable += 1;
-                drop(module.instantiate().unwrap_or_else(|fault| {
-                    panic!("our fault, seed {SEED}, round {round}: {fault}")
-                }));
+                let names = module
+                    .def()
+                    .reducers
+                    .iter()
+                    .map(|reducer| reducer.name.clone());
+                let names = names.collect::<Vec<_>>();
+                let mut bench = Bench::new(module);
+                for name in names {
+                    bench
+                        .try_call(&name, &[1, 2, 3], None)
+                        .unwrap_or_else(|fault| {
+                            panic!("our fault, seed {SEED}, round {round}: {fault}")
+                        });
+                    assert!(bench.runner.is_image(), "seed {SEED}, round {round}");
+                }
             }
         }
     }
-    assert!(refused > 100 && usable > 100, "{refused} refused, {usable} usable");
+    assert!(
+        refused > 100 && usable > 50,
+        "{refused} refused, {usable} usable"
+    );
 }
 
 #[test]
@@ -104,7 +137,10 @@ fn broken_descriptions_are_refused_or_read() {
             Err(other) => panic!("seed {SEED}, round {round}: {other}"),
         }
     }
-    assert!(refused > 100 && read > 100, "{refused} refused, {read} read");
+    assert!(
+        refused > 100 && read > 100,
+        "{refused} refused, {read} read"
+    );
 }
 
 #[test]

@@ -35,8 +35,10 @@ fn count_in_global() -> Vec<I<'static>> {
 
 #[test]
 fn counters_do_not_survive_a_call() {
-    let reducers =
-        vec![reducer("memory", count_in_memory()), reducer("global", count_in_global())];
+    let reducers = vec![
+        reducer("memory", count_in_memory()),
+        reducer("global", count_in_global()),
+    ];
     let mut bench = Fixture::new(reducers).bench();
     assert!(bench.module.keeps_instance());
     for _ in 0..3 {
@@ -51,12 +53,21 @@ fn scribble() -> Vec<I<'static>> {
     let edge = SCRATCH + 4_095;
     let mut body = vec![];
     let address = |body: &mut Vec<I<'static>>, at| body.push(I::I32Const(at));
-    let i64_stores = [I::I64Store(at(0)), I::I64Store32(at(8)), I::I64Store16(at(16)), I::I64Store8(at(24))];
+    let i64_stores = [
+        I::I64Store(at(0)),
+        I::I64Store32(at(8)),
+        I::I64Store16(at(16)),
+        I::I64Store8(at(24)),
+    ];
     for store in i64_stores {
         address(&mut body, edge);
         body.extend([I::I64Const(-1), store]);
     }
-    for store in [I::I32Store(at(4_096)), I::I32Store16(at(4_097)), I::I32Store8(at(0x8000))] {
+    for store in [
+        I::I32Store(at(4_096)),
+        I::I32Store16(at(4_097)),
+        I::I32Store8(at(0x8000)),
+    ] {
         address(&mut body, edge);
         body.extend([I::I32Const(-1), store]);
     }
@@ -67,17 +78,35 @@ fn scribble() -> Vec<I<'static>> {
     address(&mut body, edge + 0x5000);
     body.extend([I::V128Const(-1), I::V128Store(at(0))]);
     address(&mut body, edge + 0x6000);
-    body.extend([I::V128Const(-1), I::V128Store64Lane { memarg: at(2), lane: 1 }]);
+    body.extend([
+        I::V128Const(-1),
+        I::V128Store64Lane {
+            memarg: at(2),
+            lane: 1,
+        },
+    ]);
     // A range over several pages, and one that ends exactly at a page's end.
-    body.extend([I::I32Const(edge + 0x7000), I::I32Const(0xAA), I::I32Const(0x2002), I::MemoryFill(0)]);
+    body.extend([
+        I::I32Const(edge + 0x7000),
+        I::I32Const(0xAA),
+        I::I32Const(0x2002),
+        I::MemoryFill(0),
+    ]);
     body.extend([
         I::I32Const(0x13000),
         I::I32Const(edge + 0x7000),
         I::I32Const(0x1000),
-        I::MemoryCopy { src_mem: 0, dst_mem: 0 },
+        I::MemoryCopy {
+            src_mem: 0,
+            dst_mem: 0,
+        },
     ]);
     // The very end of memory, far behind its virtual size.
-    body.extend([I::I32Const((64 << 20) - 8), I::I64Const(-1), I::I64Store(at(0))]);
+    body.extend([
+        I::I32Const((64 << 20) - 8),
+        I::I64Const(-1),
+        I::I64Store(at(0)),
+    ]);
     body.push(I::I32Const(0));
     body
 }
@@ -97,7 +126,10 @@ fn what_a_broken_off_call_wrote_is_undone() {
     body.pop();
     body.push(I::Unreachable);
     let mut bench = Fixture::new(vec![reducer("scribble", body)]).bench();
-    assert_eq!(bench.outcome("scribble"), Outcome::Trapped("it aborted".into()));
+    assert_eq!(
+        bench.outcome("scribble"),
+        Outcome::Trapped("it aborted".into())
+    );
     assert!(bench.runner.is_image());
 }
 

@@ -4,9 +4,12 @@
 
 mod bounds;
 mod conventions;
+mod descriptions;
 mod fixture;
 mod hostile;
+mod initialising;
 mod isolation;
 mod metering;
 mod real_module;
 mod refusals;
+mod semantics;

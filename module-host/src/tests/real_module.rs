@@ -13,7 +13,11 @@ pub(super) fn chat() -> Module {
 }
 
 fn text(text: &str) -> Vec<u8> {
-    [&u32::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat()
+    [
+        &u32::try_from(text.len()).unwrap().to_le_bytes(),
+        text.as_bytes(),
+    ]
+    .concat()
 }
 
 #[test]
@@ -24,14 +28,25 @@ fn it_describes_itself() {
     assert!(def.lifecycle(Lifecycle::Init).is_some());
     let (place, transfer) = def.reducer_by_name("transfer").unwrap();
     assert_eq!(def.reducers[place].name, "transfer");
-    let names = transfer.params.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    let names = transfer
+        .params
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect::<Vec<_>>();
     assert_eq!(names, ["from", "to", "amount"]);
     assert!(transfer.client_callable);
     let (_, init) = def.reducer_by_name("init").unwrap();
     assert!(!init.client_callable);
     assert_ne!(transfer.arguments_type, init.arguments_type);
-    let message = def.tables.iter().find(|table| table.name == "message").unwrap();
-    assert_eq!((message.primary_key, &message.auto_inc[..]), (Some(0), &[0][..]));
+    let message = def
+        .tables
+        .iter()
+        .find(|table| table.name == "message")
+        .unwrap();
+    assert_eq!(
+        (message.primary_key, &message.auto_inc[..]),
+        (Some(0), &[0][..])
+    );
     assert!(message.public);
 }
 
@@ -41,7 +56,13 @@ fn it_keeps_accounts() {
     assert_eq!(bench.outcome("init"), Outcome::Ok);
     let report = bench.call_with("open_accounts", &10_u32.to_le_bytes(), None);
     assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
-    let account = bench.module.def().tables.iter().find(|table| table.name == "account").unwrap();
+    let account = bench
+        .module
+        .def()
+        .tables
+        .iter()
+        .find(|table| table.name == "account")
+        .unwrap();
     let account: TableId = account.id;
     let before = bench.rows(account);
     assert_eq!(before.len(), 10);
@@ -64,9 +85,15 @@ fn its_errors_and_panics_are_outcomes() {
     let mut bench = Bench::new(chat());
     assert_eq!(bench.outcome("init"), Outcome::Ok);
     let failed = bench.call_with("set_name", &text(""), None).outcome;
-    assert!(matches!(&failed, Outcome::Failed(why) if !why.is_empty()), "{failed:?}");
+    assert!(
+        matches!(&failed, Outcome::Failed(why) if !why.is_empty()),
+        "{failed:?}"
+    );
     // Arguments of another type make the module panic, and its last words are told.
     let trapped = bench.call_with("set_name", &[1], None).outcome;
-    assert!(matches!(&trapped, Outcome::Trapped(why) if why.contains("decode")), "{trapped:?}");
+    assert!(
+        matches!(&trapped, Outcome::Trapped(why) if why.contains("decode")),
+        "{trapped:?}"
+    );
     assert!(bench.runner.is_image());
 }

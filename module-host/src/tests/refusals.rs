@@ -26,7 +26,10 @@ fn unknown_imports_are_named() {
     let mut fixture = nothing();
     fixture.extra_imports = vec![
         ("env".into(), "open_file".into()),
-        ("spacetime_10.0".into(), "volatile_nonatomic_schedule_immediate".into()),
+        (
+            "spacetime_10.0".into(),
+            "volatile_nonatomic_schedule_immediate".into(),
+        ),
         ("spacetime_10.9".into(), "teleport".into()),
         ("spacetime_10.0".into(), "identity".into()),
     ];
@@ -45,8 +48,11 @@ fn unknown_imports_are_named() {
 #[test]
 fn names_of_ours_are_reserved() {
     let mut fixture = nothing();
-    fixture.extra_exports =
-        vec!["tombolo:units".into(), "__wizer_memory_0".into(), "__preinit__10_x".into()];
+    fixture.extra_exports = vec![
+        "tombolo:units".into(),
+        "__wizer_memory_0".into(),
+        "__preinit__10_x".into(),
+    ];
     assert_eq!(
         reasons(&fixture),
         [
@@ -72,17 +78,27 @@ fn other_wasm_is_refused() {
     let empty = wasm_encoder::Module::new().finish();
     let engine = HostEngine::new().unwrap();
     let prepare = |wasm: &[u8]| Module::prepare(&engine, wasm, Limits::default());
-    let Err(PrepareError::Refused(reasons)) = prepare(&empty) else { panic!("not refused") };
+    let Err(PrepareError::Refused(reasons)) = prepare(&empty) else {
+        panic!("not refused")
+    };
     assert_eq!(reasons.len(), 3, "{reasons:?}");
     assert!(matches!(prepare(b"\0asm"), Err(PrepareError::Malformed(_))));
     assert!(matches!(prepare(b""), Err(PrepareError::Malformed(_))));
     let large = vec![0; MODULE_BYTES_MAX + 1];
-    assert!(matches!(prepare(&large), Err(PrepareError::TooLarge { .. })));
+    assert!(matches!(
+        prepare(&large),
+        Err(PrepareError::TooLarge { .. })
+    ));
 }
 
 #[test]
 fn proposals_that_differ_are_not_valid() {
-    let tail_call = vec![I::I64Const(0), I::I32Const(0), I::I32Const(0), I::ReturnCall(29)];
+    let tail_call = vec![
+        I::I64Const(0),
+        I::I32Const(0),
+        I::I32Const(0),
+        I::ReturnCall(29),
+    ];
     let relaxed = vec![
         I::V128Const(0),
         I::V128Const(0),
@@ -101,7 +117,11 @@ fn proposals_that_differ_are_not_valid() {
 fn what_is_described_but_not_built_is_listed() {
     let mut module = RawModuleDefV9Builder::new();
     module.add_reducer("nothing", ProductType::unit(), None);
-    module.add_procedure("fetch", ProductType::unit(), spacetimedb_sats::AlgebraicType::U8);
+    module.add_procedure(
+        "fetch",
+        ProductType::unit(),
+        spacetimedb_sats::AlgebraicType::U8,
+    );
     module.add_row_level_security("SELECT * FROM secret");
     let mut fixture = nothing();
     fixture.description = Some(bsatn::to_vec(&RawModuleDef::V9(module.finish())).unwrap());
@@ -119,8 +139,13 @@ fn a_broken_description_is_refused() {
     let mut fixture = nothing();
     for description in [vec![], vec![9], vec![1, 255, 255, 255, 255]] {
         fixture.description = Some(description);
-        let [reason] = &reasons(&fixture)[..] else { panic!("one reason") };
-        assert!(reason.starts_with("its description of itself cannot be read"), "{reason}");
+        let [reason] = &reasons(&fixture)[..] else {
+            panic!("one reason")
+        };
+        assert!(
+            reason.starts_with("its description of itself cannot be read"),
+            "{reason}"
+        );
     }
     // Version 10, one section, a typespace of one type: an array of an array of an array…
     let mut deep = vec![2, 1, 0, 0, 0, 0, 1, 0, 0, 0];
@@ -130,19 +155,4 @@ fn a_broken_description_is_refused() {
         reasons(&fixture),
         ["its description of itself cannot be read: it is nested too deeply"]
     );
-}
-
-#[test]
-fn a_module_that_fails_to_initialise_says_where() {
-    let mut fixture = nothing();
-    // What a reducer returns does not fit an initialiser, so the start is a helper's trap.
-    fixture.reducers[0].body = vec![I::Unreachable];
-    let mut wasm = fixture.wasm();
-    // A start function has no parameters: none of ours has that type, so the module is malformed.
-    wasm.extend([8, 1, 29]);
-    let engine = HostEngine::new().unwrap();
-    assert!(matches!(
-        Module::prepare(&engine, &wasm, Limits::default()),
-        Err(PrepareError::Malformed(_))
-    ));
 }

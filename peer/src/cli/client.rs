@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
@@ -196,17 +196,16 @@ impl Client {
 /// When there is no home directory to put a default into.
 pub(crate) fn data_dir(target: &Target) -> anyhow::Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let dir = if let Some(dir) = &target.data_dir {
-        dir.clone()
-    } else if let Some(data) = set("XDG_DATA_HOME") {
-        PathBuf::from(data).join("tombolo")
-    } else if let Some(home) = set("HOME") {
-        PathBuf::from(home).join(".local/share/tombolo")
-    } else {
-        bail!("there is no home directory; give one with --data-dir DIR");
-    };
-    // Absolute, so that what is printed holds in another directory too.
-    std::path::absolute(&dir).with_context(|| format!("cannot use {}", dir.display()))
+    if let Some(dir) = &target.data_dir {
+        return Ok(dir.clone());
+    }
+    if let Some(data) = set("XDG_DATA_HOME") {
+        return Ok(PathBuf::from(data).join("tombolo"));
+    }
+    match set("HOME") {
+        Some(home) => Ok(PathBuf::from(home).join(".local/share/tombolo")),
+        None => bail!("there is no home directory; give one with --data-dir DIR"),
+    }
 }
 
 /// A text as one segment of a path.

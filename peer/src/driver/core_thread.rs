@@ -115,8 +115,15 @@ impl Mailbox {
     }
 }
 
-/// Starts the thread. `open` makes the core, inside the thread; the first receiver hears how that
-/// went, the second when the thread has ended, which without a `Stop` means a bug.
+/// What is heard of the thread.
+pub(crate) struct Running {
+    /// How opening the core went.
+    pub(crate) opened: oneshot::Receiver<Result<(), String>>,
+    /// The thread has ended, which without a `Stop` means a bug.
+    pub(crate) ended: oneshot::Receiver<()>,
+}
+
+/// Starts the thread. `open` makes the core, inside the thread.
 ///
 /// # Errors
 /// When no thread or timer can be had.
@@ -126,7 +133,7 @@ pub(crate) fn start<F>(
     mail: MailReceiver,
     network: Network,
     consoles: Consoles,
-) -> io::Result<(oneshot::Receiver<Result<(), String>>, oneshot::Receiver<()>)>
+) -> io::Result<Running>
 where
     F: FnOnce() -> Result<Core, String> + Send + 'static,
 {
@@ -161,7 +168,10 @@ where
             }
             let _ = ended.send(());
         })?;
-    Ok((has_opened, has_ended))
+    Ok(Running {
+        opened: has_opened,
+        ended: has_ended,
+    })
 }
 
 /// What the thread owns.

@@ -63,7 +63,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .map_err(|why| anyhow!(why))?;
     let consoles = Consoles::start(config.data_dir.join("databases"))
         .context("cannot start the console thread")?;
-    let (opened, mut core_ended) = core_thread::start(
+    let mut core = core_thread::start(
         open_core(&config, &secret, clock),
         clock,
         mail,
@@ -71,10 +71,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         consoles,
     )
     .context("cannot start the core's thread")?;
-    opened
-        .await
-        .unwrap_or_else(|_| Err(core_broke()))
-        .map_err(|why| anyhow!(why))?;
+    tokio::pin!(interrupted);
+    tokio::select! {
+        opened = core.opened => opened
+            .unwrap_or_else(|_| Err(core_broke()))
+            .map_err(|why| anyhow!(why))?,
+        // Opening may run a long tail again; nothing of it needs to be kept.
+        _ = &mut interrupted => return Ok(()),
+    }
 
     let tokens = Arc::new(Tokens::new(&secret));
     data_dir.write_owner_token(&tokens.owner(wall_s())?.token)?;
@@ -107,11 +111,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut server = tokio::spawn(serve_http(listener, api::router(api, &config), stops));
 
     let result = tokio::select! {
-        why = interrupted => {
+        why = &mut interrupted => {
             tracing::info!("stopping: {why}");
             Ok(())
         }
-        _ = &mut core_ended => Err(anyhow!(core_broke())),
+        _ = &mut core.ended => Err(anyhow!(core_broke())),
         ended = &mut server => Err(match ended {
             Ok(Err(error)) => anyhow!("the HTTP side broke: {error}"),
             _ => anyhow!("the HTTP side ended by itself; please report this"),
@@ -126,7 +130,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop_network.send(());
     let _ = timeout(FLUSH_WAIT, async {
         if mailbox.send(Mail::Stop).await {
-            let _ = core_ended.await;
+            let _ = core.ended.await;
         }
     })
     .await;
@@ -235,7 +239,7 @@ fn announce(run: &RunInfo, tokens: &Tokens, data_dir: &DataDir) {
 fn interruption(until_stdin_closes: bool) -> anyhow::Result<impl Future<Output = &'static str>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    // Not SIGHUP: whoever starts a peer with nohup wants it to stay, and a handler would undo that.
     let (closed, is_closed) = oneshot::channel();
     if until_stdin_closes {
         // A thread, not a task: a read of standard input cannot be given up, and would keep the
@@ -249,7 +253,6 @@ fn interruption(until_stdin_closes: bool) -> anyhow::Result<impl Future<Output =
         tokio::select! {
             _ = interrupt.recv() => "interrupted",
             _ = terminate.recv() => "terminated",
-            _ = hang_up.recv() => "the terminal is gone",
             _ = is_closed, if until_stdin_closes => "the parent is gone",
         }
     })

@@ -7,6 +7,9 @@
 //! The JWT library would compare `exp` with a clock of its own, with a minute's leeway, and would
 //! skip `nbf`: both are checked here, against the time we are given.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use peer_core::{Claims, did_key, identity_hex, identity_of};
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,10 @@ use super::clock::dice;
 /// Bytes of a token's text. Its payload may take `CLAIMS_BYTES_MAX`, base64 makes a third more of
 /// it, and header and signature take less than a KiB.
 pub(crate) const TOKEN_BYTES_MAX: usize = CLAIMS_BYTES_MAX * 4 / 3 + 1_024;
+
+/// Tokens remembered as good. Checking a signature costs as much as the rest of a call; clients
+/// send the same token with each.
+const GOOD_TOKENS_MAX: usize = 1_024;
 
 /// What precedes the 32 bytes of a secret key in PKCS#8 (RFC 8410), which the library wants.
 const PKCS8_PREFIX: [u8; 16] = [
@@ -86,6 +93,13 @@ struct Presented {
     iss: String,
     #[serde(default)]
     sub: String,
+    #[serde(flatten)]
+    period: Period,
+}
+
+/// When a token is good: fractions of seconds are allowed in a NumericDate.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Period {
     exp: Option<f64>,
     nbf: Option<f64>,
 }
@@ -111,6 +125,8 @@ pub(crate) struct Tokens {
     signing: EncodingKey,
     device: DeviceKey,
     did: String,
+    /// Only what was found good, by its whole text: a wrong token never becomes right.
+    good: Mutex<BTreeMap<String, (Bearer, Period)>>,
 }
 
 impl Tokens {
@@ -123,6 +139,7 @@ impl Tokens {
             signing: EncodingKey::from_ed_der(&pkcs8),
             device,
             did: did_key(&device),
+            good: Mutex::default(),
         }
     }
 
@@ -170,10 +187,21 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`], which a client may read.
     pub(crate) fn check(&self, token: &str, now_s: u64) -> Result<Bearer, TokenError> {
-        let bearer = check_any(token, now_s)?;
+        let good = || self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bearer, period)) = good().get(token) {
+            in_force(*period, now_s)?;
+            return Ok(bearer.clone());
+        }
+        let (bearer, period) = signed(token)?;
         if bearer.claims.issuer != self.did {
             return Err(TokenError::ForeignIssuer(bearer.claims.issuer));
         }
+        in_force(period, now_s)?;
+        let mut good = good();
+        if good.len() >= GOOD_TOKENS_MAX {
+            good.clear();
+        }
+        good.insert(token.to_owned(), (bearer.clone(), period));
         Ok(bearer)
     }
 
@@ -197,6 +225,13 @@ impl Tokens {
 /// # Errors
 /// [`TokenError`], which a client may read.
 pub(crate) fn check_any(token: &str, now_s: u64) -> Result<Bearer, TokenError> {
+    let (bearer, period) = signed(token)?;
+    in_force(period, now_s)?;
+    Ok(bearer)
+}
+
+/// Whose token this is and when it is good, if its issuer signed it.
+fn signed(token: &str) -> Result<(Bearer, Period), TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::TooLong(token.len()));
     }
@@ -219,30 +254,30 @@ pub(crate) fn check_any(token: &str, now_s: u64) -> Result<Bearer, TokenError> {
             return Err(TokenError::Claim(name));
         }
     }
-    in_force(&claims, now_s)?;
     let payload = payload_of(token)?;
     if payload.len() > CLAIMS_BYTES_MAX {
         return Err(TokenError::TooLong(token.len()));
     }
-    Ok(Bearer {
+    let bearer = Bearer {
         claims: Claims {
             issuer: claims.iss,
             subject: claims.sub,
             payload,
         },
         token: token.to_owned(),
-    })
+    };
+    Ok((bearer, claims.period))
 }
 
 /// `nbf ≤ now < exp`, as RFC 7519 has it; a missing claim sets no bound.
-fn in_force(claims: &Presented, now_s: u64) -> Result<(), TokenError> {
-    // Fractions are allowed in a NumericDate. Rounded so that a token is never good for longer.
-    if let Some(exp) = claims.exp.map(|exp| exp.floor() as u64)
+fn in_force(period: Period, now_s: u64) -> Result<(), TokenError> {
+    // Rounded so that a token is never good for longer.
+    if let Some(exp) = period.exp.map(|exp| exp.floor() as u64)
         && now_s >= exp
     {
         return Err(TokenError::Expired { exp, now: now_s });
     }
-    if let Some(nbf) = claims.nbf.map(|nbf| nbf.ceil() as u64)
+    if let Some(nbf) = period.nbf.map(|nbf| nbf.ceil() as u64)
         && now_s < nbf
     {
         return Err(TokenError::TooEarly { nbf, now: now_s });
@@ -305,7 +340,7 @@ mod tests {
         Tokens::new(&SecretKey::from_bytes(&[seed; 32]))
     }
 
-    fn signed(tokens: &Tokens, claims: &serde_json::Value) -> String {
+    fn sign(tokens: &Tokens, claims: &serde_json::Value) -> String {
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &tokens.signing)
             .expect("claims encode")
     }
@@ -348,7 +383,7 @@ mod tests {
     #[test]
     fn a_token_holds_from_nbf_until_just_before_exp() {
         let tokens = tokens(1);
-        let token = signed(
+        let token = sign(
             &tokens,
             &json!({"iss": tokens.did(), "sub": "x", "nbf": NOW, "exp": NOW + 10}),
         );
@@ -378,7 +413,7 @@ mod tests {
             here.check(&parts.join("."), NOW),
             Err(TokenError::Invalid(_))
         ));
-        let forged = signed(&there, &json!({"iss": here.did(), "sub": here.did()}));
+        let forged = sign(&there, &json!({"iss": here.did(), "sub": here.did()}));
         assert!(matches!(
             here.check(&forged, NOW),
             Err(TokenError::Invalid(_))
@@ -417,9 +452,9 @@ mod tests {
             tokens.check(&long, NOW),
             Err(TokenError::TooLong(TOKEN_BYTES_MAX + 1))
         );
-        let nobody = signed(&tokens, &json!({"iss": tokens.did()}));
+        let nobody = sign(&tokens, &json!({"iss": tokens.did()}));
         assert_eq!(tokens.check(&nobody, NOW), Err(TokenError::Claim("sub")));
-        let stranger = signed(&tokens, &json!({"iss": "https://example.com", "sub": "x"}));
+        let stranger = sign(&tokens, &json!({"iss": "https://example.com", "sub": "x"}));
         assert_eq!(
             tokens.check(&stranger, NOW),
             Err(TokenError::UnknownIssuer("https://example.com".into()))

@@ -1,9 +1,9 @@
 //! What clients do in the world: publish, invite, join, call, and read.
 
-use peer_core::{DatabaseStatus, Input, Reply, Request, RequestError, RequestId};
+use peer_core::{Claims, DatabaseStatus, Reply, Request, RequestError, RequestId};
 use sync_protocol::Role;
 
-use super::{Event, Waiting, World};
+use super::{Event, Waiting, Who, World};
 use crate::CHAT;
 use crate::checker::{Shown, TABLES};
 use crate::workload::{Deed, Planned};
@@ -11,36 +11,54 @@ use crate::workload::{Deed, Planned};
 /// Mean milliseconds between two calls in the whole world.
 const WORK_EVERY_MS: u64 = 150;
 
+/// Clients of one peer that stay connected.
+const CLIENTS_MAX: usize = 3;
+
 /// Seconds for which tickets are good: longer than any run.
 const TICKET_S: u64 = 24 * 3_600;
 
 impl World {
     /// Asks something that is answered at once. `None`: the peer is down, or went down over it.
     pub(crate) fn ask(&mut self, at: usize, request: Request) -> Option<Result<Reply, RequestError>> {
-        let id = self.new_request(Waiting::Other);
-        self.request(at, id, request);
+        if !self.nodes[at].is_on() {
+            return None;
+        }
+        let caller = Claims::of_device(&self.nodes[at].device);
+        let id = self.request(at, caller, true, request, Who::World);
+        self.waiting.remove(&id);
         self.replies.remove(&id)
     }
 
     pub(super) fn reply(&mut self, id: RequestId, reply: Result<Reply, RequestError>) {
-        match self.waiting.remove(&id) {
-            Some(Waiting::Call { deed, at, .. }) => match reply {
-                Ok(_) => {
-                    self.say(format_args!("{at} confirms {}", id.0));
-                    self.ledger.confirmed(&deed);
-                }
-                Err(error) => {
-                    self.say(format_args!("{at} refuses {}: {error}", id.0));
-                    self.ledger.refused();
-                    if let Deed::Say(text) = deed {
-                        self.breaks(format!("peer {at} refused \"{text}\", which cannot fail: {error}"));
-                    }
-                }
-            },
-            Some(Waiting::Other) => {
+        let Some(Waiting { at, start, who }) = self.waiting.remove(&id) else {
+            return self.breaks(format!("request {} was answered twice, or never asked", id.0));
+        };
+        match (who, reply) {
+            (Who::World, reply) => {
                 self.replies.insert(id, reply);
             }
-            None => self.breaks(format!("request {} was answered twice, or never asked", id.0)),
+            (Who::Caller(deed), Ok(_)) => {
+                self.say(format_args!("{at} confirms {}", id.0));
+                self.ledger.confirmed(&deed);
+            }
+            (Who::Caller(deed), Err(error)) => {
+                self.say(format_args!("{at} refuses {}: {error}", id.0));
+                self.ledger.refused();
+                if let Deed::Say(text) = deed {
+                    self.breaks(format!(
+                        "peer {at} refused \"{text}\", which cannot fail: {error}"
+                    ));
+                }
+            }
+            (Who::Comer(client), Ok(_)) => {
+                if self.nodes[at].starts == start {
+                    self.nodes[at].clients.push(client);
+                }
+            }
+            (Who::Leaver, Ok(_)) => {}
+            (Who::Comer(_) | Who::Leaver, Err(error)) => {
+                self.breaks(format!("at peer {at} nobody can come or go: {error}"));
+            }
         }
     }
 
@@ -130,10 +148,16 @@ impl World {
         let at = self.workload.dice().index(peers);
         // Now and then several at once, so that they share an entry.
         let burst = if self.workload.dice().percent(15) { 8 } else { 1 };
+        let comes_or_goes = self.workload.dice().percent(15);
         if self.nodes[at].is_member && self.nodes[at].is_on() {
+            if comes_or_goes {
+                self.come_or_go(at);
+            }
             for _ in 0..burst {
-                let (database, device) = (self.database.clone(), self.nodes[at].device);
-                let planned = self.workload.next(&database, &device);
+                let node = &self.nodes[at];
+                let planned = self
+                    .workload
+                    .next(&self.database, &node.device, &node.clients);
                 self.call(at, planned);
             }
         }
@@ -141,24 +165,41 @@ impl World {
         self.after(wait, Event::Work);
     }
 
+    /// Somebody connects, or, when there are enough, leaves.
+    fn come_or_go(&mut self, at: usize) {
+        let database = self.database.clone();
+        if self.nodes[at].clients.len() < CLIENTS_MAX {
+            let client = self.workload.client(&self.nodes[at].device);
+            let (caller, connection) = (client.caller.clone(), client.connection);
+            let connect = Request::Connect {
+                database,
+                connection,
+            };
+            self.request(at, caller, false, connect, Who::Comer(client));
+        } else {
+            let client = self.nodes[at].clients.remove(0);
+            let connection = client.connection;
+            let disconnect = Request::Disconnect {
+                database,
+                connection,
+            };
+            self.request(at, client.caller, false, disconnect, Who::Leaver);
+        }
+    }
+
     fn call(&mut self, at: usize, planned: Planned) {
         if !self.nodes[at].is_on() {
             return;
         }
-        let start = self.nodes[at].starts;
-        self.ledger.asked(&planned.deed);
-        let deed = planned.deed;
-        let id = self.new_request(Waiting::Call { deed, start, at });
-        self.say(format_args!("{at} calls {} {}", id.0, planned.what));
-        self.input(
-            at,
-            Input::Request {
-                id,
-                caller: planned.caller,
-                owner: false,
-                request: planned.request,
-            },
-        );
+        let Planned {
+            deed,
+            caller,
+            request,
+            what,
+        } = planned;
+        self.ledger.asked(&deed);
+        self.say(format_args!("{at} calls {what}"));
+        self.request(at, caller, false, request, Who::Caller(deed));
     }
 
     pub(crate) fn open_accounts(&mut self) {
@@ -179,7 +220,18 @@ impl World {
     /// Calls whose callers still wait.
     pub(crate) fn calls_open(&self) -> usize {
         let calls = self.waiting.values();
-        calls.filter(|waiting| matches!(waiting, Waiting::Call { .. })).count()
+        calls.filter(|waiting| matches!(waiting.who, Who::Caller(_))).count()
+    }
+
+    /// Writes into the trace how every peer sees the world: for whoever looks for a mistake.
+    pub(crate) fn describe(&mut self) {
+        for at in 0..self.nodes.len() {
+            let database = self.database.clone();
+            let status = self.status(at);
+            let members = self.ask(at, Request::Members { database });
+            self.say(format_args!("{at} status {status:?}"));
+            self.say(format_args!("{at} members {members:?}"));
+        }
     }
 
     /// The status of the database at a peer that holds it.

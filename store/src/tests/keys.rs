@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 use spacetimedb_sats::{AlgebraicType, AlgebraicValue, ProductTypeElement, SumTypeVariant};
 
+use crate::key::Key;
 use crate::layout::Layout;
 
 /// Draws choices from bytes that proptest made, so that a failure shrinks to few and small ones.
@@ -209,6 +210,20 @@ proptest! {
         if walk.is_ok() {
             prop_assert_eq!(walked, encoded);
         }
+    }
+
+    /// Keys in memory have two forms and a short cut for comparing; neither shows.
+    #[test]
+    fn keys_in_memory_compare_as_bytes(
+        a in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255)], 0..50),
+        b in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255)], 0..50),
+        same in 0_usize..50,
+    ) {
+        let b: Vec<u8> = a.iter().take(same).chain(b.iter().skip(same)).copied().collect();
+        let (key_a, key_b) = (Key::from(a.as_slice()), Key::from(b.as_slice()));
+        prop_assert_eq!(key_a.cmp(&key_b), a.cmp(&b));
+        prop_assert_eq!(key_a == key_b, a == b);
+        prop_assert_eq!(key_a.as_bytes(), a);
     }
 
     #[test]

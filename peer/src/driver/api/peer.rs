@@ -40,7 +40,9 @@ pub(super) async fn peer(State(api): State<Arc<Api>>, Owner(caller): Owner) -> A
         answer.insert("pid".into(), json!(run.pid));
         answer.insert("http".into(), json!(run.http));
         answer.insert("p2p".into(), json!(run.p2p));
-        answer.insert("data_dir".into(), json!(api.data_dir.path()));
+        // Absolute: whoever asks may be in another directory.
+        let data_dir = std::path::absolute(api.data_dir.path()).unwrap_or_default();
+        answer.insert("data_dir".into(), json!(data_dir));
         answer.insert("network_on".into(), json!(api.network.is_on()));
     }
     Ok(Json(answer).into_response())
