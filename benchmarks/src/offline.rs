@@ -13,19 +13,6 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let mut mesh = Mesh::new(2)?;
     mesh.open_chat()?;
     mesh.converge()?;
-    if std::env::var("PROBE").is_ok() {
-        for round in 0..1500 {
-            mesh.transfer_burst(0, 1)?;
-            let (a, b) = (mesh.status(0)?, mesh.status(1)?);
-            if a.heads_hash != b.heads_hash {
-                eprintln!("round {round}: cut {} {} tail {} {} entries {} {} pending {}", a.cut.height, b.cut.height, a.tail, b.tail, a.entries, b.entries, b.pending);
-                let s = instant();
-                loop { mesh.settle(); let (a, b) = (mesh.status(0)?, mesh.status(1)?); if a.heads_hash == b.heads_hash { break; } }
-                eprintln!("   healed after {:?}", s.elapsed());
-            }
-            crate::clock::pause(std::time::Duration::from_millis(5));
-        }
-    }
     mesh.part();
     // In turns, so that their times interleave and nearly every call of one conflicts with the
     // other's order.

@@ -60,8 +60,7 @@ impl Row {
     }
 
     fn line(&self) -> String {
-        let number =
-            |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| shown(number));
+        let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), shown);
         let verdict = match (self.value, self.goal, self.ok) {
             (None, ..) => "not measured",
             (_, None, _) => "",

@@ -1,6 +1,7 @@
 //! The engine that compiles modules, with every option that could make two peers disagree set here
 //! and nowhere else.
 
+use std::fmt;
 use std::sync::Arc;
 
 use wasmtime::{
@@ -61,6 +62,12 @@ impl HostEngine {
     /// The engine and the imports of modules that are initialised.
     pub(crate) fn for_initialise(&self) -> (&Engine, &Linker<Session>) {
         (&self.0.initialise, &self.0.initialise_linker)
+    }
+}
+
+impl fmt::Debug for HostEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HostEngine").field(&ENGINE).finish()
     }
 }
 

@@ -6,6 +6,7 @@
 //! copied back from the image and the mutable globals are set back: then nothing is left of the
 //! call. Modules that no snapshot can hold get a fresh instance for every call instead.
 
+use std::fmt;
 use std::sync::Arc;
 
 use store::Transaction;
@@ -159,6 +160,14 @@ impl Runner {
         let memory = self.live.memory.data(&self.live.store);
         let (image, rest) = memory.split_at(self.image.len());
         image == self.image && rest.iter().all(|byte| *byte == 0)
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("clean", &self.clean)
+            .finish_non_exhaustive()
     }
 }
 

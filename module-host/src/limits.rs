@@ -66,6 +66,13 @@ pub const FUNCTION_BYTES_MAX: usize = 1 << 20;
 /// them, and a frame must stay small beside [`STACK_BYTES_MAX`].
 pub const FUNCTION_SLOTS_MAX: u32 = 10_000;
 
+/// Parameters and locals of one function, times its branches: what compiling takes time and memory
+/// for. Three microseconds and 100 bytes each, so 12 seconds; compilers stay below 100,000.
+pub const FUNCTION_BRANCHED_LOCALS_MAX: u64 = 4_000_000;
+
+/// The same for all functions of a module together.
+pub const MODULE_BRANCHED_LOCALS_MAX: u64 = 8 * FUNCTION_BRANCHED_LOCALS_MAX;
+
 /// Parameters of one function, and its results: passed on the native stack.
 pub const FUNCTION_PARAMS_MAX: usize = 256;
 

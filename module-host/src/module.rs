@@ -1,5 +1,6 @@
 //! A module that is ready to be called.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sync_protocol::BlobHash;
@@ -99,5 +100,11 @@ impl Module {
     /// [`HostError::Instance`] if this machine cannot give what an instance needs.
     pub fn instantiate(&self) -> Result<Runner, HostError> {
         Runner::new(self.0.clone())
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Module").field(&self.0.hash).finish()
     }
 }

@@ -39,9 +39,14 @@ enum Told {
 impl Ledger {
     pub(crate) fn asked(&mut self, deed: &Deed) {
         self.asked += 1;
-        if let Deed::Say(text) = deed {
+        if let Deed::Say(text) | Deed::Mumble(text) = deed {
             self.said.insert(text.clone(), Told::Nothing);
         }
+    }
+
+    /// Something that was said without anybody asking for it, by a rogue.
+    pub(crate) fn forged(&mut self, text: String) {
+        self.said.insert(text, Told::Nothing);
     }
 
     pub(crate) fn confirmed(&mut self, deed: &Deed) {
@@ -86,7 +91,9 @@ impl Ledger {
         let accounts = rows(shown, "account").len() as u64;
         let whole = i64::try_from(ACCOUNTS).expect("few") * OPENING_BALANCE;
         if accounts != 0 && (accounts != ACCOUNTS || sum != whole) {
-            return Err(format!("{accounts} accounts hold {sum} together, not {whole}"));
+            return Err(format!(
+                "{accounts} accounts hold {sum} together, not {whole}"
+            ));
         }
         Ok(())
     }
@@ -95,7 +102,10 @@ impl Ledger {
     pub(crate) fn complete(&self, shown: &Shown) -> Result<(), String> {
         let here: BTreeSet<_> = texts(shown, "message", MESSAGE_TEXT)?.into_iter().collect();
         let confirmed = self.said.iter().filter(|(_, told)| **told == Told::Done);
-        match confirmed.map(|(text, _)| text).find(|text| !here.contains(*text)) {
+        match confirmed
+            .map(|(text, _)| text)
+            .find(|text| !here.contains(*text))
+        {
             Some(text) => Err(format!("\"{text}\" was confirmed and is lost")),
             None => Ok(()),
         }

@@ -58,6 +58,12 @@ pub struct Faults {
     pub clock_drift_ppm: u64,
     /// The last peer joins while everything else goes on.
     pub late_joiner: bool,
+    /// A stranger gets links and sends what it overheard, spoilt or not.
+    pub stranger: bool,
+    /// The last peer is a rogue: its key signs second histories, and it sends spoilt messages.
+    pub rogue: bool,
+    /// Mean milliseconds between two calls in the whole world.
+    pub work_every_ms: u64,
 }
 
 impl Faults {
@@ -76,16 +82,31 @@ impl Faults {
         clock_wrong_ms: 0,
         clock_drift_ppm: 0,
         late_joiner: false,
+        stranger: false,
+        rogue: false,
+        work_every_ms: 150,
     };
 
     /// The faults of one run.
     #[must_use]
     pub fn draw(dice: &mut Dice) -> Self {
-        let mut chance = |most: u64| if dice.coin() { dice.between(1, most) } else { 0 };
+        let mut chance = |most: u64| {
+            if dice.coin() {
+                dice.between(1, most)
+            } else {
+                0
+            }
+        };
         let lose_percent = chance(40);
         let double_percent = chance(30);
         let delay_ms = 3 + chance(1_500);
-        let mut every = |least: u64| if dice.coin() { dice.between(least, 10 * least) } else { 0 };
+        let mut every = |least: u64| {
+            if dice.coin() {
+                dice.between(least, 10 * least)
+            } else {
+                0
+            }
+        };
         let unlink_every_ms = every(2_000);
         let partition_every_ms = every(5_000);
         let deafen_every_ms = every(3_000);
@@ -103,9 +124,16 @@ impl Faults {
             crash_in_step: dice.coin(),
             // Under the minute from which on entries are held back: what a clock beyond it does
             // lasts for as long as it is wrong, which no healing of the network ends.
-            clock_wrong_ms: if dice.coin() { dice.between(1, 20_000) } else { 0 },
+            clock_wrong_ms: if dice.coin() {
+                dice.between(1, 20_000)
+            } else {
+                0
+            },
             clock_drift_ppm: if dice.coin() { dice.between(1, 500) } else { 0 },
             late_joiner: dice.coin(),
+            stranger: dice.coin(),
+            rogue: dice.percent(40),
+            work_every_ms: dice.between(20, 400),
         }
     }
 
@@ -115,6 +143,8 @@ impl Faults {
         Self {
             clock_wrong_ms: self.clock_wrong_ms,
             clock_drift_ppm: self.clock_drift_ppm,
+            // Whose word counts does not change because the weather does.
+            rogue: self.rogue,
             ..Self::NONE
         }
     }
@@ -146,10 +176,19 @@ impl fmt::Display for Faults {
         };
         also("reordered", self.reorder);
         also("torn writes", self.crash_every_ms > 0 && self.torn_writes);
-        also("power lost amid writes", self.crash_every_ms > 0 && self.crash_in_step);
+        also(
+            "power lost amid writes",
+            self.crash_every_ms > 0 && self.crash_in_step,
+        );
         also("late joiner", self.late_joiner);
+        also("a stranger", self.stranger);
+        also("a rogue", self.rogue);
+        words.push(format!("a call every {:.3} s", seconds(self.work_every_ms)));
         words.push(format!("delay up to {:.3} s", seconds(self.delay_ms)));
-        words.push(format!("clocks wrong by {:.3} s", seconds(self.clock_wrong_ms)));
+        words.push(format!(
+            "clocks wrong by {:.3} s",
+            seconds(self.clock_wrong_ms)
+        ));
         f.write_str(&words.join(", "))
     }
 }
@@ -169,9 +208,8 @@ mod tests {
         let drawn: Vec<_> = (0..64)
             .map(|seed| Faults::draw(&mut Seed(seed).child("faults")))
             .collect();
-        let both = |exists: fn(&Faults) -> bool| {
-            drawn.iter().any(exists) && !drawn.iter().all(exists)
-        };
+        let both =
+            |exists: fn(&Faults) -> bool| drawn.iter().any(exists) && !drawn.iter().all(exists);
         assert!(both(|faults| faults.lose_percent > 0));
         assert!(both(|faults| faults.double_percent > 0));
         assert!(both(|faults| faults.reorder));
@@ -183,6 +221,8 @@ mod tests {
         assert!(both(|faults| faults.crash_in_step));
         assert!(both(|faults| faults.clock_wrong_ms > 0));
         assert!(both(|faults| faults.late_joiner));
+        assert!(both(|faults| faults.stranger));
+        assert!(both(|faults| faults.rogue));
     }
 
     #[test]

@@ -21,6 +21,8 @@ mod network;
 mod node;
 mod run;
 mod seed;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod workload;
 mod world;

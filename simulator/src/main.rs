@@ -62,7 +62,10 @@ fn main() -> anyhow::Result<ExitCode> {
         );
         if report.verdict != Verdict::Passed {
             println!("  faults: {}", report.faults);
-            println!("  replay: simulator --seed {seed}{} --trace", shown(arguments.peers));
+            println!(
+                "  replay: simulator --seed {seed}{} --trace",
+                shown(arguments.peers)
+            );
         }
         if report.verdict.exit_code() > 0 && worst.exit_code() != 10 {
             worst = report.verdict;

@@ -1,7 +1,9 @@
 //! One run: set up, hurt, heal, judge. A broken promise and a run that got stuck are different
 //! verdicts: the first is wrong whatever happens later, the second may only be slow.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use peer_core::Modules;
 use sync_protocol::BlobHash;
@@ -154,6 +156,12 @@ pub fn run(plan: &Plan, modules: &Modules) -> Report {
     }
 }
 
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a text")
+}
+
 struct Run {
     world: World,
     faults: Faults,
@@ -162,12 +170,15 @@ struct Run {
 
 impl Run {
     fn verdict(&mut self, hurt_ms: u64) -> Verdict {
-        match self.phases(hurt_ms) {
-            Err(verdict) => {
+        // A core that panics takes its process with it: a promise broken, and the seed is told.
+        let phases = catch_unwind(AssertUnwindSafe(|| self.phases(hurt_ms)));
+        match phases {
+            Ok(Ok(())) => Verdict::Passed,
+            Ok(Err(verdict)) => {
                 self.world.describe();
                 verdict
             }
-            Ok(()) => Verdict::Passed,
+            Err(panic) => Verdict::Unsafe(format!("a core panicked: {}", text_of(&*panic))),
         }
     }
 
@@ -205,7 +216,9 @@ impl Run {
         let end = self.world.now_us + SETUP_MS_MAX * 1_000;
         while !self.world.nodes[..early].iter().all(|node| node.is_member) {
             if self.world.now_us >= end {
-                return Err(Verdict::Stuck("not all could join on a good day".to_owned()));
+                return Err(Verdict::Stuck(
+                    "not all could join on a good day".to_owned(),
+                ));
             }
             self.pass()?;
             self.world.join_on();
@@ -296,7 +309,9 @@ impl Run {
             };
             if status.tail > 0 || status.pending > 0 {
                 let (tail, pending) = (status.tail, status.pending);
-                return Some(format!("peer {at}: {tail} calls not final, {pending} entries pending"));
+                return Some(format!(
+                    "peer {at}: {tail} calls not final, {pending} entries pending"
+                ));
             }
             let equal = (status.cut.id, status.heads_hash, status.state_root);
             if *first.get_or_insert(equal.clone()) != equal {
@@ -306,7 +321,10 @@ impl Run {
                 ));
             }
             if let Some(remote) = status.peers.iter().find(|remote| !remote.in_sync) {
-                return Some(format!("peer {at} is not in sync with {}", remote.id.short()));
+                return Some(format!(
+                    "peer {at} is not in sync with {}",
+                    remote.id.short()
+                ));
             }
         }
         None

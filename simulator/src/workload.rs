@@ -22,6 +22,8 @@ const LOBBY: &str = "lobby";
 pub(crate) enum Deed {
     /// Says something that nobody else ever says. It cannot fail, wherever it ends up in the order.
     Say(String),
+    /// The same by somebody whose word does not count for ever: a device that signs two histories.
+    Mumble(String),
     /// Something that may fail, and may fail later where it did not at first.
     Compete,
 }
@@ -109,14 +111,28 @@ impl Workload {
         let text = self.saying();
         let arguments = format!("[{LOBBY:?}, {text:?}]");
         let client = self.client(device);
-        call(database, Deed::Say(text), client, true, "send_message", arguments)
+        call(
+            database,
+            Deed::Say(text),
+            client,
+            true,
+            "send_message",
+            arguments,
+        )
     }
 
     /// The call that opens the accounts.
     pub(crate) fn open_accounts(&mut self, database: &str, device: &DeviceKey) -> Planned {
         let arguments = format!("[{ACCOUNTS}]");
         let client = self.client(device);
-        call(database, Deed::Compete, client, true, "open_accounts", arguments)
+        call(
+            database,
+            Deed::Compete,
+            client,
+            true,
+            "open_accounts",
+            arguments,
+        )
     }
 
     fn saying(&mut self) -> String {

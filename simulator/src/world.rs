@@ -3,11 +3,14 @@
 
 mod accidents;
 mod asking;
+mod rogues;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use peer_core::{Claims, Effect, Input, Modules, NoteLevel, Reply, Request, RequestError, RequestId};
+use peer_core::{
+    Claims, Effect, Input, Modules, NoteLevel, Reply, Request, RequestError, RequestId,
+};
 use sync_protocol::{BlobHash, DeviceKey};
 
 use crate::checker::{CutWatch, Ledger};
@@ -18,6 +21,7 @@ use crate::run::Plant;
 use crate::seed::{Dice, Seed};
 use crate::trace::Trace;
 use crate::workload::{Client, Deed, Workload};
+use rogues::Rogues;
 
 /// Milliseconds after which a link that was lost or hung up is dialled again.
 const REDIAL_MS: u64 = 2_000;
@@ -60,6 +64,12 @@ enum Event {
     Accident(accidents::Kind),
     /// Somebody calls a reducer.
     Work,
+    /// What a caller was told is read again.
+    Reread { at: usize, start: u32, text: String },
+    /// Somebody sends what no honest peer would.
+    Mischief,
+    /// The stranger dials.
+    StrangerDials { at: usize },
 }
 
 /// Who waits for a reply of which process.
@@ -105,6 +115,7 @@ pub(crate) struct World {
     /// Replies that came at once, for whoever asked.
     replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
     by_device: BTreeMap<DeviceKey, usize>,
+    rogues: Rogues,
     /// Join requests under way: whose they are.
     joins: BTreeMap<RequestId, (usize, u32, RequestId)>,
     working: bool,
@@ -135,7 +146,12 @@ impl World {
     ) -> (Self, Faults) {
         let mut dice = seed.child("faults");
         let drawn = Faults::draw(&mut dice);
-        let topologies = [Topology::Full, Topology::Full, Topology::Line, Topology::Star];
+        let topologies = [
+            Topology::Full,
+            Topology::Full,
+            Topology::Line,
+            Topology::Star,
+        ];
         let topology = topologies[dice.index(topologies.len())];
         let faults = drawn.healed();
         let nodes: Vec<_> = (0..peers)
@@ -163,6 +179,7 @@ impl World {
             waiting: BTreeMap::new(),
             replies: BTreeMap::new(),
             by_device,
+            rogues: Rogues::new(seed),
             joins: BTreeMap::new(),
             working: false,
         };
@@ -255,6 +272,9 @@ impl World {
             Event::Mend(accident) => self.mend(&accident),
             Event::Accident(kind) => self.accident(kind),
             Event::Work => self.work(),
+            Event::Reread { at, start, text } => self.reread(at, start, &text),
+            Event::Mischief => self.mischief(),
+            Event::StrangerDials { at } => self.stranger_dials(at),
         }
     }
 
@@ -296,7 +316,9 @@ impl World {
                 bytes,
                 ..
             } => {
-                let to = self.by_device[&remote];
+                let Some(&to) = self.by_device.get(&remote) else {
+                    return;
+                };
                 let wait = self.network.aside_us(&self.faults);
                 let from = at;
                 self.after(
@@ -327,11 +349,16 @@ impl World {
             // Who has a link to whom is the world's decision.
             Effect::Dial { .. } => {}
             Effect::HangUp { remote, why } => {
-                let other = self.by_device[&remote];
                 self.counts.hang_ups += 1;
-                self.say(format_args!("{at} hangs up on {other}: {why}"));
-                if !why.starts_with("no answer") {
-                    self.breaks(format!("peer {at} blames peer {other}, which is honest: {why}"));
+                self.say(format_args!("{at} hangs up on {}: {why}", remote.short()));
+                let Some(&other) = self.by_device.get(&remote) else {
+                    return self.stranger_leaves(at);
+                };
+                let honest = !self.is_rogue(at) && !self.is_rogue(other);
+                if honest && !why.starts_with("no answer") {
+                    self.breaks(format!(
+                        "peer {at} blames peer {other}, which is honest: {why}"
+                    ));
                 }
                 self.unlink(at, other);
             }
@@ -356,9 +383,12 @@ impl World {
     }
 
     fn send(&mut self, from: usize, remote: &DeviceKey, bytes: Vec<u8>) {
-        let to = self.by_device[remote];
+        let Some(&to) = self.by_device.get(remote) else {
+            return; // the stranger does not listen
+        };
         self.counts.messages += 1;
         self.counts.bytes += bytes.len() as u64;
+        self.rogues.overhear(&bytes);
         let flights = self.network.send(from, to, self.now_us, &self.faults);
         let (len, copies) = (bytes.len(), flights.arrivals.len());
         self.say(format_args!(
@@ -498,7 +528,9 @@ fn describe(input: &Input) -> String {
         }
         Input::LinkUp { remote } => format!("link up {}", remote.short()),
         Input::LinkDown { remote } => format!("link down {}", remote.short()),
-        Input::Message { remote, bytes } => format!("message of {} {}", remote.short(), short(bytes)),
+        Input::Message { remote, bytes } => {
+            format!("message of {} {}", remote.short(), short(bytes))
+        }
         Input::JoinAsked { remote, .. } => format!("asked to admit {}", remote.short()),
         Input::JoinAnswered { result, .. } => format!("join answered {}", result.is_ok()),
         Input::Listening { .. } => "listening".to_owned(),

@@ -30,7 +30,7 @@ fn bad_calls() -> Vec<(&'static str, Value, &'static [&'static str])> {
             &["unit", "budget", "fuel", "energy", "row"],
         ),
         ("recurse_for_ever", json!([]), &["depth", "deep", "recurs"]),
-        ("take_all_memory", json!([]), &["memory", "aborted"]),
+        ("take_all_memory", json!([]), &["out of memory"]),
         (
             "count_then_panic",
             json!([]),

@@ -11,9 +11,10 @@ use crate::engine::GUEST_FEATURES;
 use crate::error::PrepareError;
 use crate::imports::{ABI_MINOR, OFFERED, REFUSED};
 use crate::limits::{
-    EXPORTS_MAX, FUNCTION_BYTES_MAX, FUNCTION_PARAMS_MAX, FUNCTION_SLOTS_MAX, FUNCTIONS_MAX,
-    GLOBALS_MAX, IMPORTS_MAX, Limits, MODULE_BYTES_MAX, REASONS_MAX, TABLE_ELEMENTS_MAX,
-    TABLES_MAX, WASM_PAGE_BYTES,
+    EXPORTS_MAX, FUNCTION_BRANCHED_LOCALS_MAX, FUNCTION_BYTES_MAX, FUNCTION_PARAMS_MAX,
+    FUNCTION_SLOTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_MAX, Limits,
+    MODULE_BRANCHED_LOCALS_MAX, MODULE_BYTES_MAX, REASONS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
+    WASM_PAGE_BYTES,
 };
 
 /// Exports whose names begin so are added by the passes.
@@ -112,6 +113,7 @@ struct Checker<'a> {
     exports: BTreeSet<String>,
     memories: usize,
     function_bodies: usize,
+    branched_locals: u64,
     allocations: FuncValidatorAllocations,
 }
 
@@ -160,6 +162,7 @@ impl<'a> Checker<'a> {
             exports: BTreeSet::new(),
             memories: 0,
             function_bodies: 0,
+            branched_locals: 0,
             allocations: FuncValidatorAllocations::default(),
         }
     }
@@ -356,7 +359,7 @@ impl<'a> Checker<'a> {
         let mut reader = body.get_binary_reader();
         validator.read_locals(&mut reader)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
-        let (mut height, mut leaf, mut vectors) = (0, true, false);
+        let (mut height, mut branches, mut leaf, mut vectors) = (0, 0_u64, true, false);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             validator.op(offset, &operator)?;
@@ -366,6 +369,12 @@ impl<'a> Checker<'a> {
                     leaf &= function_index < self.facts.imported_functions;
                 }
                 Operator::CallIndirect { .. } => leaf = false,
+                Operator::Block { .. }
+                | Operator::Loop { .. }
+                | Operator::If { .. }
+                | Operator::Else
+                | Operator::BrIf { .. }
+                | Operator::BrTable { .. } => branches += 1,
                 _ => vectors |= is_vector(&validator),
             }
         }
@@ -377,6 +386,13 @@ impl<'a> Checker<'a> {
         if slots > FUNCTION_SLOTS_MAX {
             self.reasons.add(format!(
                 "function {index} has {slots} locals and operands, the most is {FUNCTION_SLOTS_MAX}"
+            ));
+        }
+        let branched_locals = branches * u64::from(locals);
+        self.branched_locals = self.branched_locals.saturating_add(branched_locals);
+        if branched_locals > FUNCTION_BRANCHED_LOCALS_MAX {
+            self.reasons.add(format!(
+                "function {index} has {locals} locals and {branches} branches: too much to compile"
             ));
         }
         if let Some(facts) = self.facts.functions.get_mut(place) {
@@ -401,6 +417,10 @@ impl<'a> Checker<'a> {
                     "it does not export {needed}: it was not built with a SpacetimeDB library"
                 ));
             }
+        }
+        if self.branched_locals > MODULE_BRANCHED_LOCALS_MAX {
+            self.reasons
+                .add("its functions have too many locals and branches to compile");
         }
         let wide = |ty: &FuncType| ty.params().len().max(ty.results().len()) > FUNCTION_PARAMS_MAX;
         if self.facts.types.iter().any(wide) {

@@ -240,6 +240,7 @@ impl Ending {
         };
         let out_of_units = matches!(global(UNITS), Some(Val::I64(left)) if left < 0);
         let depth = global(DEPTH).as_ref().and_then(Val::i32).unwrap_or(0);
+        let memory_refused = matches!(global(super::REFUSED), Some(Val::I32(flag)) if flag != 0);
         let too_deep = u32::try_from(depth).is_ok_and(|depth| depth > call_depth_max);
         let trap = error.downcast_ref::<Trap>();
         match trap {
@@ -262,9 +263,15 @@ impl Ending {
             )));
         };
         let last_words = store.data().console.last_words.clone();
-        Ok(Self::Trapped(
-            last_words.unwrap_or_else(|| trap_text(*trap).into()),
-        ))
+        Ok(Self::Trapped(last_words.unwrap_or_else(|| {
+            // Code that is refused memory mostly just aborts.
+            let text = if memory_refused {
+                "it ran out of memory: it asked for more than the database permits a call"
+            } else {
+                trap_text(*trap)
+            };
+            text.into()
+        })))
     }
 }
 

@@ -24,6 +24,9 @@ use crate::limits::{MARK_PAGE_BYTES, WASM_PAGE_BYTES};
 /// Export of the memory that holds a byte for each page: not zero if it was written to.
 pub(crate) const MARKS: &str = "tombolo:marks";
 
+/// Export of the global that is not zero once memory was refused: 32 bits.
+pub(crate) const REFUSED: &str = "tombolo:refused";
+
 /// Bytes that a store can write beyond the page of its first byte: the widest store has 16.
 pub(crate) const SPILL_BYTES: usize = 15;
 
@@ -69,7 +72,7 @@ pub(super) fn mark(wasm: &[u8], facts: &Facts) -> Result<Marked, String> {
         }
     }
     let size = globals;
-    mutable_globals.push(size);
+    mutable_globals.extend([size, refused(size)]);
     let mut pass = Pass {
         facts,
         mutable_globals,
@@ -91,6 +94,11 @@ pub(super) fn mark(wasm: &[u8], facts: &Facts) -> Result<Marked, String> {
         globals,
         pages_first,
     })
+}
+
+/// Number of the global that says whether memory was refused: the one after the size.
+fn refused(size: u32) -> u32 {
+    size + 1
 }
 
 fn global_export(global: u32) -> String {
@@ -148,6 +156,7 @@ impl Reencode for Pass<'_> {
             shared: false,
         };
         globals.global(size, &ConstExpr::i32_const(self.size_first));
+        globals.global(size, &ConstExpr::i32_const(0));
         Ok(())
     }
 
@@ -158,6 +167,7 @@ impl Reencode for Pass<'_> {
     ) -> Done {
         utils::parse_export_section(self, exports, from)?;
         exports.export(MARKS, ExportKind::Memory, MARKS_MEMORY);
+        exports.export(REFUSED, ExportKind::Global, refused(self.size));
         for global in &self.mutable_globals {
             exports.export(&global_export(*global), ExportKind::Global, *global);
         }
@@ -321,7 +331,7 @@ impl Writer {
             .instruction(&I::End);
     }
 
-    /// Grows the virtual size, or answers -1 as the instruction does.
+    /// Grows the virtual size, or notes that it did not and answers -1 as the instruction does.
     fn grow(&mut self) {
         self.function
             .instruction(&I::LocalTee(self.length))
@@ -337,6 +347,8 @@ impl Writer {
             .instruction(&I::GlobalSet(self.size))
             .instruction(&I::LocalGet(self.value_i32))
             .instruction(&I::Else)
+            .instruction(&I::I32Const(1))
+            .instruction(&I::GlobalSet(refused(self.size)))
             .instruction(&I::I32Const(-1))
             .instruction(&I::End);
     }

@@ -8,7 +8,7 @@ mod meter;
 
 pub(crate) use check::{CALL_REDUCER, Initialisers, MEMORY, Reasons};
 pub(crate) use initialise::{Ending, Guard, instantiate, set_fuel};
-pub(crate) use mark::{MARKS, SPILL_BYTES};
+pub(crate) use mark::{MARKS, REFUSED, SPILL_BYTES};
 pub(crate) use meter::{DEPTH, UNITS};
 
 use crate::engine::HostEngine;

@@ -84,6 +84,27 @@ fn out_of_memory_ends_the_call() {
 }
 
 #[test]
+fn who_aborts_for_lack_of_memory_is_told_so() {
+    let abort = |pages| {
+        vec![
+            I::I32Const(pages),
+            I::MemoryGrow(0),
+            I::Drop,
+            I::Unreachable,
+        ]
+    };
+    let reducers = vec![reducer("refused", abort(-1)), reducer("granted", abort(1))];
+    let mut bench = Fixture::new(reducers).bench();
+    let refused = bench.outcome("refused");
+    assert!(matches!(&refused, Outcome::Trapped(why) if why.contains("out of memory")));
+    // The note of it does not reach the next call.
+    assert_eq!(
+        bench.outcome("granted"),
+        Outcome::Trapped("it aborted".into())
+    );
+}
+
+#[test]
 fn there_is_one_nan() {
     // Zero by zero, minus infinity plus infinity, the root of a negative, a payload through
     // addition, and a payload from narrow to wide: always the same bits.

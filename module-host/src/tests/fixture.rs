@@ -1,5 +1,7 @@
 //! Small modules, put together instruction by instruction, and a database to run them on.
 
+use std::sync::OnceLock;
+
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v9::{RawModuleDefV9Builder, btree};
 use spacetimedb_sats::{AlgebraicType, ProductType, bsatn};
@@ -67,6 +69,12 @@ pub(super) fn reducer(name: &'static str, body: Vec<I<'static>>) -> Reducer {
         locals: vec![],
         body,
     }
+}
+
+/// One engine for all tests.
+pub(super) fn engine() -> &'static HostEngine {
+    static ENGINE: OnceLock<HostEngine> = OnceLock::new();
+    ENGINE.get_or_init(|| HostEngine::new().unwrap())
 }
 
 /// A module to be.
@@ -284,7 +292,7 @@ impl Fixture {
     }
 
     pub(super) fn prepare_with(&self, limits: Limits) -> Result<Module, PrepareError> {
-        Module::prepare(&HostEngine::new().unwrap(), &self.wasm(), limits)
+        Module::prepare(engine(), &self.wasm(), limits)
     }
 
     pub(super) fn bench(&self) -> Bench {

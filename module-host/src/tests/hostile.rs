@@ -2,10 +2,10 @@
 
 use crate::describe::describe;
 use crate::prepare::prepare;
-use crate::{HostEngine, Limits, Module, PrepareError};
+use crate::{Limits, Module, PrepareError};
 use wasm_encoder::Instruction as I;
 
-use super::fixture::{Bench, Fixture, SCRATCH, at, import, reducer};
+use super::fixture::{Bench, Fixture, SCRATCH, at, engine, import, reducer};
 
 /// SplitMix64: tiny, and the same for ever.
 pub(super) struct Dice(pub(super) u64);
@@ -81,7 +81,7 @@ fn original() -> Fixture {
 fn broken_modules_are_refused_or_run() {
     const SEED: u64 = 20_260_723;
     let mut dice = Dice(SEED);
-    let engine = HostEngine::new().unwrap();
+    let engine = engine();
     let wasm = original().wasm();
     let limits = Limits {
         memory_bytes_max: 1 << 20,
@@ -91,7 +91,7 @@ fn broken_modules_are_refused_or_run() {
     let (mut refused, mut usable) = (0, 0);
     for round in 0..800 {
         let broken = dice.mutate(&wasm);
-        match Module::prepare(&engine, &broken, limits) {
+        match Module::prepare(engine, &broken, limits) {
             Err(PrepareError::Host(fault)) => {
                 panic!("our fault, seed {SEED}, round {round}: {fault}")
             }
@@ -129,7 +129,7 @@ fn broken_descriptions_are_refused_or_read() {
     let v9 = original().describe();
     let v10 = super::real_module::chat().def().raw.clone();
     let (mut refused, mut read) = (0, 0);
-    for round in 0..20_000 {
+    for round in 0..6_000 {
         let original = if round % 2 == 0 { &v9 } else { &v10 };
         match describe(dice.mutate(original)) {
             Ok(_) => read += 1,
@@ -147,11 +147,11 @@ fn broken_descriptions_are_refused_or_read() {
 fn a_broken_real_module_passes_all_passes_or_none() {
     const SEED: u64 = 77;
     let mut dice = Dice(SEED);
-    let engine = HostEngine::new().unwrap();
+    let engine = engine();
     let wasm = super::real_module::CHAT;
     let limits = Limits::default();
-    for round in 0..60 {
-        if let Err(PrepareError::Host(fault)) = prepare(&engine, &dice.mutate(wasm), &limits) {
+    for round in 0..25 {
+        if let Err(PrepareError::Host(fault)) = prepare(engine, &dice.mutate(wasm), &limits) {
             panic!("our fault, seed {SEED}, round {round}: {fault}");
         }
     }

@@ -1,15 +1,20 @@
 //! The module of the demo, as a compiler makes them.
 
+use std::sync::OnceLock;
+
 use store::TableId;
 
-use super::fixture::Bench;
-use crate::{HostEngine, Lifecycle, Limits, Module, Outcome};
+use super::fixture::{Bench, engine};
+use crate::{Lifecycle, Limits, Module, Outcome};
 
 /// The demo's chat module.
 pub(super) const CHAT: &[u8] = include_bytes!("../../../peer/assets/chat.wasm");
 
 pub(super) fn chat() -> Module {
-    Module::prepare(&HostEngine::new().unwrap(), CHAT, Limits::default()).unwrap()
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE
+        .get_or_init(|| Module::prepare(engine(), CHAT, Limits::default()).unwrap())
+        .clone()
 }
 
 fn text(text: &str) -> Vec<u8> {

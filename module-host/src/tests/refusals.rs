@@ -5,9 +5,9 @@ use spacetimedb_lib::db::raw_def::v9::RawModuleDefV9Builder;
 use spacetimedb_sats::{ProductType, bsatn};
 use wasm_encoder::Instruction as I;
 
-use super::fixture::{Fixture, reducer};
+use super::fixture::{Fixture, engine, reducer};
 use crate::limits::MODULE_BYTES_MAX;
-use crate::{HostEngine, Limits, Module, PrepareError};
+use crate::{Limits, Module, PrepareError};
 
 fn nothing() -> Fixture {
     Fixture::new(vec![reducer("nothing", vec![I::I32Const(0)])])
@@ -74,10 +74,33 @@ fn a_module_that_begins_too_large_is_refused() {
 }
 
 #[test]
+fn what_would_take_for_ever_to_compile_is_refused() {
+    let mut large = reducer("large", vec![]);
+    large.locals = vec![(5_000, wasm_encoder::ValType::I64)];
+    for _ in 0..1_000 {
+        large.body.extend([
+            I::I32Const(0),
+            I::If(wasm_encoder::BlockType::Empty),
+            I::End,
+        ]);
+    }
+    large.body.push(I::I32Const(0));
+    assert_eq!(
+        reasons(&Fixture::new(vec![large])),
+        ["function 29 has 5003 locals and 1000 branches: too much to compile"]
+    );
+    let mut wide = reducer("wide", vec![I::I32Const(0)]);
+    wide.locals = vec![(10_000, wasm_encoder::ValType::I32)];
+    assert_eq!(
+        reasons(&Fixture::new(vec![wide])),
+        ["function 29 has 10004 locals and operands, the most is 10000"]
+    );
+}
+
+#[test]
 fn other_wasm_is_refused() {
     let empty = wasm_encoder::Module::new().finish();
-    let engine = HostEngine::new().unwrap();
-    let prepare = |wasm: &[u8]| Module::prepare(&engine, wasm, Limits::default());
+    let prepare = |wasm: &[u8]| Module::prepare(engine(), wasm, Limits::default());
     let Err(PrepareError::Refused(reasons)) = prepare(&empty) else {
         panic!("not refused")
     };

@@ -243,7 +243,7 @@ fn plain_run(wasm: &[u8]) -> u32 {
 fn programs_come_to_the_same_with_and_without_passes() {
     const SEED: u64 = 5_150;
     let mut dice = Dice(SEED);
-    for round in 0..150 {
+    for round in 0..60 {
         let mut fixture = Fixture::new(vec![reducer("program", vec![])]);
         let helper = fixture.helper();
         fixture.helpers = vec![program(&mut dice, "helper", None)];

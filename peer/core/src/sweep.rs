@@ -18,11 +18,14 @@ impl Replica {
     pub(crate) fn sweep(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
         if self.dirty {
             self.dirty = false;
-            // Whatever lies before the first change has run and stays.
-            let from = self.dag.take_changed_from().unwrap_or_else(|| {
-                let last = self.executed.last();
-                last.map_or(Position::MIN, |ran| ran.entry.position(0))
-            });
+            // Whatever lies before the first change has run and stays. A cut may have taken back
+            // more than changed, so what follows the last entry that has run is looked at too.
+            let last = self
+                .executed
+                .last()
+                .map_or(Position::MIN, |ran| ran.entry.position(0));
+            let changed = self.dag.take_changed_from();
+            let from = changed.map_or(last, |changed| changed.min(last));
             let from = from.start_of_entry();
             let kept = self
                 .executed

@@ -29,6 +29,7 @@ impl World {
         for kind in KINDS {
             self.next_accident(kind);
         }
+        self.begin_mischief();
     }
 
     /// From now on nothing goes wrong any more, and what is broken is mended.
@@ -36,6 +37,7 @@ impl World {
         self.say(format_args!("heal"));
         self.faults = self.faults.healed();
         self.network.hear_all();
+        self.end_mischief();
         for at in 0..self.nodes.len() {
             if self.nodes[at].power_left.is_some() {
                 // It would fail yet: let it fail now, and for the last time.

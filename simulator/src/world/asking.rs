@@ -8,9 +8,6 @@ use crate::CHAT;
 use crate::checker::{Shown, TABLES};
 use crate::workload::{Deed, Planned};
 
-/// Mean milliseconds between two calls in the whole world.
-const WORK_EVERY_MS: u64 = 150;
-
 /// Clients of one peer that stay connected.
 const CLIENTS_MAX: usize = 3;
 
@@ -19,7 +16,11 @@ const TICKET_S: u64 = 24 * 3_600;
 
 impl World {
     /// Asks something that is answered at once. `None`: the peer is down, or went down over it.
-    pub(crate) fn ask(&mut self, at: usize, request: Request) -> Option<Result<Reply, RequestError>> {
+    pub(crate) fn ask(
+        &mut self,
+        at: usize,
+        request: Request,
+    ) -> Option<Result<Reply, RequestError>> {
         if !self.nodes[at].is_on() {
             return None;
         }
@@ -31,7 +32,10 @@ impl World {
 
     pub(super) fn reply(&mut self, id: RequestId, reply: Result<Reply, RequestError>) {
         let Some(Waiting { at, start, who }) = self.waiting.remove(&id) else {
-            return self.breaks(format!("request {} was answered twice, or never asked", id.0));
+            return self.breaks(format!(
+                "request {} was answered twice, or never asked",
+                id.0
+            ));
         };
         match (who, reply) {
             (Who::World, reply) => {
@@ -40,6 +44,9 @@ impl World {
             (Who::Caller(deed), Ok(_)) => {
                 self.say(format_args!("{at} confirms {}", id.0));
                 self.ledger.confirmed(&deed);
+                if let Deed::Say(text) = deed {
+                    self.after(0, Event::Reread { at, start, text });
+                }
             }
             (Who::Caller(deed), Err(error)) => {
                 self.say(format_args!("{at} refuses {}: {error}", id.0));
@@ -56,6 +63,8 @@ impl World {
                 }
             }
             (Who::Leaver, Ok(_)) => {}
+            // Whoever signed two histories is heard by nobody, not even at home.
+            (Who::Comer(_) | Who::Leaver, Err(_)) if self.is_rogue(at) => {}
             (Who::Comer(_) | Who::Leaver, Err(error)) => {
                 self.breaks(format!("at peer {at} nobody can come or go: {error}"));
             }
@@ -147,7 +156,11 @@ impl World {
         let peers = self.nodes.len();
         let at = self.workload.dice().index(peers);
         // Now and then several at once, so that they share an entry.
-        let burst = if self.workload.dice().percent(15) { 8 } else { 1 };
+        let burst = if self.workload.dice().percent(15) {
+            8
+        } else {
+            1
+        };
         let comes_or_goes = self.workload.dice().percent(15);
         if self.nodes[at].is_member && self.nodes[at].is_on() {
             if comes_or_goes {
@@ -161,7 +174,10 @@ impl World {
                 self.call(at, planned);
             }
         }
-        let wait = self.workload.dice().around(WORK_EVERY_MS * 1_000);
+        let wait = self
+            .workload
+            .dice()
+            .around(self.faults.work_every_ms * 1_000);
         self.after(wait, Event::Work);
     }
 
@@ -197,6 +213,10 @@ impl World {
             request,
             what,
         } = planned;
+        let deed = match deed {
+            Deed::Say(text) if self.is_rogue(at) => Deed::Mumble(text),
+            deed => deed,
+        };
         self.ledger.asked(&deed);
         self.say(format_args!("{at} calls {what}"));
         self.request(at, caller, false, request, Who::Caller(deed));
@@ -217,10 +237,30 @@ impl World {
         }
     }
 
+    /// Who was told that a call was made can read what it did.
+    pub(super) fn reread(&mut self, at: usize, start: u32, text: &str) {
+        if self.nodes[at].starts != start {
+            return;
+        }
+        let request = Request::Sql {
+            database: self.database.clone(),
+            text: format!("SELECT text FROM message WHERE text = '{text}'"),
+        };
+        match self.ask(at, request) {
+            Some(Ok(Reply::Rows(rows))) if rows.rows.len() == 1 => {}
+            None => {}
+            other => self.breaks(format!(
+                "peer {at} confirmed \"{text}\" and then showed {other:?}"
+            )),
+        }
+    }
+
     /// Calls whose callers still wait.
     pub(crate) fn calls_open(&self) -> usize {
         let calls = self.waiting.values();
-        calls.filter(|waiting| matches!(waiting.who, Who::Caller(_))).count()
+        calls
+            .filter(|waiting| matches!(waiting.who, Who::Caller(_)))
+            .count()
     }
 
     /// Writes into the trace how every peer sees the world: for whoever looks for a mistake.

@@ -83,6 +83,7 @@ impl Conversation {
             return;
         }
         if self.signed.take(turn.now.tick) {
+            self.pull.note_handed_push();
             turn.effects.push(ConversationEffect::Cut(bytes));
         } else {
             self.fault(LIGHT_FAULT, "it sends too many cuts", turn);

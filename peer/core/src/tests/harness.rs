@@ -210,10 +210,15 @@ impl Mesh {
         }
     }
 
-    /// Lets time pass at once, without anybody acting meanwhile.
-    pub(super) fn jump_ms(&mut self, ms: u64) {
+    /// Lets time pass without anybody noticing yet.
+    pub(super) fn advance_ms(&mut self, ms: u64) {
         self.now.tick = self.now.tick.plus_ms(ms);
         self.now.wall += ms * 1_000;
+    }
+
+    /// Lets time pass at once.
+    pub(super) fn jump_ms(&mut self, ms: u64) {
+        self.advance_ms(ms);
         self.pass_ms(50);
     }
 
@@ -312,6 +317,16 @@ impl Mesh {
                 request,
             },
         );
+        id
+    }
+
+    /// Wakes a peer and lets it make a call before anybody else has done anything: what both send
+    /// reaches the others in one burst.
+    pub(super) fn wake_and_ask(&mut self, at: usize, request: Request) -> RequestId {
+        self.step(at, Input::Woken);
+        let id = self.ask_later(at, request);
+        self.step(at, Input::Idle);
+        self.settle();
         id
     }
 

@@ -154,3 +154,28 @@ fn a_ticket_with_a_typo_is_refused_at_once() {
         .expect_err("a typo");
     assert_eq!(error.kind, ErrorKind::BadRequest);
 }
+
+#[test]
+fn a_cut_that_changes_rights_and_a_push_in_one_burst_lose_nothing() {
+    let mut mesh = Mesh::new(2, 9);
+    mesh.publish_and_join();
+    mesh.call(0, "open_accounts", "[4]").expect("opens");
+    mesh.pass_ms(3_000);
+    let height = mesh.status(0).cut.height;
+    // The ticket settles; the calls after it do not, so they stay in the tail behind the cut.
+    mesh.invite(0);
+    mesh.pass_ms(800);
+    for at in [0, 1, 0] {
+        mesh.call(at, "transfer", "[0, 1, 10]").expect("enough");
+    }
+    mesh.advance_ms(300);
+    let request = mesh.call_request("transfer", "[0, 2, 10]");
+    let id = mesh.wake_and_ask(0, request);
+    mesh.reply(id).expect("enough");
+    let (a, b) = (mesh.status(0), mesh.status(1));
+    assert_eq!(a.cut.height, height + 1, "the cut was made");
+    assert_eq!(b.cut.height, height + 1, "and taken");
+    assert!(b.tail > 0, "there is a tail behind it");
+    assert_eq!(a.tail, b.tail);
+    mesh.assert_same(0, 1);
+}

@@ -16,6 +16,19 @@ fn a_written_entry_is_with_the_other_after_one_message() {
 }
 
 #[test]
+fn a_cut_over_what_is_here_takes_one_message() {
+    let mut mesh = Mesh::new(1, 2, 0, b"");
+    mesh.link_all();
+    mesh.write(0, vec![1]);
+    mesh.settle(5_000);
+    let before = mesh.frames;
+    mesh.cut();
+    mesh.run_ms(2);
+    assert_eq!(mesh.peers[1].held.history.cuts.len(), 2);
+    assert_eq!(mesh.frames, before + 1);
+}
+
+#[test]
 fn two_that_wrote_apart_become_equal_at_once() {
     let mut mesh = Mesh::new(2, 2, 0, b"");
     for n in 0..50 {
