@@ -34,19 +34,26 @@ enum Told {
     Nothing,
     /// It happened.
     Done,
+    /// Nothing that anybody could hold against the peers: until a rogue is reported, both of its
+    /// histories count.
+    Lies,
 }
 
 impl Ledger {
     pub(crate) fn asked(&mut self, deed: &Deed) {
         self.asked += 1;
-        if let Deed::Say(text) | Deed::Mumble(text) = deed {
-            self.said.insert(text.clone(), Told::Nothing);
+        match deed {
+            Deed::Say(text) => {
+                self.said.insert(text.clone(), Told::Nothing);
+            }
+            Deed::Mumble(text) => self.forged(text.clone()),
+            Deed::Compete => {}
         }
     }
 
-    /// Something that was said without anybody asking for it, by a rogue.
+    /// Something that is said in one history of a rogue, or in both.
     pub(crate) fn forged(&mut self, text: String) {
-        self.said.insert(text, Told::Nothing);
+        self.said.insert(text, Told::Lies);
     }
 
     pub(crate) fn confirmed(&mut self, deed: &Deed) {
@@ -64,10 +71,10 @@ impl Ledger {
     pub(crate) fn plausible(&self, shown: &Shown) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         for text in texts(shown, "message", MESSAGE_TEXT)? {
-            if !self.said.contains_key(&text) {
+            let Some(told) = self.said.get(&text) else {
                 return Err(format!("nobody ever said \"{text}\""));
-            }
-            if !seen.insert(text.clone()) {
+            };
+            if !seen.insert(text.clone()) && *told != Told::Lies {
                 return Err(format!("\"{text}\" was said once and is there twice"));
             }
         }
@@ -207,6 +214,9 @@ mod tests {
         let wrong = |shown: Shown| assert!(ledger().plausible(&shown).is_err(), "{shown:?}");
         wrong(shown(&["one", "one"], &FAIR));
         wrong(shown(&["three"], &FAIR));
+        let mut lied = ledger();
+        lied.forged("three".to_owned());
+        assert_eq!(lied.plausible(&shown(&["three", "three"], &FAIR)), Ok(()));
         wrong(shown(&[], &[1_000; 4]));
         wrong(shown(&[], &[1_000, 1_000, 1_000, 1_000, 1_001]));
         wrong(shown(&[], &[-1, 2_001, 1_000, 1_000, 1_000]));
