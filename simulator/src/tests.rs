@@ -33,7 +33,7 @@ fn passes(seeds: impl IntoIterator<Item = u64>) {
 }
 
 /// Seeds that once ended badly, each for a reason of its own.
-const ONCE_BROKEN: [u64; 5] = [2, 47, 55, 220, 241];
+const ONCE_BROKEN: [u64; 7] = [2, 47, 55, 220, 241, 599, 613];
 
 #[test]
 fn seeds_that_once_broke_a_promise_pass() {
