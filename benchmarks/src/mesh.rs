@@ -71,9 +71,7 @@ impl Mesh {
         let data = scratch()?;
         let disk = DirDisk::open(data.path())?;
         let key = SecretKey::from_bytes(&self.dice.bytes());
-        let options = CoreOptions {
-            epoch: self.dice.draw(),
-        };
+        let options = CoreOptions::new(self.dice.draw());
         let device = key.public();
         let core = Core::open(Box::new(disk), key, &options, self.clock.now())?;
         let at = self.peers.len();

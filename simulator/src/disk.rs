@@ -26,6 +26,24 @@ impl Disk for LyingDisk {
         self.0.base(database)
     }
 
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.0.spare_base(database)
+    }
+
+    fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError> {
+        self.0.use_spare_base(database)
+    }
+
+    fn put_dump(
+        &self,
+        database: &DatabaseId,
+        dump: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        self.0.put_dump(database, dump, name, text)
+    }
+
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
         self.0.remove(database)
     }

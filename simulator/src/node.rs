@@ -65,9 +65,7 @@ impl Node {
         } else {
             Box::new(self.disk.clone())
         };
-        let options = CoreOptions {
-            epoch: self.dice.draw(),
-        };
+        let options = CoreOptions::new(self.dice.draw());
         let now = self.clock.now(now_us);
         let core = Core::open_sharing(modules.clone(), disk, self.key.clone(), &options, now)?;
         self.starts += 1;

@@ -31,6 +31,33 @@ pub trait Disk: Send {
     /// If the disk fails.
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
 
+    /// A second base file for a database, empty whatever was there before: to be filled while the
+    /// first stays as it is.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+
+    /// Puts the second base file in place of the first, in one step that a crash does not divide.
+    /// Both must be closed.
+    ///
+    /// # Errors
+    /// If there is no second file, or the disk fails.
+    fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError>;
+
+    /// Keeps a file for people to look at, under `dump` and `name`, beside a database's own. One
+    /// of the same name is replaced.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn put_dump(
+        &self,
+        database: &DatabaseId,
+        dump: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), StoreError>;
+
     /// Removes a database, whose files must be closed. Blobs stay: others may need them.
     ///
     /// # Errors
@@ -72,11 +99,13 @@ const DATABASES: &str = "databases";
 const BLOBS: &str = "blobs";
 const LOG: &str = "log.redb";
 const BASE: &str = "base.redb";
+const SPARE_BASE: &str = "unfinished-base.redb";
 
 /// Files that were not finished: half-written blobs, databases being removed.
 const UNFINISHED: &str = "unfinished-";
 
-/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb` and `blobs/<hash>`.
+/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb`, dumps in folders
+/// beside them, and `blobs/<hash>`.
 #[derive(Debug)]
 pub struct DirDisk {
     databases: PathBuf,
@@ -170,6 +199,47 @@ impl Disk for DirDisk {
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
         self.file(database, BASE)
+    }
+
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        let path = self.databases.join(database.to_string()).join(SPARE_BASE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("removing", &path)(error));
+            }
+            _ => {}
+        }
+        self.file(database, SPARE_BASE)
+    }
+
+    fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError> {
+        let dir = self.databases.join(database.to_string());
+        let (spare, base) = (dir.join(SPARE_BASE), dir.join(BASE));
+        // What redb wrote last is durable already; the rename must not come before it.
+        File::open(&spare)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&spare, &base))
+            .map_err(failed("replacing", &base))?;
+        sync_dir(&dir)
+    }
+
+    fn put_dump(
+        &self,
+        database: &DatabaseId,
+        dump: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let dir = self.databases.join(database.to_string()).join(dump);
+        fs::create_dir_all(&dir).map_err(failed("making", &dir))?;
+        let path = dir.join(name);
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(failed("writing", &path))?;
+        sync_dir(&dir)
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {

@@ -2,6 +2,8 @@
 //!
 //! What a call returns `Ok` for is on the disk: nothing may leave this peer before.
 
+mod retreat;
+
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Bound;
@@ -12,7 +14,7 @@ use redb::{
     StorageBackend, TableDefinition,
 };
 use sync_protocol::{
-    Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position,
+    Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position, Term,
 };
 
 use crate::backend;
@@ -24,7 +26,7 @@ use crate::limits::LOG_CACHE_BYTES;
 const FORMAT: u32 = 1;
 
 /// Bytes of what is kept of a final entry.
-const FINAL_BYTES: usize = 72;
+const FINAL_BYTES: usize = 80;
 
 type Id = [u8; 32];
 /// Height of a cut and place in its segment.
@@ -40,6 +42,8 @@ const CUTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new(
 const ORDER: TableDefinition<'static, Place, Id> = TableDefinition::new("order");
 /// Entry id → what is kept of it once a cut covers it.
 const FINALS: TableDefinition<'static, Id, [u8; FINAL_BYTES]> = TableDefinition::new("finals");
+/// Height → id and bytes of a cut that this peer has promised to follow, see [`Log::retreat`].
+const PLEDGE: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("pledge");
 /// Name → small local fact.
 const NOTES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("notes");
 
@@ -344,6 +348,7 @@ fn create_tables(db: &Database) -> Result<(), StoreError> {
     write.open_table(CUTS)?;
     write.open_table(ORDER)?;
     write.open_table(FINALS)?;
+    write.open_table(PLEDGE)?;
     write
         .open_table(NOTES)?
         .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
@@ -378,6 +383,7 @@ fn final_entry(entry: &Entry, height: u64) -> FinalEntry {
         epoch: entry.header.epoch,
         seq: entry.header.seq,
         last_time: entry.last_time(),
+        base_term: entry.header.base.term,
         base_height: entry.header.base.height,
         height,
     }
@@ -390,6 +396,7 @@ pub(crate) fn encode_final(entry: &FinalEntry) -> [u8; FINAL_BYTES] {
         entry.epoch,
         entry.seq,
         entry.last_time.0,
+        entry.base_term.0,
         entry.base_height,
         entry.height,
     ];
@@ -402,16 +409,17 @@ pub(crate) fn encode_final(entry: &FinalEntry) -> [u8; FINAL_BYTES] {
 pub(crate) fn decode_final(bytes: &[u8; FINAL_BYTES]) -> FinalEntry {
     let mut author = DeviceKey::ZERO;
     author.0.copy_from_slice(&bytes[..32]);
-    let mut numbers = [0; 5];
+    let mut numbers = [0; 6];
     for (number, bytes) in numbers.iter_mut().zip(bytes[32..].as_chunks::<8>().0) {
         *number = u64::from_le_bytes(*bytes);
     }
-    let [epoch, seq, last_time, base_height, height] = numbers;
+    let [epoch, seq, last_time, base_term, base_height, height] = numbers;
     FinalEntry {
         author,
         epoch,
         seq,
         last_time: Hlc(last_time),
+        base_term: Term(base_term),
         base_height,
         height,
     }

@@ -22,12 +22,15 @@ pub struct MemoryDisk {
 enum FileName {
     Log(DatabaseId),
     Base(DatabaseId),
+    SpareBase(DatabaseId),
 }
 
 #[derive(Default)]
 struct Shared {
     files: BTreeMap<FileName, MemoryFile>,
     blobs: BTreeMap<BlobHash, Arc<[u8]>>,
+    /// By database, dump and name.
+    dumps: BTreeMap<(DatabaseId, String, String), String>,
     /// Counts losses of power: a file opened before the last one is dead.
     power: u64,
     /// Writes and syncs that still succeed; `None`: all.
@@ -56,6 +59,30 @@ impl MemoryDisk {
         Self::default()
     }
 
+    /// Another disk with the same content, as a backup of a directory is: what is not synced yet
+    /// is in it too.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let shared = self.lock();
+        let files = shared.files.iter().map(|(name, file)| {
+            let copy = MemoryFile {
+                synced: file.now.clone(),
+                now: file.now.clone(),
+                unsynced: Vec::new(),
+            };
+            (*name, copy)
+        });
+        let copy = Shared {
+            files: files.collect(),
+            blobs: shared.blobs.clone(),
+            dumps: shared.dumps.clone(),
+            ..Shared::default()
+        };
+        Self {
+            shared: Arc::new(Mutex::new(copy)),
+        }
+    }
+
     /// The power fails and comes back: nothing unsynced is left, and open files are dead.
     pub fn crash(&self) {
         self.crash_keeping(|_| false);
@@ -82,6 +109,13 @@ impl MemoryDisk {
     /// After `count` more writes and syncs every further one fails, until [`MemoryDisk::crash`].
     pub fn fail_after(&self, count: u64) {
         self.lock().left = Some(count);
+    }
+
+    /// A file that was kept for people to look at.
+    #[must_use]
+    pub fn dump(&self, database: &DatabaseId, dump: &str, name: &str) -> Option<String> {
+        let key = (*database, dump.to_owned(), name.to_owned());
+        self.lock().dumps.get(&key).cloned()
     }
 
     /// Writes and syncs that succeeded so far.
@@ -128,7 +162,7 @@ impl Shared {
 
     fn failed(error: io::Error) -> StoreError {
         StoreError::Io {
-            what: "writing a blob".to_owned(),
+            what: "writing a file".to_owned(),
             source: error,
         }
     }
@@ -155,7 +189,7 @@ impl Disk for MemoryDisk {
         let shared = self.lock();
         let logs = shared.files.keys().filter_map(|name| match name {
             FileName::Log(id) => Some(*id),
-            FileName::Base(_) => None,
+            FileName::Base(_) | FileName::SpareBase(_) => None,
         });
         Ok(logs.collect())
     }
@@ -173,6 +207,41 @@ impl Disk for MemoryDisk {
         shared.spend().map_err(Shared::failed)?;
         shared.files.remove(&FileName::Log(*database));
         shared.files.remove(&FileName::Base(*database));
+        shared.files.remove(&FileName::SpareBase(*database));
+        shared.dumps.retain(|(id, ..), _| id != database);
+        Ok(())
+    }
+
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        let name = FileName::SpareBase(*database);
+        {
+            let mut shared = self.lock();
+            shared.spend().map_err(Shared::failed)?;
+            shared.files.remove(&name);
+        }
+        Ok(self.open(name))
+    }
+
+    fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        let spare = shared.files.remove(&FileName::SpareBase(*database));
+        let spare = spare.ok_or_else(|| Shared::failed(io::ErrorKind::NotFound.into()))?;
+        shared.files.insert(FileName::Base(*database), spare);
+        Ok(())
+    }
+
+    fn put_dump(
+        &self,
+        database: &DatabaseId,
+        dump: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        let key = (*database, dump.to_owned(), name.to_owned());
+        shared.dumps.insert(key, text.to_owned());
         Ok(())
     }
 

@@ -12,6 +12,10 @@
 //! neighbours, forwarded ones too until the remote says that they come doubled; then ids only. An
 //! id whose entry does not come is asked for, and that makes the link eager again.
 //!
+//! *Histories may part*: a finaliser was lost and comes back, or one key was used twice. Standings
+//! name the last cut and its term, so both sides notice; whoever may have to give way asks for the
+//! cuts from where the two part ([`Cuts`](crate::message::Want::Cuts)), and the replica decides.
+//!
 //! So no single message matters: what is lost shows as unequal standings, and is pulled.
 //!
 //! *Only members are told anything.* A remote that the visible state does not know as a member may
@@ -31,7 +35,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::cut::CutRef;
+use crate::cut::{Cut, CutRef, Term};
 use crate::dag::ChainTip;
 use crate::entry::Entry;
 use crate::equivocation::EquivocationProof;
@@ -55,8 +59,26 @@ pub trait Holdings {
     fn heads_hash(&self) -> HeadsHash;
     /// The heads of the clean set.
     fn heads(&self) -> Vec<EntryId>;
+    /// The term that this side follows. Greater than that of its last cut while it is on its way
+    /// to a recovery cut of which it knows.
+    fn term(&self) -> Term {
+        self.cut().map_or(Term::FIRST, |cut| cut.term)
+    }
     /// The encoded cut at a height.
     fn cut_bytes(&self, height: u64) -> Option<Vec<u8>>;
+    /// The name of the cut at a height.
+    fn cut_at(&self, height: u64) -> Option<CutRef> {
+        let cut = Cut::open(&self.cut_bytes(height)?).ok()?;
+        Some(cut.reference())
+    }
+    /// The last cut of the branch that is being looked at to see whether it beats our own history.
+    fn branch_tip(&self) -> Option<CutRef> {
+        None
+    }
+    /// The other side of a fork: an encoded certified cut that our history contradicts.
+    fn other_side(&self) -> Option<Arc<[u8]>> {
+        None
+    }
     /// Encoded entries of the segment of the cut at `height`, in order, from ordinal `from` on:
     /// about `bytes_max`, but at least one if there is one. True: there are more.
     fn segment_entries(&self, height: u64, from: u32, bytes_max: usize) -> (Vec<Vec<u8>>, bool);
@@ -111,6 +133,8 @@ pub enum ConversationInput<'a> {
         missing: &'a [EntryId],
         /// Whether entries from this remote wait for a cut that is not here.
         cut_missing: bool,
+        /// Whether a cut from this remote does not follow from ours.
+        apart: bool,
     },
     /// Where members listen.
     AddressesChanged {
@@ -146,6 +170,9 @@ pub enum ConversationEffect {
     /// An encoded cut came without its segment; the entries may be here already. Keep it or not:
     /// it comes again. `Ingested` follows.
     Cut(Vec<u8>),
+    /// Consecutive cuts of the remote's history came, from where it parts from ours or from
+    /// [`Holdings::branch_tip`] on. `Ingested` follows.
+    Branch(Vec<Vec<u8>>),
     /// A part of a wanted blob came. `Ingested` follows.
     BlobChunk {
         /// Which.
@@ -195,6 +222,10 @@ pub struct Conversation {
     told: Option<Standing>,
     /// The remote said twice in a row that it is at the same, lower cut.
     stuck: bool,
+    /// The remote's cuts do not follow from ours, nor ours from its.
+    apart: bool,
+    /// The other side of a fork that the remote was shown.
+    fork_told: Option<Arc<[u8]>>,
     in_sync: bool,
     trust: Trust,
     hello_due: Tick,
@@ -249,6 +280,8 @@ impl Conversation {
             theirs: None,
             told: None,
             stuck: false,
+            apart: false,
+            fork_told: None,
             in_sync: false,
             trust: Trust::Stranger,
             hello_due: Tick(0),
@@ -286,6 +319,12 @@ impl Conversation {
     #[must_use]
     pub fn in_sync(&self) -> bool {
         self.in_sync
+    }
+
+    /// The last cut of which the remote said that it is there.
+    #[must_use]
+    pub fn their_cut(&self) -> Option<CutRef> {
+        self.theirs?.cut
     }
 
     /// How far the remote's clock is ahead of ours, in microseconds, if it told.
@@ -351,7 +390,11 @@ impl Conversation {
                 ConversationInput::Ingested {
                     missing,
                     cut_missing,
-                } => self.ingested(missing, cut_missing, &mut turn),
+                    apart,
+                } => {
+                    self.apart |= apart;
+                    self.ingested(missing, cut_missing, &mut turn);
+                }
                 ConversationInput::AddressesChanged { own, others } => {
                     self.remember_addresses(own, others);
                     self.tell_addresses(&mut turn);
@@ -410,6 +453,7 @@ impl Conversation {
             self.hello(own, turn);
         }
         self.tell_standing(own, turn);
+        self.tell_fork(turn);
         self.pull_on(turn);
         self.blobs_on(turn);
         self.note_sync(own, turn);
@@ -478,6 +522,20 @@ impl Conversation {
                 proofs: proofs.to_vec(),
             });
         }
+    }
+
+    /// A fork is proved by the cut that contradicts ours: whoever holds ours and is shown the other
+    /// knows of it too.
+    fn tell_fork(&mut self, turn: &mut Turn<'_>) {
+        if self.trust != Trust::Member {
+            return;
+        }
+        let other = turn.holdings.other_side();
+        if other.is_some() && other != self.fork_told {
+            let bytes = other.iter().flat_map(|bytes| bytes.to_vec()).collect();
+            turn.send(Message::Cut { bytes });
+        }
+        self.fork_told = other;
     }
 
     fn remember_addresses(&mut self, own: &[String], others: &[(DeviceKey, Vec<String>)]) {

@@ -3,6 +3,11 @@
 //! Its bytes are `core ‖ certificate`; the id is the hash of the core, so that the same cut with
 //! other signatures of the same finalisers is the same cut.
 
+mod branch;
+mod term;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +18,8 @@ use crate::error::{Malformed, ascending, within};
 use crate::ids::{CutId, DatabaseId, DeviceKey, EntryId, OrderRoot, Signature, StateRoot, hash};
 use crate::keys::{BadSignature, SecretKey};
 use crate::limits::{CUT_BYTES_MAX, FINALISERS_MAX, FRONTIER_MAX};
+pub use branch::{BRANCH_CUTS_MAX, Branch, BranchError, Verdict};
+pub use term::Term;
 
 /// The format that this peer writes, and the highest that it reads.
 pub const CUT_FORMAT: u8 = 1;
@@ -21,9 +28,12 @@ const ID_CONTEXT: &str = "tombolo cut 1";
 const ORDER_CONTEXT: &str = "tombolo segment order 1";
 const SIGNATURE_CONTEXT: &str = "tombolo cut signature 1";
 
-/// Names a cut.
+/// Names a cut. References compare by term, then by height: whatever names a lower one was made
+/// earlier, or on a branch that lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CutRef {
+    /// Its term.
+    pub term: Term,
     /// Its number; the genesis cut has 0.
     pub height: u64,
     /// Its id.
@@ -33,9 +43,16 @@ pub struct CutRef {
 impl CutRef {
     /// No cut: what the genesis entry is based on.
     pub const NONE: Self = Self {
+        term: Term::FIRST,
         height: 0,
         id: CutId::ZERO,
     };
+
+    /// Where it stands among all cuts, whatever their branch.
+    #[must_use]
+    pub fn place(&self) -> (Term, u64) {
+        (self.term, self.height)
+    }
 }
 
 /// What a finaliser decides about its next cut.
@@ -43,6 +60,8 @@ impl CutRef {
 pub struct CutDraft {
     /// The database.
     pub database: DatabaseId,
+    /// The parent's; a recovery cut begins the next one, see [`Term::next`].
+    pub term: Term,
     /// One more than the parent's.
     pub height: u64,
     /// The cut before; zero for height 0.
@@ -68,6 +87,8 @@ pub struct Cut {
     pub format: u8,
     /// The database.
     pub database: DatabaseId,
+    /// Its term.
+    pub term: Term,
     /// Its number.
     pub height: u64,
     /// The cut before.
@@ -82,7 +103,8 @@ pub struct Cut {
     pub state_root: StateRoot,
     /// Who signs the next cut, sorted.
     pub finalisers: Vec<DeviceKey>,
-    /// Signatures of the finalisers that the cut before names, sorted by key.
+    /// Signatures of the finalisers that the cut before names, sorted by key; on a recovery cut
+    /// that of one recovery key.
     pub certificate: Vec<(DeviceKey, Signature)>,
     id: CutId,
     encoded: Arc<[u8]>,
@@ -116,6 +138,32 @@ pub enum CutError {
         height: u64,
         /// What is wrong.
         why: BadSignature,
+    },
+    /// A recovery cut has exactly one signature.
+    #[error("recovery cut {height} has {found} signatures instead of one")]
+    RecoverySignatures {
+        /// Height of the cut.
+        height: u64,
+        /// Signatures it carries.
+        found: usize,
+    },
+    /// Its term neither is its parent's nor comes after it.
+    #[error("cut {height} is of term {found}, after one of term {parent}")]
+    Term {
+        /// Height of the cut.
+        height: u64,
+        /// Its term.
+        found: Term,
+        /// Its parent's term.
+        parent: Term,
+    },
+    /// It is not the one that comes after the cut it is held against.
+    #[error("cut {height} does not follow cut {parent}")]
+    DoesNotFollow {
+        /// Height of the cut.
+        height: u64,
+        /// Height of the other.
+        parent: u64,
     },
 }
 
@@ -151,7 +199,8 @@ pub fn order_root(ids: &[EntryId]) -> OrderRoot {
 }
 
 impl Cut {
-    /// Makes a cut and signs it as its only finaliser.
+    /// Makes a cut and signs it: as its only finaliser, or, where a term begins, with a recovery
+    /// key.
     ///
     /// # Errors
     /// [`Malformed`] if it would break a limit; then nothing was signed.
@@ -199,6 +248,7 @@ impl Cut {
         } = whole;
         let CutDraft {
             database,
+            term,
             height,
             parent,
             engine,
@@ -210,6 +260,7 @@ impl Cut {
         Self {
             format,
             database,
+            term,
             height,
             parent,
             engine,
@@ -239,13 +290,14 @@ impl Cut {
     #[must_use]
     pub fn reference(&self) -> CutRef {
         CutRef {
+            term: self.term,
             height: self.height,
             id: self.id,
         }
     }
 
-    /// Whether a quorum of `finalisers`, those whom the cut before names, certified this one. For
-    /// a database's first cut they are those of its genesis.
+    /// Whether a quorum of `finalisers` certified this one. For a database's first cut they are
+    /// those of its genesis; later ones are judged by [`Cut::verify_after`].
     ///
     /// # Errors
     /// [`CutError`] names what is missing or wrong.
@@ -260,8 +312,52 @@ impl Cut {
                 needed,
             });
         }
+        self.verify_signers(finalisers)
+    }
+
+    /// Whether this is a cut that may follow `parent`: of the same term and certified by the
+    /// finalisers that the parent names, or the beginning of the next term, certified by one
+    /// recovery key of the database.
+    ///
+    /// # Errors
+    /// [`CutError`] names what is missing or wrong.
+    pub fn verify_after(&self, parent: &Self, recovery_keys: &[DeviceKey]) -> Result<(), CutError> {
+        let height = self.height;
+        if parent.height.checked_add(1) != Some(height)
+            || self.parent != parent.id
+            || self.database != parent.database
+        {
+            return Err(CutError::DoesNotFollow {
+                height,
+                parent: parent.height,
+            });
+        }
+        if self.term == parent.term {
+            return self.verify(&parent.finalisers);
+        }
+        if !self.term.begins_after(parent.term) {
+            return Err(CutError::Term {
+                height,
+                found: self.term,
+                parent: parent.term,
+            });
+        }
+        match self.certificate.len() {
+            1 => self.verify_signers(recovery_keys),
+            found => Err(CutError::RecoverySignatures { height, found }),
+        }
+    }
+
+    /// Whether a recovery key certified it, given the cut before.
+    #[must_use]
+    pub fn is_recovery_after(&self, parent: &Self) -> bool {
+        self.term != parent.term
+    }
+
+    fn verify_signers(&self, allowed: &[DeviceKey]) -> Result<(), CutError> {
+        let height = self.height;
         for (signer, signature) in &self.certificate {
-            if !finalisers.contains(signer) {
+            if !allowed.contains(signer) {
                 return Err(CutError::NotAFinaliser {
                     height,
                     signer: *signer,
@@ -303,217 +399,11 @@ fn check(draft: &CutDraft) -> Result<(), Malformed> {
     }
     let first = draft.height == 0;
     let genesis = [EntryId::from(draft.database)];
-    if first != (draft.parent == CutId::ZERO) || (first && draft.frontier != genesis) {
+    let birth = draft.term == Term::FIRST && draft.frontier == genesis;
+    if first != (draft.parent == CutId::ZERO) || (first && !birth) {
         return Err(Malformed::Mismatch {
             what: "the shape of a database's first cut",
         });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures::{Birth, hex, key, unhex};
-    use proptest::prelude::*;
-
-    fn draft() -> CutDraft {
-        CutDraft {
-            database: DatabaseId([1; 32]),
-            height: 300,
-            parent: CutId([2; 32]),
-            engine: 1,
-            frontier: vec![EntryId([4; 32]), EntryId([3; 32])],
-            order_root: OrderRoot([5; 32]),
-            state_root: StateRoot([6; 32]),
-            finalisers: vec![key(1).public()],
-        }
-    }
-
-    const GOLDEN: &str = "\
-        010101010101010101010101010101010101010101010101010101010101010101ac0202020202020202020202\
-        020202020202020202020202020202020202020202020102030303030303030303030303030303030303030303\
-        030303030303030303030304040404040404040404040404040404040404040404040404040404040404040505\
-        050505050505050505050505050505050505050505050505050505050505060606060606060606060606060606\
-        0606060606060606060606060606060606018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf37488\
-        01b40f6f5c018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c5369d0d885840b\
-        b5ce31ab6ac7a84a735bd1616de8d1efb6d160de2e3813b38cb776b3d7ee6bbf0517c8b0b8220f1bc4fd72224e\
-        67862c1d9ce6a68bc63f190f";
-
-    const GOLDEN_ROOT: &str = "e87dd74e21d9a96dcb56ed912e363ce1be5c246724832dd5f0775f1eb6fe807b";
-
-    #[test]
-    fn golden_cut() {
-        let cut = Cut::seal(draft(), &key(1)).unwrap();
-        assert_eq!(hex(cut.encoded()), GOLDEN);
-        let id = "7a37db1410a26bb92bdbabb83518ffe90e4e00d46e5bb216c503453f3167aa9a";
-        assert_eq!(cut.id().to_string(), id);
-        assert_eq!(Cut::open(&unhex(GOLDEN)).unwrap(), cut);
-        let root = order_root(&[EntryId([1; 32]), EntryId([2; 32])]);
-        assert_eq!(root.to_string(), GOLDEN_ROOT);
-    }
-
-    #[test]
-    fn what_is_sealed_opens_and_verifies() {
-        let cut = Cut::seal(draft(), &key(1)).unwrap();
-        let opened = Cut::open(cut.encoded()).unwrap();
-        assert_eq!((opened.id(), &opened), (cut.id(), &cut));
-        assert_eq!(
-            opened.frontier,
-            [EntryId([3; 32]), EntryId([4; 32])],
-            "sorted"
-        );
-        assert_eq!(opened.verify(&[key(1).public()]), Ok(()));
-        assert_eq!(
-            opened.reference(),
-            CutRef {
-                height: 300,
-                id: cut.id()
-            }
-        );
-        let signer = key(1).public();
-        let stranger = Err(CutError::NotAFinaliser {
-            height: 300,
-            signer,
-        });
-        assert_eq!(opened.verify(&[key(2).public()]), stranger);
-    }
-
-    #[test]
-    fn no_flipped_bit_goes_unnoticed() {
-        let cut = Cut::seal(draft(), &key(1)).unwrap();
-        let mut bytes = cut.encoded().to_vec();
-        for place in 0..bytes.len() * 8 {
-            bytes[place / 8] ^= 1 << (place % 8);
-            if let Ok(other) = Cut::open(&bytes) {
-                assert!(other.verify(&[key(1).public()]).is_err(), "bit {place}");
-            }
-            bytes[place / 8] ^= 1 << (place % 8);
-        }
-    }
-
-    /// A cut with these signers, whether or not they may.
-    fn signed_by(signers: &[u8]) -> Cut {
-        let cut = Cut::seal(draft(), &key(1)).unwrap();
-        let sign = |n: &u8| {
-            (
-                key(*n).public(),
-                key(*n).sign(SIGNATURE_CONTEXT, &cut.id().0),
-            )
-        };
-        let mut certificate: Vec<_> = signers.iter().map(sign).collect();
-        certificate.sort_unstable_by_key(|(signer, _)| *signer);
-        let mut sorted = draft();
-        sorted.frontier.sort();
-        let whole = Whole {
-            core: Core {
-                format: CUT_FORMAT,
-                draft: sorted,
-            },
-            certificate,
-        };
-        Cut::open(&codec::encode(&whole)).unwrap()
-    }
-
-    #[test]
-    fn a_quorum_of_several_certifies() {
-        let finalisers: Vec<DeviceKey> = (1..=4).map(|n| key(n).public()).collect();
-        assert_eq!(signed_by(&[1, 2, 3]).verify(&finalisers), Ok(()));
-        assert_eq!(signed_by(&[1, 2, 3, 4]).verify(&finalisers), Ok(()));
-        let few = CutError::TooFew {
-            height: 300,
-            found: 2,
-            needed: 3,
-        };
-        assert_eq!(signed_by(&[1, 2]).verify(&finalisers), Err(few));
-        let stranger = signed_by(&[1, 2, 5]).verify(&finalisers);
-        assert!(matches!(stranger, Err(CutError::NotAFinaliser { .. })));
-        assert_eq!(
-            signed_by(&[1, 2, 3]).id(),
-            signed_by(&[2, 3, 4]).id(),
-            "the same cut"
-        );
-        let quorums: Vec<usize> = [1, 2, 3, 4, 5, 7, 10].map(quorum).to_vec();
-        assert_eq!(quorums, [1, 2, 2, 3, 4, 5, 7]);
-    }
-
-    #[test]
-    fn signatures_come_once_and_in_order() {
-        let cut = Cut::seal(draft(), &key(1)).unwrap();
-        let mut sorted = draft();
-        sorted.frontier.sort();
-        let twice = vec![cut.certificate[0]; 2];
-        let whole = Whole {
-            core: Core {
-                format: CUT_FORMAT,
-                draft: sorted,
-            },
-            certificate: twice,
-        };
-        let refused = Cut::open(&codec::encode(&whole));
-        assert_eq!(
-            refused,
-            Err(Malformed::NotSorted {
-                what: "signatures of a cut"
-            })
-        );
-    }
-
-    #[test]
-    fn limits_and_shape() {
-        let check = |change: &dyn Fn(&mut CutDraft), expected| {
-            let mut draft = draft();
-            change(&mut draft);
-            assert_eq!(Cut::seal(draft, &key(1)), Err(expected));
-        };
-        check(
-            &|d| d.frontier.clear(),
-            Malformed::Empty {
-                what: "heads of a cut",
-            },
-        );
-        check(
-            &|d| d.finalisers.clear(),
-            Malformed::Empty { what: "finalisers" },
-        );
-        let twice = Malformed::NotSorted {
-            what: "heads of a cut",
-        };
-        check(&|d| d.frontier = vec![EntryId([3; 32]); 2], twice);
-        let heads = |n: u16| EntryId(hash("test", &n.to_le_bytes()));
-        let many: Vec<EntryId> = (0..1_025).map(heads).collect();
-        let over = Malformed::OverLimit {
-            what: "heads of a cut",
-            found: 1_025,
-            max: 1_024,
-        };
-        check(&|d| d.frontier.clone_from(&many), over);
-        let shape = || Malformed::Mismatch {
-            what: "the shape of a database's first cut",
-        };
-        check(&|d| d.height = 0, shape());
-        check(&|d| d.parent = CutId::ZERO, shape());
-        check(&|d| (d.height, d.parent) = (0, CutId::ZERO), shape());
-        assert_eq!(Birth::new().cut.height, 0);
-
-        let mut draft = draft();
-        draft.frontier = many[..FRONTIER_MAX].to_vec();
-        draft.finalisers = (0..64).map(|n| key(n).public()).collect();
-        let cut = Cut::seal(draft, &key(1)).unwrap();
-        assert_eq!(Cut::open(cut.encoded()).unwrap(), cut);
-    }
-
-    #[test]
-    fn a_format_of_the_future_is_nobodys_fault() {
-        let mut bytes = Cut::seal(draft(), &key(1)).unwrap().encoded().to_vec();
-        bytes[0] = 2;
-        assert!(!Cut::open(&bytes).unwrap_err().is_fault());
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Cut::open(&bytes);
-        }
-    }
 }

@@ -25,9 +25,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cut::{Cut, CutRef};
+use crate::cut::{Cut, CutRef, Term};
 use crate::entry::Entry;
-use crate::ids::{CutId, DatabaseId, DeviceKey, EntryId};
+use crate::ids::{DatabaseId, DeviceKey, EntryId};
 use crate::limits::PENDING_ENTRIES_MAX;
 use crate::membership::Rights;
 use crate::order::Position;
@@ -51,7 +51,9 @@ pub struct FinalEntry {
     pub seq: u64,
     /// Time of its last invocation.
     pub last_time: Hlc,
-    /// Height of the cut that it names as its base.
+    /// Term of the cut that it names as its base.
+    pub base_term: Term,
+    /// Height of that cut.
     pub base_height: u64,
     /// Height of the cut that covers it.
     pub height: u64,
@@ -61,8 +63,6 @@ pub struct FinalEntry {
 pub trait Finals {
     /// The entry, if a cut covers it.
     fn final_entry(&self, id: &EntryId) -> Option<FinalEntry>;
-    /// The id of the cut at `height`, if this peer holds it.
-    fn cut_id(&self, height: u64) -> Option<CutId>;
 }
 
 /// How far a chain is held: every entry of it below `next_seq`.
@@ -328,7 +328,7 @@ impl Dag {
         self.sort_out();
         self.equivocations.after_cut(&self.rights, &self.clean);
         let mut accepted = Vec::new();
-        let mut queue: VecDeque<_> = self.pending.waiting_for_cut(cut.height).into();
+        let mut queue: VecDeque<_> = self.pending.waiting_for_cut(self.cut).into();
         let arrived = |id: &EntryId| finals.final_entry(id).is_some();
         queue.extend(self.pending.all_arrived(arrived));
         self.take_in(queue, &mut accepted, finals);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
-use crate::cut::{Cut, CutDraft, CutRef, order_root};
+use crate::cut::{Cut, CutDraft, CutRef, Term, order_root};
 use crate::dag::{Dag, FinalEntry, Finals, Ordered};
 use crate::entry::{Body, CallName, Caller, Draft, Entry, Invocation};
 use crate::ids::{BlobHash, ConnectionId, CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
@@ -135,6 +135,7 @@ impl Birth {
         let database = genesis.database();
         let draft = CutDraft {
             database,
+            term: Term::FIRST,
             height: 0,
             parent: CutId::ZERO,
             engine: 1,
@@ -176,9 +177,20 @@ impl Birth {
 
     /// The next cut over `frontier`.
     pub(crate) fn next_cut(&self, frontier: Vec<EntryId>, segment: &[Ordered]) -> Cut {
+        self.next_cut_in(self.cut.term, frontier, segment)
+    }
+
+    /// The same, of another term than the last one.
+    pub(crate) fn next_cut_in(
+        &self,
+        term: Term,
+        frontier: Vec<EntryId>,
+        segment: &[Ordered],
+    ) -> Cut {
         let ids: Vec<EntryId> = segment.iter().map(|ordered| ordered.entry.id).collect();
         let draft = CutDraft {
             database: self.database,
+            term,
             height: self.cut.height + 1,
             parent: self.cut.id(),
             engine: 1,
@@ -199,6 +211,7 @@ impl Birth {
                 epoch: header.epoch,
                 seq: header.seq,
                 last_time: entry.last_time(),
+                base_term: header.base.term,
                 base_height: header.base.height,
                 height: cut.height,
             };
@@ -212,10 +225,6 @@ impl Birth {
 impl Finals for Birth {
     fn final_entry(&self, id: &EntryId) -> Option<FinalEntry> {
         self.covered.get(id).copied()
-    }
-
-    fn cut_id(&self, height: u64) -> Option<CutId> {
-        self.cuts.get(&height).copied()
     }
 }
 

@@ -38,7 +38,10 @@ mod ticket;
 mod time;
 
 pub use conversation::{Conversation, ConversationEffect, ConversationInput, Holdings};
-pub use cut::{CUT_FORMAT, Cut, CutDraft, CutError, CutRef, order_root, quorum};
+pub use cut::{
+    BRANCH_CUTS_MAX, Branch, BranchError, CUT_FORMAT, Cut, CutDraft, CutError, CutRef, Term,
+    Verdict, order_root, quorum,
+};
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,

@@ -22,8 +22,8 @@ use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
 use crate::limits::{CUT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use limits::{
     ADDRESS_BYTES_MAX, ADDRESSED_PEERS_MAX, ADDRESSES_PER_PEER_MAX, CHAINS_MAX,
-    ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX,
-    SEGMENTS_PER_MESSAGE_MAX,
+    ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, KNOWN_CUTS_MAX,
+    PROOFS_PER_MESSAGE_MAX, SEGMENTS_PER_MESSAGE_MAX,
 };
 
 /// The version of the messages that this code speaks, the first byte of every frame.
@@ -168,6 +168,12 @@ pub enum Want {
         /// The first byte wanted.
         offset: u64,
     },
+    /// Where our histories part: your cuts after the first of these that is yours too.
+    Cuts {
+        /// Cuts that the asker knows, the latest first, ever sparser towards the first cut.
+        #[serde(deserialize_with = "codec::at_most::<_, _, KNOWN_CUTS_MAX>")]
+        known: Vec<CutRef>,
+    },
 }
 
 /// One segment, or a page of one.
@@ -237,6 +243,12 @@ pub enum Answer {
         /// The bytes from the wanted offset on, at least one.
         #[serde(with = "codec::bytes")]
         bytes: Vec<u8>,
+    },
+    /// To [`Want::Cuts`].
+    Cuts {
+        /// Encoded cuts, consecutive, as many as fit, without their segments.
+        #[serde(with = "entries")]
+        cuts: Vec<Vec<u8>>,
     },
 }
 
@@ -325,6 +337,7 @@ impl Want {
         match self {
             Self::Beyond { chains } => chains.len() <= CHAINS_MAX,
             Self::Entries { ids, .. } => within(ids, IDS_PER_MESSAGE_MAX),
+            Self::Cuts { known } => within(known, KNOWN_CUTS_MAX),
             Self::Cut { .. }
             | Self::Segments { .. }
             | Self::Ids { .. }
@@ -352,6 +365,10 @@ impl Answer {
             Self::Ids { ids, .. } => ids.len() <= IDS_PER_MESSAGE_MAX,
             Self::Entries { entries, .. } => entries.len() <= ENTRIES_PER_MESSAGE_MAX,
             Self::Blob { bytes, .. } => !bytes.is_empty(),
+            Self::Cuts { cuts } => {
+                within(cuts, ENTRIES_PER_MESSAGE_MAX)
+                    && cuts.iter().all(|cut| cut.len() <= CUT_BYTES_MAX)
+            }
         }
     }
 }

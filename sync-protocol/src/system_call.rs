@@ -51,6 +51,12 @@ pub enum SystemCall {
     ClientConnected,
     /// A client is gone.
     ClientDisconnected,
+    /// Hands finality over: the cut that covers this names the device as the only finaliser. An
+    /// owner's call.
+    MoveFinaliser {
+        /// The new finaliser: a member who may write.
+        to: DeviceKey,
+    },
 }
 
 /// What a database is from the beginning.
@@ -200,6 +206,8 @@ mod tests {
         );
         check_golden(&SystemCall::ClientConnected, "04");
         check_golden(&SystemCall::ClientDisconnected, "05");
+        let golden = format!("06{}", "bb".repeat(32));
+        check_golden(&SystemCall::MoveFinaliser { to: member }, &golden);
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use module_host::Module;
-use store::{Log, Schema, Settlement, State, StateOptions};
+use store::{Log, Schema, Settlement, State, StateOptions, StoreError};
 use sync_protocol::{
     BlobHash, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId, Genesis,
-    Options, Ordered, Rights, SecretKey, SystemCall, order_root,
+    Options, Ordered, Rights, SecretKey, SystemCall, Term, order_root,
 };
 
 use crate::batch::Batch;
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
 use crate::execute::Executor;
+use crate::finality::contest::Contest;
 use crate::finality::right_rows;
 use crate::identity::Claims;
 use crate::modules::Modules;
@@ -69,6 +70,20 @@ impl Unborn {
         ctx: &Context<'_>,
     ) -> Result<Self, Stop> {
         let id = DatabaseId::from(entry.id);
+        Self::on(entry, genesis, module, log, |schema, options| {
+            State::open(ctx.disk.base(&id)?, schema, options)
+        })
+    }
+
+    /// The same with a base of the caller's choice.
+    pub(crate) fn on(
+        entry: Arc<Entry>,
+        genesis: Genesis,
+        module: Module,
+        log: Log,
+        open: impl FnOnce(Schema, StateOptions) -> Result<State, StoreError>,
+    ) -> Result<Self, Stop> {
+        let id = DatabaseId::from(entry.id);
         let tables = system_tables::schemas()
             .into_iter()
             .chain(module.def().tables.iter().cloned())
@@ -78,7 +93,7 @@ impl Unborn {
             sequential_auto_inc: genesis.options.sequential_auto_inc,
             base_cache_bytes: BASE_CACHE_BYTES,
         };
-        let state = State::open(ctx.disk.base(&id)?, schema, options)?;
+        let state = open(schema, options)?;
         let executor = Executor::new(module, genesis.options, id)?;
         Ok(Self {
             entry,
@@ -113,6 +128,7 @@ impl Newborn {
     pub(crate) fn cut_draft(&self) -> CutDraft {
         CutDraft {
             database: DatabaseId::from(self.parts.entry.id),
+            term: Term::FIRST,
             height: 0,
             parent: CutId::ZERO,
             engine: self.parts.genesis.engine,
@@ -188,7 +204,8 @@ pub(crate) fn living(
         fresh_cut: None,
         pending_cut: None,
         last_cut_at: ctx.now.tick,
-        may_cut_from: ctx.now.tick,
+        asks_since: None,
+        contest: Contest::default(),
         health: Health::Ok,
         executions: 0,
     };

@@ -24,6 +24,20 @@ pub struct CoreOptions {
     /// Fresh randomness: the epoch of the chains this process writes. Two starts with the same
     /// value would make an honest peer look like one that equivocates.
     pub epoch: u64,
+    /// The highest engine number that is run: [`module_host::ENGINE`], or another in a test of what
+    /// a version does that does not know one.
+    pub engine_max: u32,
+}
+
+impl CoreOptions {
+    /// What this version of the program does.
+    #[must_use]
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            engine_max: module_host::ENGINE,
+        }
+    }
 }
 
 /// A whole peer without its sockets and clock.
@@ -47,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
+    pub(crate) engine_max: u32,
     pub(crate) mesh: MeshTime,
     pub(crate) links: BTreeSet<DeviceKey>,
     /// Where remotes listen, as far as conversations told.
@@ -65,6 +80,7 @@ impl Parts {
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            engine_max: self.engine_max,
             effects: &mut self.effects,
         }
     }
@@ -109,6 +125,7 @@ impl Core {
             key,
             device,
             epoch: options.epoch,
+            engine_max: options.engine_max,
             mesh: MeshTime::starting(now),
             links: BTreeSet::new(),
             addresses: BTreeMap::new(),
@@ -199,12 +216,26 @@ impl Core {
         now: Now,
         act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
     ) -> Option<T> {
-        let replica = self.replicas.get_mut(&id)?;
-        if !replica.serves() {
+        if !self.replicas.get(&id)?.serves() {
             return None;
         }
+        self.with_any(id, now, act)
+    }
+
+    /// The same for a database that may be out of service.
+    pub(crate) fn with_any<T>(
+        &mut self,
+        id: DatabaseId,
+        now: Now,
+        act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
+    ) -> Option<T> {
+        let replica = self.replicas.get_mut(&id)?;
         match act(replica, &mut self.parts.context(now)) {
             Ok(value) => Some(value),
+            Err(Stop::Reopen) => {
+                self.reopen(now, id);
+                None
+            }
             Err(stop) => {
                 let text = stop.to_string();
                 replica.health = match stop {

@@ -42,12 +42,16 @@ pub(crate) enum Stop {
     /// A cut's root and ours differ.
     #[error(
         "after cut {height} this peer's tables differ from those the finaliser certified; \
-         its state was kept for examination, and it no longer serves this database: join again"
+         it keeps them in `dump-{height}` beside the database's files and serves it no longer: \
+         `tombolo rebuild` runs its log again from the start"
     )]
     Diverged {
         /// At which cut.
         height: u64,
     },
+    /// Nothing is wrong: its log has changed under it, and it has to be opened again.
+    #[error("it is being opened again")]
+    Reopen,
 }
 
 /// A store error inside a transaction stops the database. Every other data error in our own system

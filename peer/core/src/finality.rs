@@ -4,6 +4,11 @@
 //! the root; only then is anything written. The log is written first: after a crash in between,
 //! the segment runs again from the log.
 
+mod asking;
+pub(crate) mod contest;
+mod moving;
+pub(crate) mod recovery;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,6 +39,8 @@ pub(crate) enum TakenCut {
     Missing(Vec<EntryId>),
     /// Cuts before it are missing.
     Gap,
+    /// It does not follow from ours: the two histories part somewhere.
+    Apart,
     /// It breaks a rule: the sender's fault.
     Bad(String),
 }
@@ -46,14 +53,15 @@ impl Replica {
 
     /// When a cut could be made, if there is something to cover.
     pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<Tick> {
-        if !self.is_finaliser(ctx) || self.health != Health::Ok {
+        let able = self.is_finaliser(ctx) && self.health == Health::Ok;
+        if !able || !self.contest.pledge.is_empty() {
             return None;
         }
         let settled = Tick(self.tail_since?.0.saturating_add(SETTLE_US));
         Some(
             settled
                 .max(self.last_cut_at.plus_ms(CUT_EVERY_MS))
-                .max(self.may_cut_from),
+                .max(self.may_cut_from()),
         )
     }
 
@@ -63,6 +71,7 @@ impl Replica {
             return Ok(());
         }
         self.last_cut_at = ctx.now.tick;
+        self.asks_since = None;
         let entries = self.settled_entries(ctx);
         let frontier = self.frontier_of(&entries);
         if entries.is_empty() || frontier.len() > FRONTIER_MAX {
@@ -78,13 +87,14 @@ impl Replica {
         let settlement = self.run_segment(&segment, height, ctx)?;
         let draft = CutDraft {
             database: self.id,
+            term: self.cut.term,
             height,
             parent: self.cut.id(),
             engine: self.cut.engine,
             frontier,
             order_root: root_of(&segment),
             state_root: settlement.root,
-            finalisers: self.cut.finalisers.clone(),
+            finalisers: self.finalisers_after(segment.len()),
         };
         let cut = Cut::seal(draft, ctx.key)
             .unwrap_or_else(|error| unreachable!("a cut of ours stays within the limits: {error}"));
@@ -146,26 +156,31 @@ impl Replica {
             return Ok(TakenCut::Bad("a cut of another database".to_owned()));
         }
         if cut.height <= self.cut.height {
-            return self.compare_with_ours(&cut);
+            return self.compare_with_ours(cut, ctx);
+        }
+        // What this version cannot run, or what lost, is nobody's fault.
+        if self.cut.engine > ctx.engine_max || self.is_forsaken(&cut) {
+            return Ok(TakenCut::Known);
         }
         if cut.height > self.cut.height + 1 {
             return Ok(TakenCut::Gap);
         }
-        if let Err(error) = cut.verify(&self.cut.finalisers) {
+        if cut.parent != self.cut.id() {
+            let lost = cut.term < self.term();
+            return Ok(if lost {
+                TakenCut::Known
+            } else {
+                TakenCut::Apart
+            });
+        }
+        if let Err(error) = cut.verify_after(&self.cut, &self.genesis.recovery_keys) {
             return Ok(TakenCut::Bad(format!(
                 "a cut that is not certified: {error}"
             )));
         }
-        if cut.parent != self.cut.id() {
-            self.health = Health::Forked(format!(
-                "a certified cut of height {} does not follow ours",
-                cut.height
-            ));
-            return Ok(TakenCut::Known);
-        }
-        if cut.engine != module_host::ENGINE {
-            self.health = Health::BehindEngine(cut.engine);
-            return Ok(TakenCut::Known);
+        let recovery = cut.is_recovery_after(&self.cut);
+        if self.contest.other_side.is_some() && !recovery {
+            return Ok(TakenCut::Known); // finality stands still
         }
         let finals = FinalsAt::new(&self.log, self.cut.height);
         let segment = self.dag.segment(&cut.frontier, &finals);
@@ -179,17 +194,20 @@ impl Replica {
         };
         self.pending_cut = None;
         if root_of(&segment) != cut.order_root {
-            self.health = Health::Forked(format!(
-                "the certified cut of height {} orders its entries otherwise than the rules do",
-                cut.height
-            ));
+            self.fork_over(cut, ctx)?;
             return Ok(TakenCut::Known);
         }
         let settlement = self.run_segment(&segment, cut.height, ctx)?;
+        if !recovery && cut.finalisers != self.finalisers_after(segment.len()) {
+            self.fork_over(cut, ctx)?;
+            return Ok(TakenCut::Known);
+        }
         if settlement.root != cut.state_root {
-            return Err(Stop::Diverged { height: cut.height });
+            return Err(self.diverge(&cut, segment.len(), ctx)?);
         }
         self.write_cut(cut, &segment, settlement, true, ctx)?;
+        self.contest_after_cut(recovery, ctx)?;
+        self.stop_behind_engine(ctx)?;
         Ok(TakenCut::Taken)
     }
 
@@ -207,23 +225,45 @@ impl Replica {
         };
         let settlement = self.run_segment(&segment, cut.height, ctx)?;
         if settlement.root != cut.state_root {
-            return Err(Stop::Diverged { height: cut.height });
+            return Err(self.diverge(&cut, segment.len(), ctx)?);
         }
         self.write_cut(cut, &segment, settlement, false, ctx)
     }
 
-    fn compare_with_ours(&mut self, cut: &Cut) -> Result<TakenCut, Stop> {
-        if self.log.cut_id(cut.height)? == Some(cut.id()) {
-            return Ok(TakenCut::Known);
+    /// From a cut on whose engine this version does not know, nothing is run: the rows stay those
+    /// of the cut, and entries are stored and passed on.
+    pub(crate) fn stop_behind_engine(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.cut.engine <= ctx.engine_max {
+            return Ok(());
         }
-        if cut.verify(&self.cut.finalisers).is_err() {
-            return Ok(TakenCut::Bad("a cut that is not certified".to_owned()));
+        self.rewind(0)?;
+        self.health = Health::BehindEngine(self.cut.engine);
+        let why = self.health.detail().unwrap_or_default();
+        self.fail_waiting(&why, ctx.effects);
+        Ok(())
+    }
+
+    /// A pending cut can wait for ever: for an entry that nobody will ever accept.
+    pub(crate) fn note_invalid(
+        &mut self,
+        invalid: &[EntryId],
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        let Some(cut) = self.pending_cut.take() else {
+            return Ok(());
+        };
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let segment = self.dag.segment(&cut.frontier, &finals);
+        finals.checked()?;
+        match segment {
+            Err(missing) if missing.iter().any(|id| invalid.contains(id)) => {
+                self.fork_over(cut, ctx)
+            }
+            _ => {
+                self.pending_cut = Some(cut);
+                Ok(())
+            }
         }
-        self.health = Health::Forked(format!(
-            "there are two certified cuts of height {}",
-            cut.height
-        ));
-        Ok(TakenCut::Known)
     }
 
     /// Brings execution to where `segment`, and for a change of rights nothing else, has run; plans
@@ -263,7 +303,7 @@ impl Replica {
         right_rows(self.state()?, &self.rights, height)
     }
 
-    fn write_cut(
+    pub(crate) fn write_cut(
         &mut self,
         cut: Cut,
         segment: &[Ordered],

@@ -70,6 +70,7 @@ impl Joining {
         id: &DatabaseId,
         cut: &[u8],
         entries: &[Vec<u8>],
+        engine_max: u32,
     ) -> Result<(), String> {
         if self.birth.is_some() {
             return Ok(());
@@ -85,7 +86,7 @@ impl Joining {
         if entry.verify().is_err() || !birth::certifies_birth(&cut, &genesis, &entry) {
             return Err("the genesis or cut 0 is not properly signed".to_owned());
         }
-        if genesis.engine != module_host::ENGINE {
+        if genesis.engine > engine_max {
             self.fail(format!(
                 "the database runs on engine {}, which this version does not know: update tombolo",
                 genesis.engine

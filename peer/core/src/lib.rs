@@ -14,6 +14,7 @@ mod batch;
 mod birth;
 mod conversations;
 mod core;
+mod dump;
 mod effect;
 mod error;
 mod execute;
@@ -24,6 +25,7 @@ mod joining;
 mod mesh_time;
 mod modules;
 mod outcome;
+mod rebuild;
 mod replica;
 mod reply;
 mod request;
@@ -45,7 +47,8 @@ pub use input::Input;
 pub use modules::Modules;
 pub use outcome::CallOutcome;
 pub use reply::{
-    BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, JoinProgress,
-    JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError, SqlRows,
+    BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, FinaliserInfo,
+    JoinProgress, JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError,
+    SqlRows,
 };
 pub use request::{Arguments, Request, RequestId, SchemaVersion};

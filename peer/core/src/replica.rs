@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
-    Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc, Now,
-    Offered, Rights, Role, SecretKey, Tick,
+    Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc,
+    Invalid, Now, Offered, Rights, Role, SecretKey, Tick,
 };
 
 use crate::batch::{Batch, Expected, Group};
@@ -17,6 +17,7 @@ use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::finality::contest::Contest;
 use crate::outcome::CallOutcome;
 
 /// What a replica needs of the peer while it handles one input.
@@ -29,6 +30,8 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    /// The highest engine number that this version runs.
+    pub(crate) engine_max: u32,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -80,6 +83,8 @@ pub(crate) struct Executed {
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
+    /// Whom a move of finality in it names.
+    pub(crate) finaliser: Option<DeviceKey>,
 }
 
 /// The chain this process writes.
@@ -129,7 +134,9 @@ pub(crate) struct Replica {
     /// A cut that waits for entries.
     pub(crate) pending_cut: Option<Cut>,
     pub(crate) last_cut_at: Tick,
-    pub(crate) may_cut_from: Tick,
+    /// Since when this peer has waited for members to say where they stand before it signs cuts.
+    pub(crate) asks_since: Option<Tick>,
+    pub(crate) contest: Contest,
     pub(crate) health: Health,
     pub(crate) executions: u64,
     pub(crate) entries: u64,
@@ -169,13 +176,6 @@ impl Finals for FinalsAt<'_> {
     fn final_entry(&self, id: &EntryId) -> Option<FinalEntry> {
         self.keep(self.log.final_entry(id))
             .filter(|entry| entry.height <= self.height)
-    }
-
-    fn cut_id(&self, height: u64) -> Option<sync_protocol::CutId> {
-        if height > self.height {
-            return None;
-        }
-        self.keep(self.log.cut_id(height))
     }
 }
 
@@ -290,6 +290,7 @@ impl Replica {
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
         let mut taken: Vec<Arc<Entry>> = Vec::new();
+        let mut invalid = Vec::new();
         let finals = FinalsAt::new(&self.log, self.cut.height);
         for bytes in encoded {
             let entry = match Entry::open(&bytes) {
@@ -299,6 +300,7 @@ impl Replica {
                     continue;
                 }
             };
+            let id = entry.id;
             match self.dag.offer(entry, Some(from), &finals) {
                 Offered::Accepted(entries) => taken.extend(entries),
                 Offered::Pending { missing, cut } => {
@@ -307,12 +309,19 @@ impl Replica {
                 }
                 Offered::Known => ingested.known += 1,
                 Offered::Invalid(why) => {
+                    // A spoilt signature says nothing of the entry.
+                    if !matches!(why, Invalid::Signature(_)) {
+                        invalid.push(id);
+                    }
                     ingested.fault = Some(format!("sent an entry that is invalid: {why}"));
                 }
                 Offered::Full => ingested.full = true,
             }
         }
         finals.checked()?;
+        if !invalid.is_empty() {
+            self.note_invalid(&invalid, ctx)?;
+        }
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
         ingested.missing.retain(|id| !self.dag.contains(id));

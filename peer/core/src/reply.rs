@@ -33,6 +33,13 @@ pub enum Reply {
     Ticket(String),
     /// To `Join` and `JoinProgress`.
     Joining(JoinProgress),
+    /// To `Finaliser`.
+    Finaliser(Box<FinaliserInfo>),
+    /// To `Recover`: the recovery cut is signed, or, if false, this peer is still on its way to the
+    /// side that was picked: ask again.
+    Recovered(bool),
+    /// To `Dump`: the folder's name, beside the database's files.
+    Dumped(String),
 }
 
 /// Whose fault an error is, so that the driver can choose a status code.
@@ -165,6 +172,33 @@ pub struct DatabaseStatus {
     pub members: u64,
     /// Connected members.
     pub peers: Vec<RemoteInfo>,
+}
+
+/// Who makes a database's calls final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FinaliserInfo {
+    /// The database.
+    pub database: DatabaseId,
+    /// The devices that sign its next cut.
+    pub finalisers: Vec<DeviceKey>,
+    /// Whether that is this peer alone.
+    pub this_peer: bool,
+    /// Whether one of them is this peer or has a link to it.
+    pub connected: bool,
+    /// Where a move that no cut covers yet hands finality.
+    pub moving_to: Option<DeviceKey>,
+    /// Height of the last cut.
+    pub height: u64,
+    /// Its id.
+    pub cut: CutId,
+    /// How many recoveries there have been.
+    pub recoveries: u32,
+    /// Public halves of the keys that can recover the database.
+    pub recovery_keys: Vec<DeviceKey>,
+    /// `ok`, `forked`, `diverged`, `behind-engine`, `stopped`.
+    pub status: String,
+    /// What the status means, if it is not `ok`.
+    pub detail: Option<String>,
 }
 
 /// A member.

@@ -1,6 +1,6 @@
 //! What clients ask of a peer.
 
-use sync_protocol::{ConnectionId, Role};
+use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey};
 
 /// Chosen by the driver to match answers with questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,5 +131,43 @@ pub enum Request {
     JoinProgress {
         /// The database's identity, from [`Reply::Joining`](crate::Reply::Joining).
         database: String,
+    },
+    /// Who makes it final.
+    Finaliser {
+        /// Which.
+        database: String,
+    },
+    /// Hands finality over, with the next cut. Owner only.
+    MoveFinaliser {
+        /// Of which database.
+        database: String,
+        /// A member that may write.
+        to: DeviceKey,
+    },
+    /// Signs a recovery cut. Owner only.
+    Recover {
+        /// Of which database.
+        database: String,
+        /// A recovery key of it.
+        key: Box<SecretKey>,
+        /// Who makes cuts from there on; `None`: this peer.
+        to: Option<DeviceKey>,
+        /// The side of a fork that stays: the height of its cut and how that cut's id begins.
+        /// `None`: this peer's.
+        pick: Option<(u64, String)>,
+        /// Even though the finaliser is connected.
+        force: bool,
+    },
+    /// Builds the tables anew from the log. Owner only.
+    Rebuild {
+        /// Of which database.
+        database: String,
+    },
+    /// Writes the rows of one cut down as text. Owner only.
+    Dump {
+        /// Of which database.
+        database: String,
+        /// Of which cut; `None`: the last.
+        height: Option<u64>,
     },
 }

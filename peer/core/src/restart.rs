@@ -5,22 +5,19 @@ use std::sync::Arc;
 
 use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
-use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, SystemCall};
+use sync_protocol::{Cut, DatabaseId, Entry, Genesis, Hlc, Offered, SystemCall};
 
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
 use crate::identity::Claims;
 use crate::modules::Modules;
+use crate::rebuild::{self, REBUILD_NOTE};
 use crate::replica::{Context, FinalsAt, OwnChain, Replica};
 use crate::system_tables::{self, ClientRow};
 
 /// Note in the log: the local name.
 pub(crate) const NAME_NOTE: &str = "name";
-
-/// After a restart a finaliser waits this long for members that know higher cuts than its own: its
-/// data directory may be a restored backup.
-const ASK_FIRST_MS: u64 = 3_000;
 
 /// Opens the database `id`. `None`: its files were made but it never came to be.
 pub(crate) fn open(
@@ -35,13 +32,14 @@ pub(crate) fn open(
         return Ok(None);
     };
     let last = Cut::open(&last).map_err(|_| damaged("cut"))?;
-    let (birth_entries, _) = log.segment(0, 0, PULL_BYTES_MAX)?;
-    let entry = birth_entries
-        .first()
-        .and_then(|bytes| Entry::open(bytes).ok())
-        .map(Arc::new)
-        .ok_or_else(|| damaged("genesis"))?;
-    let genesis = birth::genesis_of(&entry, &id).ok_or_else(|| damaged("genesis"))?;
+    let log = if log.note(REBUILD_NOTE)?.is_some() {
+        drop(log);
+        rebuild::rebuild(modules, id, last.height, ctx)?;
+        Log::open(ctx.disk.log(&id)?)?
+    } else {
+        log
+    };
+    let (entry, genesis) = birth_of(&log, &id)?;
     let wasm = ctx
         .disk
         .blob(&genesis.module)?
@@ -82,21 +80,46 @@ pub(crate) fn open(
             newborn.settle(cut, true, own, name, ctx)?
         }
     };
-    for height in replica.cut.height + 1..=last.height {
-        replica.retake(height, ctx)?;
+    if replica.remember_divergence()? {
+        return Ok(Some(replica));
     }
+    for height in replica.cut.height + 1..=last.height {
+        match replica.retake(height, ctx) {
+            Err(Stop::Diverged { .. }) => {
+                replica.remember_divergence()?;
+                return Ok(Some(replica));
+            }
+            other => other?,
+        }
+    }
+    replica.remember_contest()?;
+    replica.stop_behind_engine(ctx)?;
     replica.reload_tail(ctx)?;
     replica.sweep(ctx)?;
     replica.disconnect_leftovers(ctx)?;
     replica.fresh.clear();
-    if replica.members.len() > 1 {
-        replica.may_cut_from = ctx.now.tick.plus_ms(ASK_FIRST_MS);
-    }
+    replica.ask_before_cutting(ctx);
     Ok(Some(replica))
 }
 
+/// The genesis of a log, entry and content.
+pub(crate) fn birth_of(log: &Log, id: &DatabaseId) -> Result<(Arc<Entry>, Genesis), Stop> {
+    let damaged = || Stop::Damaged {
+        what: "genesis",
+        database: *id,
+    };
+    let (entries, _) = log.segment(0, 0, PULL_BYTES_MAX)?;
+    let entry = entries
+        .first()
+        .and_then(|bytes| Entry::open(bytes).ok())
+        .map(Arc::new)
+        .ok_or_else(damaged)?;
+    let genesis = birth::genesis_of(&entry, id).ok_or_else(damaged)?;
+    Ok((entry, genesis))
+}
+
 impl Replica {
-    fn retake(&mut self, height: u64, ctx: &mut Context<'_>) -> Result<(), Stop> {
+    pub(crate) fn retake(&mut self, height: u64, ctx: &mut Context<'_>) -> Result<(), Stop> {
         let database = self.id;
         let damaged = |what| Stop::Damaged { what, database };
         let cut = self
@@ -134,13 +157,14 @@ impl Replica {
             let finals = FinalsAt::new(&self.log, self.cut.height);
             let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
             finals.checked()?;
-            if entry.header.author == ctx.device && entry.last_time() > self.own.last_time {
-                self.own.last_time = entry.last_time();
-                self.own.previous = Some(entry.id);
-            }
             self.logged.insert(entry.id);
             if let Offered::Accepted(entries) = offered {
                 for entry in entries {
+                    // One that waits can be cited by nobody, not even by us.
+                    if entry.header.author == ctx.device && entry.last_time() > self.own.last_time {
+                        self.own.last_time = entry.last_time();
+                        self.own.previous = Some(entry.id);
+                    }
                     self.accepted_at.insert(entry.id, ctx.now.tick);
                     self.tail_since.get_or_insert(ctx.now.tick);
                 }

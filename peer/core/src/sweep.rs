@@ -8,7 +8,7 @@ use crate::batch::{Expected, ReplyTo};
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
 use crate::outcome::CallOutcome;
-use crate::replica::{Context, Executed, Replica};
+use crate::replica::{Context, Executed, Health, Replica};
 use crate::reply::{Called, ErrorKind, Reply};
 use crate::system_tables;
 
@@ -16,6 +16,9 @@ impl Replica {
     /// Runs what has not run, or not at its present position. Readers see the state before or after
     /// this, never within.
     pub(crate) fn sweep(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if matches!(self.health, Health::BehindEngine(_)) {
+            self.dirty = false;
+        }
         if self.dirty {
             self.dirty = false;
             // Whatever lies before the first change has run and stays. A cut may have taken back
@@ -105,6 +108,7 @@ impl Replica {
             void: ordered.void,
             outcomes: run.outcomes,
             rights_changed: run.rights_changed,
+            finaliser: run.finaliser,
         });
         Ok(())
     }

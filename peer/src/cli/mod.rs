@@ -9,6 +9,8 @@ mod client;
 mod delete;
 mod demo;
 mod describe;
+mod dump;
+mod finaliser;
 mod invite;
 mod join;
 mod list;
@@ -18,6 +20,7 @@ mod network;
 mod output;
 mod peers;
 mod publish;
+mod rebuild;
 mod sql;
 mod start;
 mod status;
@@ -82,6 +85,12 @@ enum Verb {
     Join(join::Join),
     /// List the members of a database
     Members(members::Members),
+    /// Who makes calls final: show, hand over, recover
+    Finaliser(finaliser::Finaliser),
+    /// Build a database's tables anew from its log
+    Rebuild(rebuild::Rebuild),
+    /// Write the rows of one cut down as text
+    Dump(dump::Dump),
     /// List connected peers
     Peers(peers::Peers),
     /// Unplug this peer from all others, or plug it in again
@@ -120,6 +129,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Invite(verb) => verb.run(target),
         Verb::Join(verb) => verb.run(target),
         Verb::Members(verb) => verb.run(target),
+        Verb::Finaliser(verb) => verb.run(target),
+        Verb::Rebuild(verb) => verb.run(target),
+        Verb::Dump(verb) => verb.run(target),
         Verb::Peers(verb) => verb.run(target),
         Verb::Network(verb) => verb.run(target),
         Verb::Version(verb) => verb.run(),
@@ -162,6 +174,9 @@ mod tests {
             "tombolo invite chat --uses 0",
             "tombolo invite chat --expires soon",
             "tombolo network sideways",
+            "tombolo finaliser",
+            "tombolo finaliser move chat",
+            "tombolo finaliser recover chat --key a --key-file b",
             "tombolo list --token t",
             "tombolo start --p2p 127.0.0.1",
         ] {

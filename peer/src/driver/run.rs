@@ -148,9 +148,7 @@ fn open_core(
     let secret = SecretKey::from_bytes(&secret.to_bytes());
     move || {
         let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
-        let options = CoreOptions {
-            epoch: u64::from_le_bytes(dice()),
-        };
+        let options = CoreOptions::new(u64::from_le_bytes(dice()));
         Core::open(Box::new(disk), secret, &options, clock.now()).map_err(|error| error.to_string())
     }
 }

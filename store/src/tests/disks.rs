@@ -31,6 +31,31 @@ fn keeps_its_promises(disk: &dyn Disk) {
     let state = State::open(base, schema(), StateOptions::default()).expect("it opens");
     assert_eq!(rows_of(&state, ACCOUNT).len(), 1);
     drop((log, state));
+    let spare = disk.spare_base(&ONE).expect("writable");
+    drop(State::open(spare, schema(), StateOptions::default()).expect("it opens"));
+    let base = disk.base(&ONE).expect("readable");
+    let state = State::open(base, schema(), StateOptions::default()).expect("it opens");
+    assert_eq!(rows_of(&state, ACCOUNT).len(), 1, "the first is untouched");
+    drop(state);
+    // Made a second time it is empty again.
+    drop(disk.spare_base(&ONE).expect("writable"));
+    let spare = disk.spare_base(&ONE).expect("writable");
+    assert_eq!(spare.len().expect("readable"), 0);
+    drop(State::open(spare, schema(), StateOptions::default()).expect("it opens"));
+    disk.use_spare_base(&ONE).expect("writable");
+    let base = disk.base(&ONE).expect("readable");
+    let state = State::open(base, schema(), StateOptions::default()).expect("it opens");
+    assert_eq!(
+        rows_of(&state, ACCOUNT).len(),
+        0,
+        "the second took its place"
+    );
+    drop(state);
+    assert!(disk.use_spare_base(&ONE).is_err(), "there is none any more");
+    for text in ["one", "two"] {
+        disk.put_dump(&ONE, "dump-7", "rows.txt", text)
+            .expect("writable");
+    }
     disk.remove(&ONE).expect("writable");
     disk.remove(&ONE).expect("gone already");
     assert_eq!(disk.databases().expect("readable"), [TWO]);

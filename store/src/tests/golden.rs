@@ -1,7 +1,7 @@
 //! Bytes on disk, as they must stay: a change here is a new format.
 
 use spacetimedb_sats::AlgebraicType;
-use sync_protocol::{DeviceKey, FinalEntry, Hlc};
+use sync_protocol::{DeviceKey, FinalEntry, Hlc, Term};
 
 use super::{ACCOUNT, ACCOUNT_NAME, ACCOUNT_TEAM, account, cut, note, schema};
 use crate::key::{Space, seal_part};
@@ -127,11 +127,12 @@ fn log_records() {
         epoch: 1,
         seq: 2,
         last_time: Hlc(3),
-        base_height: 4,
-        height: 5,
+        base_term: Term(4),
+        base_height: 5,
+        height: 6,
     };
     let bytes = crate::log::encode_final(&entry);
-    let numbers: String = (1..=5).map(|n| format!("{n:02x}00000000000000")).collect();
+    let numbers: String = (1..=6).map(|n| format!("{n:02x}00000000000000")).collect();
     assert_eq!(hex(&bytes), format!("{}{numbers}", "ab".repeat(32)));
     assert_eq!(crate::log::decode_final(&bytes), entry);
 

@@ -8,6 +8,7 @@ mod keys;
 mod model;
 mod numbers;
 mod reopening;
+mod retreat;
 mod roots;
 mod rows;
 
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use spacetimedb_sats::AlgebraicType;
 use sync_protocol::{
     Body, CallName, Caller, ConnectionId, Cut, CutDraft, CutId, CutRef, DatabaseId, DeviceKey,
-    Draft, Entry, EntryId, Hlc, Invocation, OrderRoot, Position, SecretKey, StateRoot, order_root,
+    Draft, Entry, EntryId, Hlc, Invocation, OrderRoot, Position, SecretKey, StateRoot, Term,
+    order_root,
 };
 
 use crate::{
@@ -230,6 +232,7 @@ pub(crate) fn chain(length: u64) -> Vec<Arc<Entry>> {
             hlc: Hlc(1_800_000_000_000_000 + 1_000 * seq),
             stride: 0,
             base: CutRef {
+                term: Term::FIRST,
                 height: 0,
                 id: CutId([2; 32]),
             },
@@ -265,6 +268,7 @@ pub(crate) fn cut(height: u64, segment: &[Arc<Entry>]) -> Cut {
     let finalisers: Vec<DeviceKey> = vec![key(1).public()];
     let draft = CutDraft {
         database: DATABASE,
+        term: Term::FIRST,
         height,
         parent: CutId([u8::from(height > 0); 32]),
         engine: 1,

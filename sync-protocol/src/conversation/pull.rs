@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use super::limits::{ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, REMEMBERED_IDS_MAX};
 use super::standing::RecentIds;
 use super::{Conversation, ConversationEffect, Trust, Turn};
-use crate::cut::CutRef;
+use crate::cut::{CutRef, Term};
 use crate::dag::ChainTip;
 use crate::ids::EntryId;
-use crate::message::limits::CHAINS_MAX;
+use crate::message::limits::{CHAINS_MAX, KNOWN_CUTS_MAX};
 use crate::message::{Message, Standing, Want};
 use crate::time::Tick;
 
@@ -42,8 +42,10 @@ pub(super) struct Pull {
     /// Waiting for a cut excuses one stalled segment a round, not one after the other.
     excused: bool,
     cut_tries: u8,
-    /// The remote's other cut at our height was asked for in this round.
-    fork_shown: bool,
+    /// Where our histories part was asked for in this round.
+    branch_asked: bool,
+    /// There are more cuts of the remote's branch to ask for.
+    branch_goes_on: bool,
     /// The page of a stranger's tail to look at next.
     introduction: Option<u32>,
 }
@@ -73,6 +75,10 @@ enum Stage {
 #[derive(Debug)]
 enum Handed {
     Cut,
+    Branch {
+        /// The last cut of it.
+        last: CutRef,
+    },
     Segments {
         /// The height of the last complete one.
         through: Option<u64>,
@@ -118,7 +124,8 @@ impl Pull {
         self.stalled = None;
         self.excused = false;
         self.cut_tries = 0;
-        self.fork_shown = false;
+        self.branch_asked = false;
+        self.branch_goes_on = false;
     }
 
     pub(super) fn is_asked(&self, number: u32) -> bool {
@@ -227,7 +234,17 @@ impl Conversation {
     fn next_want(&mut self, turn: &Turn<'_>) -> Option<Want> {
         let own = turn.own();
         let theirs = self.theirs?;
-        let behind = cuts_behind(own.cut, theirs.cut);
+        if let Some(want) = self.next_of_branch(theirs, turn) {
+            return Some(want);
+        }
+        let term = turn.holdings.term();
+        let behind = if theirs.cut.is_some_and(|cut| cut.term <= term)
+            && turn.holdings.other_side().is_some()
+        {
+            0 // finality stands still until a recovery cut comes
+        } else {
+            cuts_behind(own.cut, theirs.cut, term)
+        };
         if behind > 1
             && let Some(want) = self.next_cut(own.cut, turn)
         {
@@ -241,15 +258,6 @@ impl Conversation {
         {
             return Some(want);
         }
-        if let (Some(own), Some(theirs)) = (own.cut, theirs.cut)
-            && own.height == theirs.height
-            && own.id != theirs.id
-            && !std::mem::replace(&mut self.pull.fork_shown, true)
-        {
-            // The replica has to see both certificates to call it a fork.
-            let height = theirs.height;
-            return Some(Want::Cut { height });
-        }
         match self.trust {
             Trust::Joining => None,
             Trust::Stranger => {
@@ -259,6 +267,39 @@ impl Conversation {
             }
             Trust::Member => self.next_of_tail(own, theirs, turn),
         }
+    }
+
+    /// Where the two histories part, if they do and ours may have to give way: once a round, and on
+    /// as long as that decides nothing.
+    fn next_of_branch(&mut self, theirs: Standing, turn: &Turn<'_>) -> Option<Want> {
+        let own = turn.holdings.cut()?;
+        let theirs = theirs.cut?;
+        let term = turn.holdings.term();
+        let elsewhere = theirs.term == term
+            && theirs.height <= own.height
+            && turn.holdings.cut_at(theirs.height) != Some(theirs);
+        self.apart |= elsewhere;
+        let asks = theirs.term > term || theirs.term == term && self.apart;
+        // A fork that is known needs no second proof.
+        let known = theirs.term == term && turn.holdings.other_side().is_some();
+        if !std::mem::take(&mut self.pull.branch_goes_on)
+            && (!asks || known || std::mem::replace(&mut self.pull.branch_asked, true))
+        {
+            return None;
+        }
+        let mut known: Vec<CutRef> = turn.holdings.branch_tip().into_iter().collect();
+        let mut height = Some(own.height);
+        let mut step = 1;
+        while let Some(at) = height
+            && known.len() < KNOWN_CUTS_MAX - 1
+        {
+            known.extend(turn.holdings.cut_at(at));
+            height = at.checked_sub(step);
+            step = step.saturating_mul(2);
+        }
+        // The first cut is common to all.
+        known.extend(turn.holdings.cut_at(0));
+        Some(Want::Cuts { known })
     }
 
     /// The next step towards the remote's cut.
@@ -330,13 +371,17 @@ impl Conversation {
             return false;
         };
         // Behind a lower cut lies our own history; it would all come again.
-        let comparable = own_cut.height == their_cut.height || self.stuck;
+        let comparable = own_cut.height == their_cut.height || self.stuck || self.apart;
         comparable && own.heads != theirs.heads && !self.history.contains(&theirs.heads)
     }
 }
 
-/// How many cuts the remote is ahead of us.
-fn cuts_behind(own: Option<CutRef>, theirs: Option<CutRef>) -> u64 {
+/// How many cuts the remote is ahead of us. One that follows an earlier term than we do leads
+/// nowhere.
+fn cuts_behind(own: Option<CutRef>, theirs: Option<CutRef>, term: Term) -> u64 {
+    if own.is_some() && theirs.is_some_and(|theirs| theirs.term < term) {
+        return 0;
+    }
     let count = |cut: Option<CutRef>| cut.map_or(0, |cut| cut.height.saturating_add(1));
     count(theirs).saturating_sub(count(own))
 }

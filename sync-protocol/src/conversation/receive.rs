@@ -37,6 +37,7 @@ impl Conversation {
 
     fn hear_hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
         let before = self.theirs.replace(hello.standing);
+        self.apart = false;
         let lower = hello.standing.cut < turn.holdings.cut();
         self.stuck = lower && before.is_some_and(|before| before.cut == hello.standing.cut);
         // It is told of a difference at once, so that the two need not wait for each other.
@@ -57,6 +58,9 @@ impl Conversation {
     }
 
     fn hear_standing(&mut self, standing: Standing, turn: &mut Turn<'_>) {
+        if self.theirs.is_some_and(|theirs| theirs.cut != standing.cut) {
+            self.apart = false;
+        }
         self.theirs = Some(standing);
         if standing.heads != turn.holdings.heads_hash() {
             let due = turn.now.tick.plus_ms(COMPARE_WAIT_MS);
@@ -75,7 +79,7 @@ impl Conversation {
         if let Some(theirs) = &mut self.theirs
             && theirs
                 .cut
-                .is_none_or(|known| known.height < reference.height)
+                .is_none_or(|known| known.place() < reference.place())
         {
             theirs.cut = Some(reference);
         }

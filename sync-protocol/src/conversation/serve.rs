@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::spread::header_of;
 use super::{Conversation, LIGHT_FAULT, Trust, Turn};
+use crate::cut::CutRef;
 use crate::dag::ChainTip;
 use crate::ids::{DeviceKey, EntryId};
 use crate::limits::PULL_BYTES_MAX;
 use crate::message::limits::{
-    CHAINS_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, SEGMENTS_PER_MESSAGE_MAX,
+    CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX,
+    SEGMENTS_PER_MESSAGE_MAX,
 };
 use crate::message::{Answer, Message, SegmentPage, Want};
 
@@ -41,6 +43,7 @@ impl Conversation {
                 .cut_bytes(height)
                 .map_or(Answer::Nothing, |bytes| Answer::Cut { bytes }),
             Want::Segments { height, from } => segments(height, from, turn),
+            Want::Cuts { known } => cuts(&known, turn),
             Want::Beyond { chains } => beyond(&chains, turn),
             Want::Ids { from } => ids(from, turn),
             Want::Entries { ids, graft } => {
@@ -128,6 +131,33 @@ fn segments(height: u64, from: u32, turn: &Turn<'_>) -> Answer {
         Answer::Nothing
     } else {
         Answer::Segments { segments }
+    }
+}
+
+/// Our cuts after the first of `known` that is ours, as many as fit.
+fn cuts(known: &[CutRef], turn: &Turn<'_>) -> Answer {
+    let ours = |cut: &&CutRef| turn.holdings.cut_at(cut.height) == Some(**cut);
+    let Some(common) = known.iter().find(ours) else {
+        return Answer::Nothing;
+    };
+    let mut cuts = Vec::new();
+    let mut bytes = 0;
+    let mut height = common.height;
+    while let Some(next) = height.checked_add(1)
+        && cuts.len() < ENTRIES_PER_MESSAGE_MAX
+        && let Some(cut) = turn.holdings.cut_bytes(next)
+    {
+        bytes += cut.len();
+        if bytes > PULL_BYTES_MAX && !cuts.is_empty() {
+            break;
+        }
+        cuts.push(cut);
+        height = next;
+    }
+    if cuts.is_empty() {
+        Answer::Nothing
+    } else {
+        Answer::Cuts { cuts }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Passing on what is fresh, after Plumtree: whole to eager links, ids to the others.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -95,7 +96,12 @@ impl Conversation {
         let (Some(own), Some(theirs)) = (turn.holdings.cut(), theirs) else {
             return false;
         };
-        self.trust == Trust::Member && theirs.height.saturating_add(BEHIND_CUTS_MAX) >= own.height
+        let near = match theirs.term.cmp(&own.term) {
+            Ordering::Less => false,
+            Ordering::Equal => theirs.height.saturating_add(BEHIND_CUTS_MAX) >= own.height,
+            Ordering::Greater => true,
+        };
+        self.trust == Trust::Member && near
     }
 
     pub(super) fn spread_fresh(
@@ -140,7 +146,7 @@ impl Conversation {
             return;
         };
         let theirs = self.theirs.and_then(|theirs| theirs.cut);
-        let known = theirs.is_some_and(|theirs| theirs.height >= cut.height);
+        let known = theirs.is_some_and(|theirs| theirs.place() >= cut.reference().place());
         if !known && self.is_abreast(turn) {
             turn.send(Message::Cut {
                 bytes: bytes.to_vec(),

@@ -165,9 +165,9 @@ impl Pending {
         missed.iter().flat_map(|id| self.arrived(id)).collect()
     }
 
-    /// The cut at `height` is here: gives back those that named it or one before it.
-    pub(super) fn waiting_for_cut(&mut self, height: u64) -> Vec<Brought> {
-        let named = |waiting: &Waiting| waiting.cut.is_some_and(|cut| cut.height <= height);
+    /// This cut is here: gives back those that named it or one of a lower place.
+    pub(super) fn waiting_for_cut(&mut self, here: CutRef) -> Vec<Brought> {
+        let named = |waiting: &Waiting| waiting.cut.is_some_and(|cut| cut.place() <= here.place());
         let ids: Vec<EntryId> = self
             .waiting
             .iter()

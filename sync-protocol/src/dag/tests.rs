@@ -87,9 +87,19 @@ impl World {
 
     /// A cut over `frontier` after which `rights` hold; what came in with it.
     pub(super) fn cut(&mut self, frontier: &[&Arc<Entry>], rights: Rights) -> Vec<Arc<Entry>> {
+        self.cut_in(self.birth.cut.term, frontier, rights)
+    }
+
+    /// The same, of another term than the last one.
+    pub(super) fn cut_in(
+        &mut self,
+        term: Term,
+        frontier: &[&Arc<Entry>],
+        rights: Rights,
+    ) -> Vec<Arc<Entry>> {
         let frontier: Vec<EntryId> = frontier.iter().map(|entry| entry.id).collect();
         let segment = self.dag.segment(&frontier, &self.birth).unwrap();
-        let cut = self.birth.next_cut(frontier, &segment);
+        let cut = self.birth.next_cut_in(term, frontier, &segment);
         self.birth.cover(&cut, &segment);
         self.dag.advance(&cut, rights, &self.birth)
     }

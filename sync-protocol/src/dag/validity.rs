@@ -1,8 +1,8 @@
 //! Whether an entry is valid: a function of itself, its ancestors and the cut it names.
 
-use crate::cut::CutRef;
+use crate::cut::{CutRef, Term};
 use crate::entry::Entry;
-use crate::ids::{CutId, EntryId};
+use crate::ids::EntryId;
 use crate::keys::BadSignature;
 use crate::time::Hlc;
 
@@ -70,7 +70,7 @@ pub(super) enum Judged {
 /// What an entry must know of a parent.
 struct Parent {
     last_time: Hlc,
-    base: u64,
+    base: (Term, u64),
     saw: u64,
     sound: bool,
     is_previous: bool,
@@ -94,9 +94,9 @@ impl Dag {
             if header.hlc <= parent.last_time {
                 return Judged::Invalid(Invalid::NotLater { parent: *id });
             }
-            let base = header.base.height;
-            if base < parent.base {
-                let parents_base = parent.base;
+            if header.base.place() < parent.base {
+                let base = header.base.height;
+                let parents_base = parent.base.1;
                 return Judged::Invalid(Invalid::BaseStepsBack {
                     base,
                     parent: *id,
@@ -111,7 +111,7 @@ impl Dag {
             let previous = header.seq - 1;
             return Judged::Invalid(Invalid::PreviousNotCited { previous });
         }
-        let cut = self.lacks_cut(header.base, finals).then_some(header.base);
+        let cut = self.lacks_cut(header.base).then_some(header.base);
         if !missing.is_empty() || cut.is_some() {
             return Judged::Waits { missing, cut };
         }
@@ -132,7 +132,7 @@ impl Dag {
             let header = &node.entry.header;
             return Some(Parent {
                 last_time: header.last_time(),
-                base: header.base.height,
+                base: header.base.place(),
                 saw: node.standing.saw,
                 sound: node.standing.sound,
                 is_previous: before(header.author, header.epoch, header.seq),
@@ -141,7 +141,7 @@ impl Dag {
         let covered = finals.final_entry(id)?;
         Some(Parent {
             last_time: covered.last_time,
-            base: covered.base_height,
+            base: (covered.base_term, covered.base_height),
             saw: covered.height,
             // What a cut covers is beyond doubt.
             sound: true,
@@ -149,13 +149,11 @@ impl Dag {
         })
     }
 
-    fn lacks_cut(&self, base: CutRef, finals: &dyn Finals) -> bool {
-        let known: Option<CutId> = match base.height.cmp(&self.cut.height) {
-            std::cmp::Ordering::Greater => None,
-            std::cmp::Ordering::Equal => Some(self.cut.id),
-            std::cmp::Ordering::Less => finals.cut_id(base.height),
-        };
-        known != Some(base.id)
+    /// Whether the cut it names is still to come. One at a place that our own history has reached
+    /// is not: if it is none of ours, it belongs to a branch that lost, or to the other side of a
+    /// fork, and its entries count all the same.
+    fn lacks_cut(&self, base: CutRef) -> bool {
+        base.place() > self.cut.place()
     }
 
     /// Judges every entry afresh after the last cut changed. Validity stays; who may write does

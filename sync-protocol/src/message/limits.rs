@@ -25,6 +25,10 @@ pub const SEGMENTS_PER_MESSAGE_MAX: usize = 256;
 /// Heads that an answer names, so that the asker can check by the hash links that it holds all.
 pub const HEADS_PER_MESSAGE_MAX: usize = 1_024;
 
+/// Cuts by which an asker says what history it has: one for each doubling of a 64-bit height, and
+/// the last few.
+pub const KNOWN_CUTS_MAX: usize = 80;
+
 /// Equivocation proofs in one message.
 pub const PROOFS_PER_MESSAGE_MAX: usize = 64;
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::limits::{ADDRESSES_PER_PEER_MAX, ENTRY_BYTES_MIN};
 use super::*;
+use crate::cut::Term;
 use crate::entry::{Header, SignedHeader};
 use crate::ids::{CutId, Signature};
 use crate::time::Hlc;
@@ -13,6 +14,7 @@ const DATABASE: DatabaseId = DatabaseId([0xDB; 32]);
 
 fn cut() -> CutRef {
     CutRef {
+        term: Term(3),
         height: 300,
         id: CutId([0xC7; 32]),
     }
@@ -154,6 +156,7 @@ fn samples() -> Vec<(&'static str, Message)> {
             }),
         ),
         ("want blob", want(Want::Blob { hash, offset: 300 })),
+        ("want cuts", want(Want::Cuts { known: vec![cut()] })),
         ("answer nothing", answer(Answer::Nothing)),
         ("answer cut", answer(Answer::Cut { bytes: vec![4, 5] })),
         (
@@ -194,6 +197,12 @@ fn samples() -> Vec<(&'static str, Message)> {
             answer(Answer::Blob {
                 total: 300,
                 bytes: vec![7, 8],
+            }),
+        ),
+        (
+            "answer cuts",
+            answer(Answer::Cuts {
+                cuts: vec![entry()],
             }),
         ),
     ]
@@ -317,6 +326,14 @@ fn lists_and_texts_over_their_bounds_are_malformed() {
     }));
     over(answer(Answer::Segments {
         segments: Vec::new(),
+    }));
+    over(want(Want::Cuts { known: Vec::new() }));
+    over(want(Want::Cuts {
+        known: vec![cut(); KNOWN_CUTS_MAX + 1],
+    }));
+    over(answer(Answer::Cuts { cuts: Vec::new() }));
+    over(answer(Answer::Cuts {
+        cuts: vec![vec![0; CUT_BYTES_MAX + 1]],
     }));
     let hello = |addresses| {
         Message::Hello(Hello {

@@ -129,7 +129,9 @@ impl Core {
                         ..
                     } => {
                         anything = true;
-                        fault = joining.take_birth(&id, &cut, &entries).err();
+                        fault = joining
+                            .take_birth(&id, &cut, &entries, self.parts.engine_max)
+                            .err();
                     }
                     ConversationEffect::BlobChunk {
                         hash,
@@ -143,6 +145,7 @@ impl Core {
                     // The rest comes again when there is something to apply it to.
                     ConversationEffect::Segment { .. }
                     | ConversationEffect::Entries(_)
+                    | ConversationEffect::Branch(_)
                     | ConversationEffect::Cut(_) => anything = true,
                     ConversationEffect::Proof(_)
                     | ConversationEffect::Addresses(_)
@@ -161,6 +164,7 @@ impl Core {
             let input = ConversationInput::Ingested {
                 missing: &[],
                 cut_missing: false,
+                apart: false,
             };
             effects = link.conversation.step(now, input, &JoinView(joining));
         }

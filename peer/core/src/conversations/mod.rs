@@ -35,6 +35,7 @@ struct Brought {
     anything: bool,
     missing: Vec<EntryId>,
     cut_missing: bool,
+    apart: bool,
 }
 
 impl Replica {
@@ -96,6 +97,7 @@ impl Replica {
             let input = ConversationInput::Ingested {
                 missing: &brought.missing,
                 cut_missing: brought.cut_missing,
+                apart: brought.apart,
             };
             effects = link.conversation.step(now, input, &self.view(ctx));
         }
@@ -139,6 +141,7 @@ impl Replica {
                 }
             }
             ConversationEffect::Cut(cut) => self.bring_cut(link, &cut, brought, ctx)?,
+            ConversationEffect::Branch(cuts) => self.bring_branch(link, &cuts, brought, ctx)?,
             ConversationEffect::BlobChunk { .. } => brought.anything = true,
             ConversationEffect::Proof(proof) => {
                 if self.dag.learn_equivocation(proof).is_err() {
@@ -198,7 +201,27 @@ impl Replica {
             TakenCut::Known => {}
             TakenCut::Missing(missing) => brought.missing.extend(missing),
             TakenCut::Gap => brought.cut_missing = true,
+            TakenCut::Apart => brought.apart = true,
             TakenCut::Bad(why) => blame(link, &format!("sent {why}"), ctx),
+        }
+        Ok(())
+    }
+
+    fn bring_branch(
+        &mut self,
+        link: &mut Link,
+        cuts: &[Vec<u8>],
+        brought: &mut Brought,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        brought.anything = true;
+        let opened: Result<Vec<Cut>, _> = cuts.iter().map(|bytes| Cut::open(bytes)).collect();
+        let fault = match opened {
+            Ok(cuts) => self.take_branch(cuts, ctx)?.err(),
+            Err(error) => Some(format!("a branch that is malformed: {error}")),
+        };
+        if let Some(why) = fault {
+            blame(link, &format!("sent {why}"), ctx);
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use store::Disk;
 use sync_protocol::{
-    BlobHash, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash, Holdings,
+    BlobHash, ChainTip, Cut, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash, Holdings,
+    Term,
 };
 
 use crate::joining::Joining;
@@ -32,6 +33,27 @@ impl Holdings for View<'_> {
 
     fn cut_bytes(&self, height: u64) -> Option<Vec<u8>> {
         self.replica.log.cut(height).ok().flatten()
+    }
+
+    fn term(&self) -> Term {
+        self.replica.term()
+    }
+
+    fn cut_at(&self, height: u64) -> Option<CutRef> {
+        let own = self.replica.cut.reference();
+        if height == own.height {
+            return Some(own);
+        }
+        let cut = Cut::open(&self.cut_bytes(height)?).ok()?;
+        Some(cut.reference())
+    }
+
+    fn branch_tip(&self) -> Option<CutRef> {
+        self.replica.contest.branch_tip()
+    }
+
+    fn other_side(&self) -> Option<Arc<[u8]>> {
+        self.replica.contest.other_side()
     }
 
     fn segment_entries(&self, height: u64, from: u32, bytes_max: usize) -> (Vec<Vec<u8>>, bool) {

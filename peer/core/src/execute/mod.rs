@@ -10,8 +10,8 @@ mod system;
 use module_host::{Call, Lifecycle, Module, Outcome, Runner};
 use store::{CallContext, State, Transaction};
 use sync_protocol::{
-    ConnectionId, DatabaseId, Entry, Hlc, Invocation, Options, Ordered, Role, SYSTEM_CALL_NAME,
-    SystemCall,
+    ConnectionId, DatabaseId, DeviceKey, Entry, Hlc, Invocation, Options, Ordered, Role,
+    SYSTEM_CALL_NAME, SystemCall,
 };
 
 use crate::error::Stop;
@@ -28,6 +28,8 @@ pub(crate) struct EntryRun {
     pub(crate) console: Vec<String>,
     /// Whether a system call changed members, tickets or frozen authors.
     pub(crate) rights_changed: bool,
+    /// Whom its last move of finality names.
+    pub(crate) finaliser: Option<DeviceKey>,
 }
 
 /// A module with its one living instance and the options of its database.

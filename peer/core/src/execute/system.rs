@@ -81,6 +81,7 @@ pub(super) fn run(
         SystemCall::ReportEquivocation(proof) => report(tx, place, proof, run),
         SystemCall::ClientConnected => connected(executor, tx, place, run),
         SystemCall::ClientDisconnected => disconnected(executor, tx, place, run),
+        SystemCall::MoveFinaliser { to } => move_finaliser(tx, place, to, run),
     }
 }
 
@@ -199,6 +200,26 @@ fn report(
     }
     tx.insert(EQUIVOCATION, &equivocation_row(&proof.author()))?;
     run.rights_changed = true;
+    Ok((tx, DONE))
+}
+
+/// Writes no row: the cut that covers the call says who finalises, and its certificate proves it.
+fn move_finaliser(
+    tx: Transaction,
+    place: &Place<'_>,
+    to: &DeviceKey,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    if place.role != Some(Role::Owner) {
+        return Ok(refused(tx, "only an owner may move finality"));
+    }
+    if !member_role(&tx, to)?.is_some_and(Role::may_write) {
+        return Ok(refused(
+            tx,
+            "finality can only be moved to a member that may write",
+        ));
+    }
+    run.finaliser = Some(*to);
     Ok((tx, DONE))
 }
 

@@ -2,6 +2,7 @@
 //! entry is durable and has run; everything else is answered at once from the visible state.
 
 mod databases;
+mod finality;
 mod query;
 
 use sync_protocol::{ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
@@ -105,6 +106,7 @@ impl Core {
                 sequential_auto_inc,
                 dice,
             } => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            Request::MoveFinaliser { database, to } => self.move_finaliser(now, id, &database, to),
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
     }
@@ -132,6 +134,18 @@ impl Core {
             Request::Peers => Reply::Peers(self.remotes(None)),
             Request::Peer => Reply::Peer(self.peer_info()),
             Request::Delete { database } => self.delete(&database)?,
+            Request::Finaliser { database } => {
+                Reply::Finaliser(Box::new(self.finaliser(&database)?))
+            }
+            Request::Recover {
+                database,
+                key,
+                to,
+                pick,
+                force,
+            } => self.recover(now, &database, &key, to, pick.as_ref(), force)?,
+            Request::Rebuild { database } => self.rebuild(now, &database)?,
+            Request::Dump { database, height } => self.dump(now, &database, height)?,
             Request::Join { ticket } => {
                 let database = self
                     .start_join(&ticket, id)
@@ -148,6 +162,7 @@ impl Core {
             | Request::Connect { .. }
             | Request::Disconnect { .. }
             | Request::Invite { .. }
+            | Request::MoveFinaliser { .. }
             | Request::Publish { .. } => unreachable!("answered before"),
         })
     }
@@ -423,22 +438,27 @@ impl Replica {
         let (_, batched) = self.batch.take();
         let sealed = std::mem::take(&mut self.expected).into_values().flatten();
         for expected in batched.into_iter().chain(sealed) {
-            match expected.reply {
-                ReplyTo::Nobody => {}
-                ReplyTo::Call(id) | ReplyTo::Done(id) => effects.push(Effect::Reply {
-                    id,
-                    reply: Err(refuse(ErrorKind::Internal, why)),
-                }),
-                ReplyTo::Joiner(id) => effects.push(Effect::JoinAnswer {
-                    id,
-                    bytes: crate::joining::answer(Err(why.to_owned())),
-                }),
-            }
+            fail(expected.reply, why, effects);
         }
         effects.push(Effect::Note {
             level: NoteLevel::Info,
             text: format!("database {}: {why}", self.id.short()),
         });
+    }
+}
+
+/// Tells one that waits that there will be no outcome.
+pub(crate) fn fail(reply: ReplyTo, why: &str, effects: &mut Vec<Effect>) {
+    match reply {
+        ReplyTo::Nobody => {}
+        ReplyTo::Call(id) | ReplyTo::Done(id) => effects.push(Effect::Reply {
+            id,
+            reply: Err(refuse(ErrorKind::Internal, why)),
+        }),
+        ReplyTo::Joiner(id) => effects.push(Effect::JoinAnswer {
+            id,
+            bytes: crate::joining::answer(Err(why.to_owned())),
+        }),
     }
 }
 
@@ -451,6 +471,10 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::Join { .. }
             | Request::JoinProgress { .. }
             | Request::Members { .. }
+            | Request::MoveFinaliser { .. }
+            | Request::Recover { .. }
+            | Request::Rebuild { .. }
+            | Request::Dump { .. }
             | Request::Peers
     )
 }

@@ -66,6 +66,8 @@ pub(super) struct Mesh {
     pub(super) now: Now,
     dice: Dice,
     hang_ups_expected: bool,
+    /// What `publish` told once.
+    pub(super) recovery_key: String,
 }
 
 /// How many inputs may follow from one: more means that two cores talk in circles.
@@ -86,6 +88,7 @@ impl Mesh {
             },
             dice: Dice(seed),
             hang_ups_expected: false,
+            recovery_key: String::new(),
         };
         for at in 0..peers {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -103,13 +106,18 @@ impl Mesh {
 
     /// Starts (or restarts) a peer on its disk, and brings its links up.
     pub(super) fn start(&mut self, at: usize) {
+        self.start_knowing(at, module_host::ENGINE);
+    }
+
+    /// The same as a version of the program that knows engines up to this one.
+    pub(super) fn start_knowing(&mut self, at: usize, engine_max: u32) {
         let epoch = self.dice.draw();
         let peer = &mut self.peers[at];
         let core = Core::open_sharing(
             modules(),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
-            &CoreOptions { epoch },
+            &CoreOptions { epoch, engine_max },
             self.now,
         );
         peer.core = Some(core.expect("the disk is sound"));
@@ -132,6 +140,21 @@ impl Mesh {
             }
         }
         self.settle();
+    }
+
+    /// What a backup of a peer's data directory would hold.
+    pub(super) fn backup(&self, at: usize) -> MemoryDisk {
+        self.peers[at].disk.backup()
+    }
+
+    /// Stops a peer and puts a backup in place of its data directory.
+    pub(super) fn restore(&mut self, at: usize, backup: &MemoryDisk) {
+        self.crash(at);
+        self.peers[at].disk = backup.backup();
+    }
+
+    pub(super) fn disk(&self, at: usize) -> &MemoryDisk {
+        &self.peers[at].disk
     }
 
     fn is_up(&self, a: usize, b: usize) -> bool {
@@ -386,6 +409,7 @@ impl Mesh {
         let Ok(Reply::Published(published)) = reply else {
             panic!("publish: {reply:?}");
         };
+        self.recovery_key = published.recovery_key.expect("told once");
         published.database
     }
 

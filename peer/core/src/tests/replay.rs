@@ -302,6 +302,7 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let mut effects: Vec<Effect> = Vec::new();
     let wall = 1_760_000_100_000_000;
     let mut ctx = Context {
+        engine_max: module_host::ENGINE,
         now: sync_protocol::Now {
             tick: sync_protocol::Tick(0),
             wall,

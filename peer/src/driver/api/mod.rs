@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 mod caller;
 mod database;
+mod finality;
 mod guard;
 mod identity;
 mod logs;
@@ -126,6 +127,16 @@ fn small_routes() -> Router<Arc<Api>> {
         .route("/v1/database/{database}/status", get(members::status))
         .route("/v1/database/{database}/members", get(members::members))
         .route("/v1/database/{database}/invite", post(members::invite))
+        .route(
+            "/v1/database/{database}/finaliser",
+            get(finality::show).post(finality::hand_over),
+        )
+        .route(
+            "/v1/database/{database}/finaliser/recover",
+            post(finality::recover),
+        )
+        .route("/v1/database/{database}/rebuild", post(finality::rebuild))
+        .route("/v1/database/{database}/dump", post(finality::dump))
         .route("/v1/peer", get(peer::peer))
         .route("/v1/peer/databases", get(peer::databases))
         .route("/v1/peer/status", get(peer::status))

@@ -16,6 +16,7 @@ impl Conversation {
         };
         match (want, answer) {
             (want, Answer::Nothing) => self.hear_nothing(&want),
+            (Want::Cuts { .. }, Answer::Cuts { cuts }) => self.hear_branch(cuts, turn),
             (Want::Cut { height }, Answer::Cut { bytes }) => self.hear_one_cut(height, bytes, turn),
             (Want::Segments { height, from }, Answer::Segments { segments }) => {
                 self.hear_segments(height, from, segments, turn);
@@ -75,7 +76,7 @@ impl Conversation {
             }
             Want::Beyond { .. } | Want::Ids { .. } => self.pull.goal = Goal::Rest,
             Want::Introduction { .. } => self.pull.introduction = None,
-            Want::Entries { .. } | Want::Blob { .. } => {}
+            Want::Entries { .. } | Want::Blob { .. } | Want::Cuts { .. } => {}
         }
     }
 
@@ -88,6 +89,17 @@ impl Conversation {
         }
         self.pull.stage = Stage::Handed(Handed::Cut);
         turn.effects.push(ConversationEffect::Cut(bytes));
+    }
+
+    fn hear_branch(&mut self, cuts: Vec<Vec<u8>>, turn: &mut Turn<'_>) {
+        let last = cuts.last().and_then(|cut| Cut::open(cut).ok());
+        let Some(last) = last.filter(|cut| cut.database == self.database) else {
+            self.pull.rest();
+            return self.fault(HEAVY_FAULT, "it sent something that is no branch", turn);
+        };
+        let last = last.reference();
+        self.pull.stage = Stage::Handed(Handed::Branch { last });
+        turn.effects.push(ConversationEffect::Branch(cuts));
     }
 
     fn hear_segments(
@@ -181,6 +193,11 @@ impl Conversation {
     fn finish(&mut self, handed: Handed, turn: &mut Turn<'_>) {
         match handed {
             Handed::Cut => self.compare_if_level(turn),
+            // What decides something is kept as a branch no longer.
+            Handed::Branch { last } => {
+                self.pull.branch_goes_on = turn.holdings.branch_tip() == Some(last);
+                self.pull.stalled = None;
+            }
             Handed::Segments { through, partial } => {
                 self.pull.partial = partial;
                 self.finish_segments(through, turn);

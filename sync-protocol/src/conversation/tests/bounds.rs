@@ -3,7 +3,7 @@
 use super::super::limits::{ANSWER_WAIT_MS, ASKS_MAX, REMEMBERED_IDS_MAX};
 use super::super::{ConversationEffect, ConversationInput};
 use super::harness::Mesh;
-use crate::cut::CutRef;
+use crate::cut::{CutRef, Term};
 use crate::ids::{CutId, DeviceKey, EntryId, HeadsHash};
 use crate::limits::EQUALISE_EVERY_MS;
 use crate::message::{Hello, Message, Standing};
@@ -13,6 +13,7 @@ fn hello(height: u64) -> Message {
     Message::Hello(Hello {
         standing: Standing {
             cut: Some(CutRef {
+                term: Term::FIRST,
                 height,
                 id: CutId([3; 32]),
             }),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::limits::{QUESTIONS_AT_ONCE, SIGNED_AT_ONCE};
 use super::super::{ConversationEffect, ConversationInput};
 use super::harness::{Dice, Mesh, secret};
-use crate::cut::CutRef;
+use crate::cut::{CutRef, Term};
 use crate::dag::ChainTip;
 use crate::ids::{BlobHash, CutId, DeviceKey, EntryId, HeadsHash};
 use crate::message::{Answer, Hello, Message, SegmentPage, Standing, Want};
@@ -13,6 +13,7 @@ use crate::message::{Answer, Hello, Message, SegmentPage, Standing, Want};
 fn standing(height: u64) -> Standing {
     Standing {
         cut: Some(CutRef {
+            term: Term::FIRST,
             height,
             id: CutId([3; 32]),
         }),
@@ -256,6 +257,7 @@ fn questions_and_signatures_are_rationed() {
     let cut = &peer.held.history.cuts[0];
     let mut draft = crate::cut::CutDraft {
         database: peer.database,
+        term: Term::FIRST,
         height: 5,
         parent: cut.id(),
         engine: 1,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Conversation, ConversationEffect, ConversationInput, Holdings};
-use crate::cut::{Cut, CutDraft, CutRef, order_root};
+use crate::cut::{Cut, CutDraft, CutRef, Term, order_root};
 use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
 use crate::entry::Invocation;
 use crate::entry::{Body, CallName, Caller, Draft, Entry};
@@ -31,10 +31,6 @@ pub(super) struct History {
 impl Finals for History {
     fn final_entry(&self, id: &EntryId) -> Option<FinalEntry> {
         self.entries.get(id).map(|(covered, _)| *covered)
-    }
-
-    fn cut_id(&self, height: u64) -> Option<CutId> {
-        self.cuts.get(usize::try_from(height).ok()?).map(Cut::id)
     }
 }
 
@@ -196,6 +192,7 @@ impl Held {
                 epoch: header.epoch,
                 seq: header.seq,
                 last_time: header.last_time(),
+                base_term: header.base.term,
                 base_height: header.base.height,
                 height: cut.height,
             };
@@ -257,6 +254,7 @@ pub(super) fn found(keys: &[SecretKey], blob: &[u8]) -> (Arc<Entry>, Cut) {
     let entry = Entry::genesis([9; 32], 0, Hlc(1), caller(), genesis, creator).expect("sealed");
     let draft = CutDraft {
         database: entry.id.into(),
+        term: Term::FIRST,
         height: 0,
         parent: CutId::ZERO,
         engine: 1,
@@ -374,6 +372,7 @@ impl Peer {
         let ids: Vec<_> = segment.iter().map(|ordered| ordered.entry.id).collect();
         let draft = CutDraft {
             database: self.database,
+            term: before.term,
             height: before.height + 1,
             parent: before.id(),
             engine: 1,
@@ -439,6 +438,7 @@ impl Peer {
             let input = ConversationInput::Ingested {
                 missing: &missing,
                 cut_missing: false,
+                apart: false,
             };
             effects = conversation.step(now, input, &self.held);
         }
@@ -521,6 +521,7 @@ impl Peer {
             ConversationEffect::WakeAt(tick) => {
                 self.wakes.insert(remote, tick);
             }
+            ConversationEffect::Branch(_) => return Some(Vec::new()),
             ConversationEffect::Addresses(_) | ConversationEffect::InSync => {}
         }
         None

@@ -197,6 +197,7 @@ impl Maker {
             hlc: Hlc(latest.0 + 1 + self.dice.below(50) as u64 + ahead),
             stride: 1,
             base: CutRef {
+                term: Term::FIRST,
                 height: base,
                 id: self.birth.cuts[&base],
             },

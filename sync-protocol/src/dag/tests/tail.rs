@@ -1,7 +1,7 @@
 //! Heads, parents, what is held back, what a remote lacks.
 
 use super::*;
-use crate::ids::HeadsHash;
+use crate::ids::{CutId, HeadsHash};
 use crate::limits::{AHEAD_US_MAX, PARENTS_MAX};
 
 #[test]
@@ -31,6 +31,7 @@ fn heads_are_what_nothing_builds_on() {
 fn golden_heads_hash() {
     let (database, height) = (DatabaseId([1; 32]), 7);
     let cut = CutRef {
+        term: Term::FIRST,
         height,
         id: CutId([2; 32]),
     };

@@ -1,7 +1,7 @@
 //! What is accepted, what waits, what never comes in.
 
 use super::*;
-use crate::ids::Signature;
+use crate::ids::{CutId, Signature};
 
 #[test]
 fn entries_come_in_after_their_parents() {
@@ -71,30 +71,71 @@ fn an_entry_waits_for_the_cut_it_names() {
 }
 
 #[test]
-fn a_cut_of_another_branch_is_waited_for_and_never_judged() {
+fn what_names_a_cut_of_another_branch_counts_once_our_history_is_as_far() {
     let mut world = World::new();
-    let other = CutRef {
-        height: 0,
+    let other = |term, height| CutRef {
+        term,
+        height,
         id: CutId([7; 32]),
     };
-    let entry = sealed(&world, 1, |draft| draft.base = other);
-    assert_eq!(
-        world.offer(&entry),
-        Offered::Pending {
-            missing: vec![],
-            cut: Some(other)
-        }
-    );
+    let here = sealed(&world, 1, |draft| draft.base = other(Term::FIRST, 0));
+    world.take(&[&here]);
+    let further = other(Term::FIRST, 1);
+    let ahead = sealed(&world, 2, |draft| {
+        draft.base = further;
+        draft.hlc = Hlc(BIRTH.0 + 20);
+    });
+    let waits = |cut| Offered::Pending {
+        missing: vec![],
+        cut: Some(cut),
+    };
+    assert_eq!(world.offer(&ahead), waits(further));
+    let later = other(Term(1 << 32), 0);
+    let recovered = sealed(&world, 3, |draft| draft.base = later);
+    assert_eq!(world.offer(&recovered), waits(later));
+    let a = world.write(4, &[]);
+    world.take(&[&a]);
+    assert_eq!(world.cut(&[&a], rights()), [Arc::clone(&ahead)]);
+    assert_eq!(world.tail(), running(&[&here, &ahead]));
+    assert_eq!(world.offer(&recovered), waits(later));
+}
+
+#[test]
+fn after_a_recovery_nothing_waits_for_the_heights_of_a_branch_that_lost() {
+    let mut world = World::new();
+    let lost = CutRef {
+        term: Term::FIRST,
+        height: 50,
+        id: CutId([7; 32]),
+    };
+    let alone = sealed(&world, 1, |draft| draft.base = lost);
+    assert!(matches!(world.offer(&alone), Offered::Pending { .. }));
     let a = world.write(2, &[]);
     world.take(&[&a]);
-    assert_eq!(world.cut(&[&a], rights()), []);
+    let term = Term::FIRST.next(&world.birth.cut.id(), &[]).unwrap();
     assert_eq!(
-        world.offer(&entry),
-        Offered::Pending {
-            missing: vec![],
-            cut: Some(other)
-        }
+        world.cut_in(term, &[&a], rights()),
+        [Arc::clone(&alone)],
+        "the recovery came in its place"
     );
+    // Its author goes on in the new term, at a lower height.
+    let on = sealed(&world, 1, |draft| {
+        draft.parents = vec![alone.id];
+        draft.seq = 1;
+        draft.hlc = Hlc(alone.last_time().0 + 1);
+        draft.base = world.birth.base();
+    });
+    world.take(&[&on]);
+    assert_eq!(world.tail(), running(&[&alone, &on]));
+    let back = sealed(&world, 3, |draft| {
+        draft.parents = vec![on.id];
+        draft.hlc = Hlc(on.last_time().0 + 1);
+        draft.base = lost;
+    });
+    assert!(matches!(
+        world.offer(&back),
+        Offered::Invalid(Invalid::BaseStepsBack { .. })
+    ));
 }
 
 #[test]

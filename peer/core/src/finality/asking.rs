@@ -1,0 +1,43 @@
+//! A finaliser that has just started asks before it signs: its data directory may be a restored
+//! backup, and members may hold cuts of its own that it has forgotten.
+
+use sync_protocol::Tick;
+
+use crate::replica::{Context, Replica};
+
+/// Milliseconds that it waits for a member to say where it stands. Then it goes on alone.
+const ALONE_AFTER_MS: u64 = 10_000;
+
+/// Milliseconds after which it goes on although a member says that it holds later cuts: one that
+/// says so and never shows them must not stop finality.
+const UNPROVEN_AFTER_MS: u64 = 60_000;
+
+impl Replica {
+    /// From when on this peer may sign cuts, as far as what members know is concerned.
+    pub(super) fn may_cut_from(&self) -> Tick {
+        let Some(start) = self.asks_since else {
+            return Tick(0);
+        };
+        let told = self
+            .links
+            .values()
+            .filter_map(|link| link.conversation.their_cut());
+        let mut heard = false;
+        for theirs in told {
+            if theirs.place() > self.cut.reference().place() {
+                return start.plus_ms(UNPROVEN_AFTER_MS);
+            }
+            heard = true;
+        }
+        if heard {
+            Tick(0)
+        } else {
+            start.plus_ms(ALONE_AFTER_MS)
+        }
+    }
+
+    /// Begins to ask, unless nobody else holds the database.
+    pub(crate) fn ask_before_cutting(&mut self, ctx: &Context<'_>) {
+        self.asks_since = (self.members.len() > 1).then_some(ctx.now.tick);
+    }
+}
