@@ -133,6 +133,9 @@ impl DirDisk {
                         fs::remove_file(&path)
                     };
                     removed.map_err(failed("removing", &path))?;
+                } else if path.join(SPARE_BASE).exists() {
+                    let spare = path.join(SPARE_BASE);
+                    fs::remove_file(&spare).map_err(failed("removing", &spare))?;
                 }
             }
         }

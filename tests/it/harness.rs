@@ -394,7 +394,12 @@ fn free_port() -> u16 {
 
 /// What a person has set must not decide a test.
 fn clean_environment(command: &mut Command) {
-    for name in ["TOMBOLO_DATA_DIR", "TOMBOLO_TOKEN", "TOMBOLO_SERVER"] {
+    for name in [
+        "TOMBOLO_DATA_DIR",
+        "TOMBOLO_TOKEN",
+        "TOMBOLO_SERVER",
+        "TOMBOLO_RECOVERY_KEY",
+    ] {
         command.env_remove(name);
     }
 }

@@ -6,6 +6,7 @@ mod client;
 mod demo;
 mod demo_module;
 mod docs;
+mod finality;
 mod harness;
 mod hostile_modules;
 mod layering;

@@ -135,7 +135,9 @@ impl Replica {
                 self.health.detail().unwrap_or_default(),
             ));
         }
-        if self.health == Health::Ok && recovery.finaliser_is_up && !recovery.force {
+        // Who picks a side has decided; on the way to it this peer is well.
+        let well = self.health == Health::Ok && recovery.pick.is_none();
+        if well && recovery.finaliser_is_up && !recovery.force {
             return Err(refuse(
                 ErrorKind::BadRequest,
                 "the finaliser is connected: hand finality over with `tombolo finaliser move`; \

@@ -169,12 +169,12 @@ fn history_of(cuts: &BTreeMap<CutId, Cut>, tip: CutId) -> Vec<Cut> {
 fn peers_agree_whatever_cuts_they_hear_of_first() {
     let birth = Birth::new().cut;
     let (mut forked, mut recovered) = (0, 0);
-    for seed in 0..3_000 {
+    for seed in 0..300 {
         let mut dice = Dice(seed);
         let mut cuts = BTreeMap::from([(birth.id(), birth.clone())]);
         let (forks, recoveries) = (dice.below(4) * 10, dice.below(4) * 10);
         let mut last = birth.id();
-        for mark in 0..12 {
+        for mark in 0..9 {
             let parent = if dice.chance(forks) {
                 cuts.values().nth(dice.below(cuts.len())).unwrap()
             } else {
@@ -193,13 +193,13 @@ fn peers_agree_whatever_cuts_they_hear_of_first() {
         forked += u32::from(expected.is_none());
         recovered += u32::from(cuts.values().any(|cut| cut.term != Term::FIRST));
         let ids: Vec<CutId> = cuts.keys().copied().collect();
-        for _ in 0..4 {
+        for _ in 0..3 {
             let mut peer = Peer {
                 history: vec![birth.clone()],
                 forked: false,
             };
-            // Each history is heard at some time; some more than once.
-            let mut heard = [ids.clone(), ids.clone()].concat();
+            // Each history is heard at some time.
+            let mut heard = ids.clone();
             dice.shuffle(&mut heard);
             for tip in heard {
                 peer.hear(&history_of(&cuts, tip));
@@ -216,5 +216,5 @@ fn peers_agree_whatever_cuts_they_hear_of_first() {
             }
         }
     }
-    assert!(forked > 300 && recovered > 1_000, "{forked} {recovered}");
+    assert!(forked > 30 && recovered > 100, "{forked} {recovered}");
 }
