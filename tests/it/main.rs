@@ -13,3 +13,4 @@ mod lifecycle;
 mod mesh;
 mod modules;
 mod repository;
+mod upgrades;
