@@ -4,7 +4,7 @@
 #[path = "../../peer/core/src/tests/made.rs"]
 mod made;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use spacetimedb_sats::{AlgebraicType as Type, AlgebraicValue};
@@ -31,7 +31,7 @@ fn file(peer: &Peer, name: &str, tables: &[MadeTable]) -> PathBuf {
     path
 }
 
-fn publish(peer: &Peer, wasm: &PathBuf, options: &[&str]) -> crate::harness::Ended {
+fn publish(peer: &Peer, wasm: &Path, options: &[&str]) -> crate::harness::Ended {
     let wasm = wasm.to_str().expect("a plain path");
     peer.cli(&[&["publish", "shop", "--bin-path", wasm][..], options].concat())
 }
