@@ -45,7 +45,7 @@ impl Replica {
             ("tombolo", env!("CARGO_PKG_VERSION").to_owned()),
             ("database", self.id.to_string()),
             ("peer", ctx.device.to_string()),
-            ("module", self.genesis.module.to_string()),
+            ("module", self.executor.module().hash().to_string()),
             ("engine", self.cut.engine.to_string()),
             ("cut", format!("{}/{}", cut.height, cut.id())),
             ("certified state root", cut.state_root.to_string()),

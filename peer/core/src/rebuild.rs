@@ -5,14 +5,14 @@
 //! The log decides, so nothing is lost by it: what no cut covers is in the tail, as ever. A crash
 //! at any time leaves the note that says to begin again.
 
-use store::{Log, State};
+use store::Log;
 use sync_protocol::{Cut, DatabaseId, EntryId, Hlc, Now};
 
-use crate::birth::Unborn;
+use crate::batch::ReplyTo;
+use crate::birth::{BaseFile, Unborn};
 use crate::core::Core;
 use crate::effect::{Effect, NoteLevel};
 use crate::error::{Stop, refuse};
-use crate::modules::Modules;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::restart;
@@ -27,12 +27,7 @@ pub(crate) const DIVERGED_NOTE: &str = "diverged";
 ///
 /// # Errors
 /// [`Stop::Diverged`] at the first cut that certifies other rows.
-pub(crate) fn replay(
-    modules: &Modules,
-    id: DatabaseId,
-    through: u64,
-    ctx: &mut Context<'_>,
-) -> Result<Replica, Stop> {
+pub(crate) fn replay(id: DatabaseId, through: u64, ctx: &mut Context<'_>) -> Result<Replica, Stop> {
     let damaged = |what| Stop::Damaged { what, database: id };
     let log = Log::open(ctx.disk.log(&id)?)?;
     let (entry, genesis) = restart::birth_of(&log, &id)?;
@@ -40,13 +35,6 @@ pub(crate) fn replay(
         .cut(0)?
         .and_then(|bytes| Cut::open(&bytes).ok())
         .ok_or_else(|| damaged("cut"))?;
-    let wasm = ctx
-        .disk
-        .blob(&genesis.module)?
-        .ok_or_else(|| damaged("module"))?;
-    let module = modules
-        .prepare(&wasm, &genesis.options)
-        .map_err(|error| Stop::Module(error.to_string()))?;
     let own = OwnChain {
         epoch: 0,
         next_seq: 0,
@@ -54,8 +42,7 @@ pub(crate) fn replay(
         last_time: Hlc(0),
     };
     let name = genesis.name.clone();
-    let spare = |schema, options| State::open(ctx.disk.spare_base(&id)?, schema, options);
-    let newborn = Unborn::on(entry, genesis, module, log, spare)?.run()?;
+    let newborn = Unborn::on(BaseFile::Spare, entry, genesis, None, log, ctx)?.run()?;
     if newborn.settlement.root != cut.state_root {
         return Err(Stop::Diverged { height: 0 });
     }
@@ -67,13 +54,8 @@ pub(crate) fn replay(
 }
 
 /// Puts a base in place that is exactly at the log's last cut.
-pub(crate) fn rebuild(
-    modules: &Modules,
-    id: DatabaseId,
-    last: u64,
-    ctx: &mut Context<'_>,
-) -> Result<(), Stop> {
-    drop(replay(modules, id, last, ctx)?);
+pub(crate) fn rebuild(id: DatabaseId, last: u64, ctx: &mut Context<'_>) -> Result<(), Stop> {
+    drop(replay(id, last, ctx)?);
     ctx.disk.use_spare_base(&id)?;
     let mut log = Log::open(ctx.disk.log(&id)?)?;
     log.drop_note(DIVERGED_NOTE)?;
@@ -97,9 +79,8 @@ impl Core {
         };
         old.state = None;
         let carried = Carried::of(old);
-        let modules = self.parts.modules.clone();
         let epoch = self.parts.epoch;
-        let opened = restart::open(&modules, id, epoch, &mut self.parts.context(now));
+        let opened = restart::open(id, epoch, &mut self.parts.context(now));
         match opened {
             Ok(Some(mut replica)) => {
                 carried.into_replica(&mut replica);
@@ -136,9 +117,8 @@ impl Core {
         if self.replicas.contains_key(&id) {
             self.reopen(now, id);
         } else {
-            let modules = self.parts.modules.clone();
             let epoch = self.parts.epoch;
-            let opened = restart::open(&modules, id, epoch, &mut self.parts.context(now));
+            let opened = restart::open(id, epoch, &mut self.parts.context(now));
             match opened {
                 Ok(Some(replica)) => {
                     self.broken.remove(&id);
@@ -183,11 +163,10 @@ impl Core {
             old.state = None;
             Carried::of(old)
         });
-        let modules = self.parts.modules.clone();
-        let dumped = self.dump_closed(&modules, now, id, height);
+        let dumped = self.dump_closed(now, id, height);
         if was_here {
             let epoch = self.parts.epoch;
-            let opened = restart::open(&modules, id, epoch, &mut self.parts.context(now));
+            let opened = restart::open(id, epoch, &mut self.parts.context(now));
             match (opened, carried) {
                 (Ok(Some(mut replica)), Some(carried)) => {
                     carried.into_replica(&mut replica);
@@ -211,7 +190,6 @@ impl Core {
 
     fn dump_closed(
         &mut self,
-        modules: &Modules,
         now: Now,
         id: DatabaseId,
         height: Option<u64>,
@@ -226,7 +204,7 @@ impl Core {
             ));
         }
         let mut ctx = self.parts.context(now);
-        let replica = replay(modules, id, height, &mut ctx)?;
+        let replica = replay(id, height, &mut ctx)?;
         let name = replica.dump_at_cut(&ctx)?;
         drop(replica);
         drop(ctx.disk.spare_base(&id)?); // leaves an empty file in place of a large one
@@ -240,6 +218,7 @@ struct Carried {
     own: OwnChain,
     batch: crate::batch::Batch,
     expected: std::collections::BTreeMap<EntryId, Vec<crate::batch::Expected>>,
+    publishers: Vec<crate::upgrade::Publisher>,
     executions: u64,
 }
 
@@ -250,6 +229,7 @@ impl Carried {
             own: old.own,
             batch: old.batch,
             expected: old.expected,
+            publishers: old.publishers,
             executions: old.executions,
         }
     }
@@ -260,6 +240,7 @@ impl Carried {
         // Opening has given up the clients of the process before; ours are still there.
         replica.batch = self.batch;
         replica.expected = self.expected;
+        replica.publishers = self.publishers;
         replica.own = if replica.can_build_on(self.own.previous) {
             self.own
         } else {
@@ -281,6 +262,9 @@ impl Carried {
         let sealed = self.expected.into_values().flatten();
         for expected in batched.into_iter().chain(sealed) {
             crate::requests::fail(expected.reply, why, effects);
+        }
+        for publisher in self.publishers {
+            crate::requests::fail(ReplyTo::Publish(publisher.id), why, effects);
         }
     }
 }

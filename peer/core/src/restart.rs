@@ -11,7 +11,6 @@ use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
 use crate::identity::Claims;
-use crate::modules::Modules;
 use crate::rebuild::{self, REBUILD_NOTE};
 use crate::replica::{Context, FinalsAt, OwnChain, Replica};
 use crate::system_tables::{self, ClientRow};
@@ -21,7 +20,6 @@ pub(crate) const NAME_NOTE: &str = "name";
 
 /// Opens the database `id`. `None`: its files were made but it never came to be.
 pub(crate) fn open(
-    modules: &Modules,
     id: DatabaseId,
     epoch: u64,
     ctx: &mut Context<'_>,
@@ -34,19 +32,12 @@ pub(crate) fn open(
     let last = Cut::open(&last).map_err(|_| damaged("cut"))?;
     let log = if log.note(REBUILD_NOTE)?.is_some() {
         drop(log);
-        rebuild::rebuild(modules, id, last.height, ctx)?;
+        rebuild::rebuild(id, last.height, ctx)?;
         Log::open(ctx.disk.log(&id)?)?
     } else {
         log
     };
     let (entry, genesis) = birth_of(&log, &id)?;
-    let wasm = ctx
-        .disk
-        .blob(&genesis.module)?
-        .ok_or_else(|| damaged("module"))?;
-    let module = modules
-        .prepare(&wasm, &genesis.options)
-        .map_err(|error| Stop::Module(error.to_string()))?;
     let name = log
         .note(NAME_NOTE)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -57,7 +48,7 @@ pub(crate) fn open(
         previous: None,
         last_time: Hlc(0),
     };
-    let unborn = Unborn::open(entry, genesis, module, log, ctx)?;
+    let unborn = Unborn::open(entry, genesis, None, log, ctx)?;
     let mut replica = match unborn.state.height() {
         Some(height) => {
             let cut = unborn

@@ -247,6 +247,7 @@ fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Clai
         SystemCall::Genesis(_)
         | SystemCall::ClientConnected
         | SystemCall::ClientDisconnected
+        | SystemCall::Publish(_)
         | SystemCall::MoveFinaliser { .. } => None,
     };
     entry.system_calls().filter_map(claim).collect()

@@ -30,6 +30,8 @@ pub(crate) struct EntryRun {
     pub(crate) rights_changed: bool,
     /// Whom its last move of finality names.
     pub(crate) finaliser: Option<DeviceKey>,
+    /// Whether a module was published.
+    pub(crate) publishes: bool,
 }
 
 /// A module with its one living instance and the options of its database.

@@ -4,6 +4,7 @@
 mod databases;
 mod finality;
 mod query;
+mod upgrades;
 
 use sync_protocol::{ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
 
@@ -104,8 +105,12 @@ impl Core {
                 name,
                 wasm,
                 sequential_auto_inc,
+                break_clients,
                 dice,
-            } => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            } => match self.find_id(&name) {
+                Ok(database) => self.upgrade(now, id, database, &wasm, break_clients),
+                Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            },
             Request::MoveFinaliser { database, to } => self.move_finaliser(now, id, &database, to),
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
@@ -133,6 +138,9 @@ impl Core {
             Request::Members { database } => Reply::Members(self.members(self.find(&database)?)),
             Request::Peers => Reply::Peers(self.remotes(None)),
             Request::Peer => Reply::Peer(self.peer_info()),
+            Request::PrePublish { database, wasm } => {
+                Reply::UpgradePlan(self.pre_publish(now, &database, &wasm)?)
+            }
             Request::Delete { database } => self.delete(&database)?,
             Request::Finaliser { database } => {
                 Reply::Finaliser(Box::new(self.finaliser(&database)?))
@@ -440,6 +448,12 @@ impl Replica {
         for expected in batched.into_iter().chain(sealed) {
             fail(expected.reply, why, effects);
         }
+        for publisher in self.publishers.drain(..) {
+            effects.push(Effect::Reply {
+                id: publisher.id,
+                reply: Err(refuse(ErrorKind::Internal, why)),
+            });
+        }
         effects.push(Effect::Note {
             level: NoteLevel::Info,
             text: format!("database {}: {why}", self.id.short()),
@@ -451,10 +465,12 @@ impl Replica {
 pub(crate) fn fail(reply: ReplyTo, why: &str, effects: &mut Vec<Effect>) {
     match reply {
         ReplyTo::Nobody => {}
-        ReplyTo::Call(id) | ReplyTo::Done(id) => effects.push(Effect::Reply {
-            id,
-            reply: Err(refuse(ErrorKind::Internal, why)),
-        }),
+        ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Publish(id) => {
+            effects.push(Effect::Reply {
+                id,
+                reply: Err(refuse(ErrorKind::Internal, why)),
+            });
+        }
         ReplyTo::Joiner(id) => effects.push(Effect::JoinAnswer {
             id,
             bytes: crate::joining::answer(Err(why.to_owned())),
@@ -466,6 +482,7 @@ fn only_for_owner(request: &Request) -> bool {
     matches!(
         request,
         Request::Publish { .. }
+            | Request::PrePublish { .. }
             | Request::Delete { .. }
             | Request::Invite { .. }
             | Request::Join { .. }

@@ -212,6 +212,7 @@ fn rights_after(rights: &Rights, segment: &[Ordered], height: u64) -> Rights {
                 SystemCall::Genesis(_)
                 | SystemCall::ClientConnected
                 | SystemCall::ClientDisconnected
+                | SystemCall::Publish(_)
                 | SystemCall::MoveFinaliser { .. } => {}
             }
         }
