@@ -381,12 +381,8 @@ fn a_fork_stops_finality_but_not_the_calls_and_a_recovery_ends_it() {
         say(&mut mesh, at, &format!("meanwhile {at}"));
     }
     mesh.pass_ms(3_000);
-    for at in 0..3 {
-        assert_eq!(
-            mesh.status(at).cut.height,
-            heights[at],
-            "finality stands still"
-        );
+    for (at, height) in heights.into_iter().enumerate() {
+        assert_eq!(mesh.status(at).cut.height, height, "finality stands still");
         for other in 0..3 {
             let text = format!("meanwhile {other}");
             assert!(texts(&mut mesh, at).contains(&text), "peer {at} has {text}");
