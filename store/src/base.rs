@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::overlay::Row;
 use crate::root::{RowSum, SUM_BYTES};
 use crate::schema::{Schema, TableId};
+use crate::spill::SpillAt;
 
 /// Format of the base file that this release writes and reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -153,7 +154,8 @@ impl Base {
         Ok(self.rows()?.range::<&[u8]>(low..high)?)
     }
 
-    /// Writes one cut, durably, all or nothing.
+    /// Writes one cut, durably, all or nothing: what the spill holds up to it, then `changes` above
+    /// that.
     ///
     /// # Errors
     /// If the disk fails. The file then holds the state before or after the cut; open it again to
@@ -161,6 +163,7 @@ impl Base {
     pub(crate) fn apply(
         &mut self,
         changes: BaseChanges,
+        spilled: Option<SpillAt<'_>>,
         height: u64,
         schema: &Schema,
     ) -> Result<(), StoreError> {
@@ -168,6 +171,15 @@ impl Base {
         let write = self.begin_write()?;
         {
             let mut rows = write.open_table(ROWS)?;
+            if let Some(spilled) = spilled {
+                spilled.each(|key, value| {
+                    match value {
+                        Some(value) => rows.insert(key, &*value)?,
+                        None => rows.remove(key)?,
+                    };
+                    Ok(())
+                })?;
+            }
             for (key, value) in &changes.writes {
                 match value {
                     Some(value) => rows.insert(key.as_bytes(), &**value)?,

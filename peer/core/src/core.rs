@@ -9,6 +9,7 @@ use crate::effect::{Effect, NoteLevel};
 use crate::error::{OpenError, Stop};
 use crate::input::Input;
 use crate::joining::Joining;
+use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
 use crate::replica::{Context, Health, Replica};
@@ -24,6 +25,8 @@ pub struct CoreOptions {
     /// Fresh randomness: the epoch of the chains this process writes. Two starts with the same
     /// value would make an honest peer look like one that equivocates.
     pub epoch: u64,
+    /// What the databases may hold in memory.
+    pub memory: MemoryBudget,
 }
 
 /// A whole peer without its sockets and clock.
@@ -47,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) databases: usize,
     pub(crate) mesh: MeshTime,
     pub(crate) links: BTreeSet<DeviceKey>,
     /// Where remotes listen, as far as conversations told.
@@ -65,6 +70,8 @@ impl Parts {
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            memory: self.memory,
+            caches: self.memory.share(self.databases),
             effects: &mut self.effects,
         }
     }
@@ -109,6 +116,8 @@ impl Core {
             key,
             device,
             epoch: options.epoch,
+            memory: options.memory,
+            databases: 0,
             mesh: MeshTime::starting(now),
             links: BTreeSet::new(),
             addresses: BTreeMap::new(),
@@ -119,7 +128,9 @@ impl Core {
         };
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
-        for id in parts.disk.databases()? {
+        let databases = parts.disk.databases()?;
+        parts.databases = databases.len();
+        for id in databases {
             let modules = parts.modules.clone();
             let epoch = parts.epoch;
             let opened = restart::open(&modules, id, epoch, &mut parts.context(now));
@@ -184,6 +195,7 @@ impl Core {
         }
         self.flush_overdue(now);
         self.schedule(now);
+        self.parts.databases = self.replicas.len() + self.joins.len();
         std::mem::take(&mut self.parts.effects)
     }
 

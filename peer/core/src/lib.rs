@@ -12,6 +12,7 @@
 
 mod batch;
 mod birth;
+mod bodies;
 mod conversations;
 mod core;
 mod effect;
@@ -21,6 +22,7 @@ mod finality;
 mod identity;
 mod input;
 mod joining;
+mod memory;
 mod mesh_time;
 mod modules;
 mod outcome;
@@ -38,6 +40,7 @@ mod tests;
 mod values;
 
 pub use crate::core::{Core, CoreOptions};
+pub use crate::memory::MemoryBudget;
 pub use effect::{Effect, NoteLevel};
 pub use error::OpenError;
 pub use identity::{Claims, did_key, identity_hex, identity_of};

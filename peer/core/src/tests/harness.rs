@@ -9,8 +9,8 @@ use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, T
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
-    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Reply, Request, RequestError,
-    RequestId,
+    Arguments, Claims, Core, CoreOptions, Effect, Input, MemoryBudget, Modules, Reply, Request,
+    RequestError, RequestId,
 };
 
 /// The committed chat module.
@@ -109,7 +109,10 @@ impl Mesh {
             modules(),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
-            &CoreOptions { epoch },
+            &CoreOptions {
+                epoch,
+                memory: MemoryBudget::default(),
+            },
             self.now,
         );
         peer.core = Some(core.expect("the disk is sound"));
