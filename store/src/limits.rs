@@ -58,6 +58,10 @@ pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
 /// that a spill file means that none is there.
 pub const OVERLAY_COMMITS_MAX: usize = 100_000;
 
+/// Keys that the check of a new unique constraint remembers at a time, 16 bytes each: 32 MiB. A
+/// larger table is read in several passes.
+pub const CHECKED_KEYS_MAX: usize = 1 << 21;
+
 /// Bytes of cache for a spill file. It is there only while a tail is too long for memory.
 pub const SPILL_CACHE_BYTES: usize = 8 << 20;
 

@@ -5,6 +5,7 @@
 //! walked once for the plan, and once more when it is written.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sync_protocol::{Position, StateRoot};
 
@@ -12,7 +13,8 @@ use crate::base::{Base, BaseChanges};
 use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
-use crate::overlay::Row;
+use crate::migrate::Moves;
+use crate::overlay::{Overlay, Row};
 use crate::root::{RowHasher, RowSum};
 use crate::schema::{Schema, TableId};
 use crate::state::{Inner, State};
@@ -34,9 +36,11 @@ pub struct RowWrite {
 pub struct Settlement {
     /// Root of the state at the cut.
     pub root: StateRoot,
-    changes: BaseChanges,
+    pub(crate) changes: BaseChanges,
     /// How many values come from the spill.
     spilled: usize,
+    /// The other schema that comes with the cut, if one does.
+    pub(crate) moves: Option<Box<Moves>>,
     /// Number of the first commit that stays in the tail.
     end: u64,
     generation: u64,
@@ -52,7 +56,7 @@ impl Settlement {
     /// Whether the state stays as it is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.moves.is_none()
     }
 }
 
@@ -155,6 +159,7 @@ impl State {
             root,
             changes,
             spilled: spilled_len,
+            moves: None,
             end,
             generation: *generation,
         })
@@ -174,7 +179,8 @@ impl State {
     }
 
     /// Writes a settlement to the base, durably and all or nothing, as the state of the cut at
-    /// `height`; the overlay keeps what is later.
+    /// `height`; the overlay keeps what is later. With a planned migration the state has another
+    /// schema afterwards.
     ///
     /// # Errors
     /// If the disk fails. The state must not be used any more then: open it again to see whether
@@ -194,6 +200,7 @@ impl State {
         } = &mut *self.0;
         let Settlement {
             changes,
+            moves,
             end,
             generation: planned,
             ..
@@ -206,10 +213,23 @@ impl State {
             base.height().is_none_or(|last| last < height),
             "cuts settle in order"
         );
-        base.apply(changes, spill.at(end)?, height, schema)?;
-        let counts = spill.forget(end)?;
-        overlay.take_back_counts(&counts);
-        overlay.forget(end);
+        let spilled = spill.at(end)?;
+        match moves {
+            None => {
+                base.apply(changes, spilled, height, schema)?;
+                let counts = spill.forget(end)?;
+                overlay.take_back_counts(&counts);
+                overlay.forget(end);
+            }
+            Some(moves) => {
+                let new = Arc::clone(moves.migration.schema());
+                base.apply_migration(changes, height, schema, (spilled, overlay), *moves)?;
+                // Everything is settled: nothing later was executed.
+                spill.forget(end)?;
+                *overlay = Overlay::new(new.tables().len());
+                *schema = new;
+            }
+        }
         *generation += 1;
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use sync_protocol::{Position, StateRoot};
 
-use crate::base::Base;
+use crate::base::{Base, Stored};
 use crate::editor::Buffer;
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
@@ -72,7 +72,22 @@ impl State {
         schema: Schema,
         options: StateOptions,
     ) -> Result<Self, StoreError> {
-        let base = Base::open(backend, options.base_cache_bytes, &schema)?;
+        Self::open_choosing(backend, options, |_| Ok(schema))
+    }
+
+    /// As [`State::open`], for a schema that the stored rows themselves tell: `choose` is shown
+    /// them and says which.
+    ///
+    /// # Errors
+    /// As [`State::open`], and what `choose` gives.
+    pub fn open_choosing<E: From<StoreError>>(
+        backend: Box<dyn StorageBackend>,
+        options: StateOptions,
+        choose: impl FnOnce(&Stored<'_>) -> Result<Schema, E>,
+    ) -> Result<Self, E> {
+        let mut base = Base::open(backend, options.base_cache_bytes)?;
+        let schema = choose(&Stored::of(&base))?;
+        base.fit(&schema)?;
         Ok(Self(Box::new(Inner {
             overlay: Overlay::new(schema.tables().len()),
             spill: Spill::none(),
@@ -133,14 +148,19 @@ impl State {
     /// If something at or after `context.position` has been executed: [`State::rewind`] first.
     #[must_use]
     pub fn begin(self, context: CallContext) -> Transaction {
-        let Inner { overlay, spill, .. } = &*self.0;
-        let last = overlay.last_position().or_else(|| spill.last_position());
+        let last = self.last_position();
         assert!(
             last.is_none_or(|last| *last < context.position),
             "a call must come after all executed ones: rewind to {:?} first",
             context.position
         );
         Transaction::begin(self, context)
+    }
+
+    /// Position of the last call that wrote something.
+    pub(crate) fn last_position(&self) -> Option<&Position> {
+        let Inner { overlay, spill, .. } = &*self.0;
+        overlay.last_position().or_else(|| spill.last_position())
     }
 
     /// Takes back everything executed at or after `from`.
@@ -283,7 +303,7 @@ impl State {
         self.0.spill.bytes()
     }
 
-    fn view(&self) -> Result<View<'_>, StoreError> {
+    pub(crate) fn view(&self) -> Result<View<'_>, StoreError> {
         Ok(View {
             base: &self.0.base,
             spill: self.0.spill.at_end()?,

@@ -72,6 +72,7 @@ impl Parts {
             disk: &*self.disk,
             memory: self.memory,
             caches: self.memory.share(self.databases),
+            modules: &self.modules,
             effects: &mut self.effects,
         }
     }
@@ -131,9 +132,8 @@ impl Core {
         let databases = parts.disk.databases()?;
         parts.databases = databases.len();
         for id in databases {
-            let modules = parts.modules.clone();
             let epoch = parts.epoch;
-            let opened = restart::open(&modules, id, epoch, &mut parts.context(now));
+            let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
                 Ok(Some(replica)) => {
                     replicas.insert(id, replica);
@@ -244,6 +244,7 @@ impl Core {
                 }
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
+                replica.answer_late_publishers(ctx);
                 replica.converse(ctx)
             });
         }

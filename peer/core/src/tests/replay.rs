@@ -191,7 +191,7 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
         let unborn = Unborn::open(
             Arc::clone(&set.birth),
             set.genesis.clone(),
-            module.clone(),
+            Some(module.clone()),
             log,
             ctx,
         )
@@ -308,6 +308,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
         disk: &disk as &dyn Disk,
         memory,
         caches: memory.share(1),
+        modules: &modules(),
         effects: &mut effects,
     };
     act(&mut ctx)

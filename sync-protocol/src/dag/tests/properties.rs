@@ -217,7 +217,8 @@ fn rights_after(
                 }
                 SystemCall::Genesis(_)
                 | SystemCall::ClientConnected
-                | SystemCall::ClientDisconnected => {}
+                | SystemCall::ClientDisconnected
+                | SystemCall::Publish(_) => {}
             }
         }
     }
