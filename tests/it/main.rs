@@ -12,4 +12,6 @@ mod layering;
 mod lifecycle;
 mod mesh;
 mod modules;
+mod network;
+mod network_namespaces;
 mod repository;

@@ -11,6 +11,7 @@ use sync_protocol::{
     Options, Ordered, Rights, SecretKey, SystemCall, order_root,
 };
 
+use crate::addresses::{ADDRESSES_NOTE, Addresses};
 use crate::batch::Batch;
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
@@ -18,6 +19,7 @@ use crate::execute::Executor;
 use crate::finality::right_rows;
 use crate::identity::Claims;
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, RequestError};
@@ -160,6 +162,8 @@ pub(crate) fn living(
 ) -> Result<Replica, Stop> {
     let id = DatabaseId::from(parts.entry.id);
     let rights = system_tables::rights(&parts.state.final_rows(RIGHT)?);
+    let note = parts.log.note(ADDRESSES_NOTE)?.unwrap_or_default();
+    let addresses = Addresses::load(&note, &ctx.device);
     let mut replica = Replica {
         id,
         name,
@@ -184,6 +188,8 @@ pub(crate) fn living(
         tail_since: None,
         logged: BTreeSet::new(),
         links: BTreeMap::new(),
+        neighbours: Neighbours::default(),
+        addresses,
         fresh: Vec::new(),
         fresh_cut: None,
         pending_cut: None,

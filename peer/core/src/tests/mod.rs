@@ -2,5 +2,6 @@
 
 mod harness;
 mod mesh;
+mod network;
 mod replay;
 mod rogue;
