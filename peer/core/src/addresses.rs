@@ -10,9 +10,9 @@ use sync_protocol::{AddressRecord, DeviceKey, Tick};
 /// Note in the log: the records, postcard of a list. What cannot be read is found again.
 pub(crate) const ADDRESSES_NOTE: &str = "addresses";
 
-/// Milliseconds from a change until it is on disk: changes come in bursts, and a lost one comes
-/// again from any member.
-const SAVE_WAIT_MS: u64 = 1_000;
+/// Milliseconds between two writes of the note: a first change is on disk at once, and what follows
+/// in a burst together.
+const SAVE_EVERY_MS: u64 = 1_000;
 
 /// The records of one database.
 #[derive(Debug)]
@@ -20,7 +20,9 @@ pub(crate) struct Addresses {
     records: BTreeMap<DeviceKey, Arc<AddressRecord>>,
     /// Conversations have not been told of a change.
     untold: bool,
-    unsaved_since: Option<Tick>,
+    unsaved: bool,
+    /// When the note may be written again.
+    save_from: Tick,
     /// The highest number under which others know this device.
     own_heard: u64,
     /// Whom to keep links to has to be asked again: members or addresses changed.
@@ -32,7 +34,8 @@ impl Default for Addresses {
         Self {
             records: BTreeMap::new(),
             untold: false,
-            unsaved_since: None,
+            unsaved: false,
+            save_from: Tick(0),
             own_heard: 0,
             links_stale: true,
         }
@@ -68,23 +71,19 @@ impl Addresses {
     /// The bytes of the note, if the time has come to write it.
     pub(crate) fn take_unsaved(&mut self, now: Tick) -> Option<Vec<u8>> {
         self.save_due().filter(|due| *due <= now)?;
-        self.unsaved_since = None;
+        self.unsaved = false;
+        self.save_from = now.plus_ms(SAVE_EVERY_MS);
         let records: Vec<&AddressRecord> = self.records.values().map(|record| &**record).collect();
         postcard::to_stdvec(&records).ok()
     }
 
     /// When the note should be written.
     pub(crate) fn save_due(&self) -> Option<Tick> {
-        Some(self.unsaved_since?.plus_ms(SAVE_WAIT_MS))
+        self.unsaved.then_some(self.save_from)
     }
 
     /// Takes the record of a device that is a member.
-    pub(crate) fn take(
-        &mut self,
-        record: AddressRecord,
-        own: &DeviceKey,
-        now: Tick,
-    ) -> TakenRecord {
+    pub(crate) fn take(&mut self, record: AddressRecord, own: &DeviceKey) -> TakenRecord {
         let known = self.records.get(&record.device);
         let news = match known {
             Some(known) => record.supersedes(known),
@@ -101,22 +100,22 @@ impl Addresses {
             self.own_heard = self.own_heard.max(record.sequence);
             return TakenRecord::Ignored;
         }
-        self.put(record, now);
+        self.put(record);
         TakenRecord::New
     }
 
     /// Puts this device's own record in its place.
-    pub(crate) fn put_own(&mut self, record: &Arc<AddressRecord>, now: Tick) {
+    pub(crate) fn put_own(&mut self, record: &Arc<AddressRecord>) {
         if self.records.get(&record.device) != Some(record) {
-            self.put(AddressRecord::clone(record), now);
+            self.put(AddressRecord::clone(record));
         }
     }
 
-    fn put(&mut self, record: AddressRecord, now: Tick) {
+    fn put(&mut self, record: AddressRecord) {
         self.records.insert(record.device, Arc::new(record));
         self.untold = true;
         self.links_stale = true;
-        self.unsaved_since.get_or_insert(now);
+        self.unsaved = true;
     }
 
     /// Forgets those who are no members.
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn the_newest_counts_and_an_old_one_does_not_come_back() {
         let (own, mut addresses) = (key(9).public(), Addresses::default());
-        let mut take = |record| addresses.take(record, &own, NOW);
+        let mut take = |record| addresses.take(record, &own);
         assert_eq!(take(record(1, 5, "old")), TakenRecord::New);
         assert_eq!(take(record(1, 7, "new")), TakenRecord::New);
         assert_eq!(take(record(1, 5, "old")), TakenRecord::Ignored);
@@ -182,7 +181,7 @@ mod tests {
     fn an_own_record_of_an_earlier_life_is_only_counted() {
         let (own, mut addresses) = (key(9).public(), Addresses::default());
         assert_eq!(
-            addresses.take(record(9, 50, "before"), &own, NOW),
+            addresses.take(record(9, 50, "before"), &own),
             TakenRecord::Ignored
         );
         assert_eq!(addresses.own_heard(), 50);
@@ -190,11 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn the_note_is_written_once_a_burst_and_read_again() {
+    fn a_change_is_noted_at_once_and_a_burst_together() {
         let (own, mut addresses) = (key(9).public(), Addresses::default());
         assert_eq!(addresses.take_unsaved(NOW), None);
-        addresses.take(record(1, 5, "one"), &own, NOW);
-        addresses.put_own(&Arc::new(record(9, 6, "own")), NOW.plus_ms(900));
+        addresses.take(record(1, 5, "one"), &own);
+        assert!(addresses.take_unsaved(NOW).is_some());
+        addresses.put_own(&Arc::new(record(9, 6, "own")));
         assert_eq!(addresses.take_unsaved(NOW.plus_ms(999)), None);
         let note = addresses.take_unsaved(NOW.plus_ms(1_000)).expect("due");
         assert_eq!(addresses.take_unsaved(NOW.plus_ms(9_000)), None);
@@ -219,7 +219,7 @@ mod tests {
             let mut seed = [1; 32];
             seed[..8].copy_from_slice(&n.to_le_bytes());
             let record = AddressRecord::sign(&SecretKey::from_bytes(&seed), 1, &[]);
-            addresses.take(record, &own, NOW);
+            addresses.take(record, &own);
         }
         assert_eq!(addresses.records().count(), ADDRESSED_PEERS_MAX);
         addresses.keep_members(|_| false);

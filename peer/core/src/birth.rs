@@ -11,7 +11,7 @@ use sync_protocol::{
     Options, Ordered, Rights, SecretKey, SystemCall, order_root,
 };
 
-use crate::addresses::{ADDRESSES_NOTE, Addresses};
+use crate::addresses::Addresses;
 use crate::batch::Batch;
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
@@ -162,8 +162,6 @@ pub(crate) fn living(
 ) -> Result<Replica, Stop> {
     let id = DatabaseId::from(parts.entry.id);
     let rights = system_tables::rights(&parts.state.final_rows(RIGHT)?);
-    let note = parts.log.note(ADDRESSES_NOTE)?.unwrap_or_default();
-    let addresses = Addresses::load(&note, &ctx.device);
     let mut replica = Replica {
         id,
         name,
@@ -189,7 +187,7 @@ pub(crate) fn living(
         logged: BTreeSet::new(),
         links: BTreeMap::new(),
         neighbours: Neighbours::default(),
-        addresses,
+        addresses: Addresses::default(),
         fresh: Vec::new(),
         fresh_cut: None,
         pending_cut: None,

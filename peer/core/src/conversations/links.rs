@@ -201,7 +201,7 @@ impl Core {
                 if let Some(own) = &own
                     && replica.members.contains_key(&device)
                 {
-                    replica.addresses.put_own(own, ctx.now.tick);
+                    replica.addresses.put_own(own);
                 }
                 if let Some(note) = replica.addresses.take_unsaved(ctx.now.tick) {
                     replica.log.put_note(ADDRESSES_NOTE, &note)?;

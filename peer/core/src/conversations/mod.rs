@@ -180,7 +180,7 @@ impl Replica {
             if !self.members.contains_key(&record.device) {
                 continue;
             }
-            let taken = self.addresses.take(record, &ctx.device, ctx.now.tick);
+            let taken = self.addresses.take(record, &ctx.device);
             if taken == TakenRecord::Forged {
                 blame(
                     link,
