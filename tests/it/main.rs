@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` builds what they need (the program and the example modules) and runs them.
 
+mod abi_page;
+mod cabinet;
 mod client;
 mod demo;
 mod demo_module;
@@ -14,4 +16,6 @@ mod mesh;
 mod modules;
 mod network;
 mod network_namespaces;
+mod old_modules;
 mod repository;
+mod upgrades;

@@ -3,6 +3,7 @@
 
 mod databases;
 mod query;
+mod upgrades;
 
 use sync_protocol::{
     ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, TICKET_MEMBERS_MAX, Ticket,
@@ -106,8 +107,12 @@ impl Core {
                 name,
                 wasm,
                 sequential_auto_inc,
+                break_clients,
                 dice,
-            } => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            } => match self.find_id(&name) {
+                Ok(database) => self.upgrade(now, id, database, &wasm, break_clients),
+                Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            },
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
     }
@@ -136,6 +141,9 @@ impl Core {
                 Reply::Peers(self.remotes(None), self.parts.conduct.cut_off_now(now.tick))
             }
             Request::Peer => Reply::Peer(self.peer_info()),
+            Request::PrePublish { database, wasm } => {
+                Reply::UpgradePlan(self.pre_publish(now, &database, &wasm)?)
+            }
             Request::Delete { database } => self.delete(&database)?,
             Request::Join { ticket } => {
                 let database = self
@@ -447,15 +455,23 @@ impl Replica {
         for expected in batched.into_iter().chain(sealed) {
             match expected.reply {
                 ReplyTo::Nobody => {}
-                ReplyTo::Call(id) | ReplyTo::Done(id) => effects.push(Effect::Reply {
-                    id,
-                    reply: Err(refuse(ErrorKind::Internal, why)),
-                }),
+                ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Publish(id) => {
+                    effects.push(Effect::Reply {
+                        id,
+                        reply: Err(refuse(ErrorKind::Internal, why)),
+                    })
+                }
                 ReplyTo::Joiner(id) => effects.push(Effect::JoinAnswer {
                     id,
                     bytes: crate::joining::answer(Err(why.to_owned())),
                 }),
             }
+        }
+        for publisher in self.publishers.drain(..) {
+            effects.push(Effect::Reply {
+                id: publisher.id,
+                reply: Err(refuse(ErrorKind::Internal, why)),
+            });
         }
         effects.push(Effect::Note {
             level: NoteLevel::Info,
@@ -468,6 +484,7 @@ fn only_for_owner(request: &Request) -> bool {
     matches!(
         request,
         Request::Publish { .. }
+            | Request::PrePublish { .. }
             | Request::Delete { .. }
             | Request::Invite { .. }
             | Request::Join { .. }
