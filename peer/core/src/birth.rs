@@ -11,6 +11,7 @@ use sync_protocol::{
     Options, Rights, SecretKey, SystemCall, order_root,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::Batch;
 use crate::bodies::Bodies;
 use crate::effect::Effect;
@@ -19,6 +20,7 @@ use crate::execute::Executor;
 use crate::finality::right_rows;
 use crate::identity::Claims;
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, RequestError};
@@ -186,6 +188,8 @@ pub(crate) fn living(
         tail_since: None,
         logged: BTreeSet::new(),
         links: BTreeMap::new(),
+        neighbours: Neighbours::default(),
+        addresses: Addresses::default(),
         fresh: Vec::new(),
         fresh_cut: None,
         parked: Parked::default(),

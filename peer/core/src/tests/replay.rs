@@ -308,6 +308,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
         disk: &disk as &dyn Disk,
         memory,
         caches: memory.share(1),
+        conduct: &mut crate::conduct::Conduct::default(),
         modules: &modules(),
         effects: &mut effects,
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Conversation, ConversationEffect, ConversationInput, Holdings};
+use crate::address::AddressRecord;
 use crate::cut::{Cut, CutDraft, CutRef, order_root};
 use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
 use crate::entry::Invocation;
@@ -49,6 +50,8 @@ pub(super) struct Held {
     pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
     /// Members known to be such from the beginning.
     founders: Vec<DeviceKey>,
+    /// Sorted by device.
+    pub(super) addresses: Vec<Arc<AddressRecord>>,
 }
 
 impl Holdings for Held {
@@ -142,6 +145,10 @@ impl Holdings for Held {
 
     fn blob_offset(&self, hash: &BlobHash) -> u64 {
         self.wanted.get(hash).map_or(0, |part| part.len() as u64)
+    }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        self.addresses.clone()
     }
 }
 
@@ -295,6 +302,7 @@ impl Peer {
                 blobs: BTreeMap::new(),
                 wanted: BTreeMap::new(),
                 founders: founders.to_vec(),
+                addresses: Vec::new(),
             },
             links: BTreeMap::new(),
             wakes: BTreeMap::new(),
@@ -530,7 +538,9 @@ impl Peer {
                 let dag = self.held.dag.as_mut()?;
                 dag.learn_equivocation(proof).expect("an honest proof");
             }
-            ConversationEffect::Misbehaved(why) => self.reports.push(why),
+            ConversationEffect::Misbehaved(why) | ConversationEffect::Silent(why) => {
+                self.reports.push(why);
+            }
             ConversationEffect::WakeAt(tick) => {
                 self.wakes.insert(remote, tick);
             }
