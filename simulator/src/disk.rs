@@ -44,6 +44,10 @@ impl Disk for LyingDisk {
         self.0.put_dump(database, dump, name, text)
     }
 
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.0.spill(database)
+    }
+
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
         self.0.remove(database)
     }

@@ -29,7 +29,7 @@ pub(crate) const DIVERGED_NOTE: &str = "diverged";
 /// [`Stop::Diverged`] at the first cut that certifies other rows.
 pub(crate) fn replay(id: DatabaseId, through: u64, ctx: &mut Context<'_>) -> Result<Replica, Stop> {
     let damaged = |what| Stop::Damaged { what, database: id };
-    let log = Log::open(ctx.disk.log(&id)?)?;
+    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
     let (entry, genesis) = restart::birth_of(&log, &id)?;
     let cut = log
         .cut(0)?
@@ -57,7 +57,7 @@ pub(crate) fn replay(id: DatabaseId, through: u64, ctx: &mut Context<'_>) -> Res
 pub(crate) fn rebuild(id: DatabaseId, last: u64, ctx: &mut Context<'_>) -> Result<(), Stop> {
     drop(replay(id, last, ctx)?);
     ctx.disk.use_spare_base(&id)?;
-    let mut log = Log::open(ctx.disk.log(&id)?)?;
+    let mut log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
     log.drop_note(DIVERGED_NOTE)?;
     log.drop_note(REBUILD_NOTE)?;
     ctx.effects.push(Effect::Note {
@@ -107,7 +107,11 @@ impl Core {
         let id = self.find_or_broken(text)?;
         match self.replicas.get_mut(&id) {
             Some(replica) => replica.log.put_note(REBUILD_NOTE, &[])?,
-            None => Log::open(self.parts.disk.log(&id)?)?.put_note(REBUILD_NOTE, &[])?,
+            None => {
+                let ctx = self.parts.context(now);
+                let mut log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+                log.put_note(REBUILD_NOTE, &[])?;
+            }
         }
         self.restore(now, id)
     }
@@ -194,7 +198,8 @@ impl Core {
         id: DatabaseId,
         height: Option<u64>,
     ) -> Result<String, RequestError> {
-        let last = Log::open(self.parts.disk.log(&id)?)?.last_height()?;
+        let mut ctx = self.parts.context(now);
+        let last = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?.last_height()?;
         let last = last.ok_or_else(|| refuse(ErrorKind::NotFound, "the database has no cut"))?;
         let height = height.unwrap_or(last);
         if height > last {
@@ -203,7 +208,6 @@ impl Core {
                 format!("this peer knows cuts up to {last} only"),
             ));
         }
-        let mut ctx = self.parts.context(now);
         let replica = replay(id, height, &mut ctx)?;
         let name = replica.dump_at_cut(&ctx)?;
         drop(replica);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
-use sync_protocol::{Cut, DatabaseId, Entry, Genesis, Hlc, Offered, SystemCall};
+use sync_protocol::{Cut, DatabaseId, Entry, Genesis, Hlc, Offered, Position, SystemCall};
 
+use crate::addresses::{ADDRESSES_NOTE, Addresses};
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
@@ -25,7 +26,7 @@ pub(crate) fn open(
     ctx: &mut Context<'_>,
 ) -> Result<Option<Replica>, Stop> {
     let damaged = |what| Stop::Damaged { what, database: id };
-    let log = Log::open(ctx.disk.log(&id)?)?;
+    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
     let Some(last) = log.last_cut()? else {
         return Ok(None);
     };
@@ -33,7 +34,7 @@ pub(crate) fn open(
     let log = if log.note(REBUILD_NOTE)?.is_some() {
         drop(log);
         rebuild::rebuild(id, last.height, ctx)?;
-        Log::open(ctx.disk.log(&id)?)?
+        Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?
     } else {
         log
     };
@@ -87,6 +88,7 @@ pub(crate) fn open(
     replica.stop_behind_engine(ctx)?;
     replica.reload_tail(ctx)?;
     replica.sweep(ctx)?;
+    replica.reload_addresses(ctx)?;
     replica.disconnect_leftovers(ctx)?;
     replica.fresh.clear();
     replica.ask_before_cutting(ctx);
@@ -130,9 +132,26 @@ impl Replica {
         self.retake_cut(cut, ctx)
     }
 
+    /// After the tail has run: whoever was admitted in it is a member too.
+    fn reload_addresses(&mut self, ctx: &Context<'_>) -> Result<(), Stop> {
+        let note = self.log.note(ADDRESSES_NOTE)?.unwrap_or_default();
+        self.addresses = Addresses::load(&note, &ctx.device);
+        let members = &self.members;
+        self.addresses
+            .keep_members(|device| members.contains_key(device));
+        Ok(())
+    }
+
     fn reload_tail(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
-        let tail = self.log.tail()?;
-        self.reoffer(&tail, ctx)
+        let mut from = Position::MIN;
+        loop {
+            let (page, next) = self.log.tail_page(&from, PULL_BYTES_MAX)?;
+            self.reoffer(&page, ctx)?;
+            match next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Hands entries of the own log to the DAG. Their signatures were checked before they were
@@ -148,7 +167,10 @@ impl Replica {
             let finals = FinalsAt::new(&self.log, self.cut.height);
             let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
             finals.checked()?;
-            self.logged.insert(entry.id);
+            if entry.header.author == ctx.device {
+                self.logged.insert(entry.id);
+            }
+            self.bodies.keep(&entry);
             if let Offered::Accepted(entries) = offered {
                 for entry in entries {
                     // One that waits can be cited by nobody, not even by us.

@@ -12,6 +12,7 @@ mod reopening;
 mod retreat;
 mod roots;
 mod rows;
+mod spilling;
 
 use std::sync::Arc;
 

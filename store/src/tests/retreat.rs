@@ -6,7 +6,7 @@ use crate::{Disk, Log, MemoryDisk, StoreError};
 const NOTE: &str = "rebuild";
 
 fn open_log(disk: &MemoryDisk) -> Result<Log, StoreError> {
-    Log::open(disk.log(&DATABASE)?)
+    Log::open(disk.log(&DATABASE)?, crate::limits::LOG_CACHE_BYTES)
 }
 
 /// Two entries final at cut 1, two at cut 2, one in the tail.

@@ -616,7 +616,11 @@ fn a_rebuild_survives_a_loss_of_power_at_any_write() {
     let (mesh, database) = recovered_apart(114);
     let disk = mesh.backup(0);
     let common = 1;
-    let mut log = Log::open(disk.log(&database).expect("readable")).expect("it opens");
+    let mut log = Log::open(
+        disk.log(&database).expect("readable"),
+        store::limits::LOG_CACHE_BYTES,
+    )
+    .expect("it opens");
     assert!(log.last_height().expect("readable").expect("some") > common + 2);
     log.retreat(common, &[], REBUILD_NOTE).expect("writable");
     drop(log);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
 use store::MemoryDisk;
-use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, Tick};
+use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Message, Now, Role, SecretKey, Tick};
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
@@ -68,6 +68,14 @@ pub(super) struct Mesh {
     hang_ups_expected: bool,
     /// What `publish` told once.
     pub(super) recovery_key: String,
+    /// For how long each hang-up refuses, in milliseconds.
+    pub(super) refusals: Vec<(usize, DeviceKey, u64)>,
+    /// Whom each peer was last told to keep a link to, and where.
+    pub(super) dials: BTreeMap<(usize, DeviceKey), Vec<String>>,
+    /// Bytes of entries that each peer has pushed whole to each other.
+    pub(super) pushed: BTreeMap<(usize, usize), usize>,
+    /// Peers that cannot be asked for admission.
+    pub(super) deaf: BTreeSet<usize>,
 }
 
 /// How many inputs may follow from one: more means that two cores talk in circles.
@@ -89,6 +97,10 @@ impl Mesh {
             dice: Dice(seed),
             hang_ups_expected: false,
             recovery_key: String::new(),
+            refusals: Vec::new(),
+            dials: BTreeMap::new(),
+            pushed: BTreeMap::new(),
+            deaf: BTreeSet::new(),
         };
         for at in 0..peers {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -117,7 +129,10 @@ impl Mesh {
             modules(),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
-            &CoreOptions { epoch, engine_max },
+            &CoreOptions {
+                engine_max,
+                ..CoreOptions::new(epoch)
+            },
             self.now,
         );
         peer.core = Some(core.expect("the disk is sound"));
@@ -151,6 +166,11 @@ impl Mesh {
     pub(super) fn restore(&mut self, at: usize, backup: &MemoryDisk) {
         self.crash(at);
         self.peers[at].disk = backup.backup();
+    }
+
+    /// The process hangs: its links stay up, and nothing comes from it.
+    pub(super) fn hang(&mut self, at: usize) {
+        self.peers[at].core = None;
     }
 
     fn is_up(&self, a: usize, b: usize) -> bool {
@@ -197,6 +217,18 @@ impl Mesh {
 
     pub(super) fn core(&self, at: usize) -> &Core {
         self.peers[at].core.as_ref().expect("the peer runs")
+    }
+
+    /// Tells a peer something, and carries out all that follows.
+    pub(super) fn input(&mut self, at: usize, input: Input) {
+        self.queue.push_back((at, input));
+        self.settle();
+    }
+
+    /// A peer begins to listen at an address of its own.
+    pub(super) fn listen(&mut self, at: usize, address: &str) {
+        let addresses = vec![address.to_owned()];
+        self.input(at, Input::Listening { addresses });
     }
 
     /// Carries everything out until nobody has anything more to say.
@@ -261,6 +293,10 @@ impl Mesh {
                 }
                 Effect::Send { remote, bytes } => {
                     let to = self.by_device[&remote];
+                    if let Ok((_, Message::Push { entries, .. })) = Message::decode(&bytes) {
+                        let len: usize = entries.iter().map(Vec::len).sum();
+                        *self.pushed.entry((at, to)).or_default() += len;
+                    }
                     if self.is_up(at, to) {
                         self.queue.push_back((
                             to,
@@ -292,10 +328,24 @@ impl Mesh {
                         },
                     ));
                 }
-                Effect::HangUp { remote, why } => {
+                Effect::HangUp {
+                    remote,
+                    why,
+                    refuse_ms,
+                } => {
                     assert!(self.hang_ups_expected, "{from} hung up on {remote}: {why}");
+                    self.refusals.push((at, remote, refuse_ms));
                 }
-                Effect::Dial { .. }
+                Effect::CloseLink { remote, why } => {
+                    assert!(self.hang_ups_expected, "{from} gave up on {remote}: {why}");
+                }
+                Effect::Dial { remote, addresses } => {
+                    self.dials.insert((at, remote), addresses);
+                }
+                Effect::Release { remote } => {
+                    self.dials.remove(&(at, remote));
+                }
+                Effect::Members { .. }
                 | Effect::WakeAt(_)
                 | Effect::Console { .. }
                 | Effect::Deleted { .. }
@@ -305,7 +355,7 @@ impl Mesh {
     }
 
     fn asks(&mut self, at: usize, to: usize, join: RequestId, bytes: Vec<u8>, from: DeviceKey) {
-        let input = if self.is_up(at, to) {
+        let input = if self.is_up(at, to) && !self.deaf.contains(&to) {
             let id = RequestId((at as u64) << 32 | join.0);
             (
                 to,

@@ -4,6 +4,7 @@ mod finality;
 pub(crate) mod harness;
 pub(crate) mod made;
 mod mesh;
+mod network;
 mod replay;
 mod rogue;
 mod upgrades;
