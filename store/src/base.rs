@@ -73,7 +73,7 @@ impl Base {
         cache_bytes: usize,
         schema: &Schema,
     ) -> Result<Self, StoreError> {
-        let db = backend::open(backend, cache_bytes)?;
+        let db = backend::open("base.redb", backend, cache_bytes)?;
         create_tables(&db)?;
         let read = db.begin_read()?;
         let meta = read.open_table(META)?;

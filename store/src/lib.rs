@@ -21,6 +21,7 @@
 
 mod backend;
 mod base;
+mod check;
 mod disk;
 mod editor;
 mod error;
@@ -30,8 +31,10 @@ pub mod limits;
 mod log;
 mod memory_disk;
 mod overlay;
+mod page_sums;
 mod plan;
 mod range;
+mod read_only;
 mod reindex;
 mod root;
 mod schema;
@@ -43,12 +46,15 @@ mod tests;
 mod transaction;
 mod view;
 
+pub use check::{BaseFacts, Checked, LogFacts, Progress, check_base, check_log};
 pub use disk::{DirDisk, Disk};
 pub use error::{DataError, SchemaError, StoreError};
+pub use layout::sort_key;
 pub use log::Log;
-pub use memory_disk::MemoryDisk;
+pub use memory_disk::{Kept, MemoryDisk};
 pub use overlay::Row;
 pub use range::Range;
+pub use read_only::{BaseElsewhere, ReadOnlyDisk};
 pub use schema::{Column, IndexId, IndexKind, IndexSchema, Schema, TableId, TableSchema};
 pub use settle::{RowWrite, Settlement};
 pub use state::{State, StateOptions};

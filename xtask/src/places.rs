@@ -24,6 +24,16 @@ pub(crate) fn modules() -> PathBuf {
     root().join("examples/modules")
 }
 
+/// The workspace of the fuzzers.
+pub(crate) fn fuzz() -> PathBuf {
+    root().join("fuzz")
+}
+
+/// The inputs that a target starts from, and those that once broke it.
+pub(crate) fn corpus(target: &str) -> PathBuf {
+    root().join("tests/corpus").join(target)
+}
+
 /// Where the compiled example modules are put: `<name>.wasm`.
 pub(crate) fn wasm() -> PathBuf {
     target().join("wasm")

@@ -12,6 +12,7 @@
 
 mod batch;
 mod birth;
+pub mod check;
 mod conversations;
 mod core;
 mod effect;
@@ -29,6 +30,7 @@ mod reply;
 mod request;
 mod requests;
 mod restart;
+mod room;
 mod sql;
 mod status;
 mod sweep;

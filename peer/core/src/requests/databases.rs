@@ -41,6 +41,7 @@ impl Core {
                 ),
             ));
         }
+        self.parts.need_room(now)?;
         let modules = self.parts.modules.clone();
         let publication = Publication {
             name,

@@ -321,6 +321,7 @@ impl Core {
         database: DatabaseId,
         group: Group,
     ) -> Result<Answer, RequestError> {
+        self.parts.need_room(now)?;
         self.with(database, now, |replica, ctx| replica.enqueue(group, ctx))
             .map(|()| Answer::Later)
             .ok_or_else(|| {

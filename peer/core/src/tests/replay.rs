@@ -311,6 +311,7 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         key: &key,
         device: key.public(),
         disk: &disk as &dyn Disk,
+        is_short_of_room: false,
         effects: &mut effects,
     };
     act(&mut ctx)
