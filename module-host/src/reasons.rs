@@ -20,6 +20,11 @@ impl Reasons {
         }
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+
     /// Refuses if there are any.
     pub(crate) fn refuse(mut self) -> Result<(), PrepareError> {
         if self.listed.is_empty() {

@@ -2,15 +2,16 @@
 //! other. Changes nothing. A base can be built anew from the log, somewhere else.
 
 use store::{
-    BaseElsewhere, BaseFacts, Checked, Disk, LogFacts, Progress, Schema, StoreError, check_base,
+    BaseElsewhere, BaseFacts, Checked, Disk, LogFacts, Progress, StoreError, Stored, check_base,
     check_log,
 };
-use sync_protocol::{BlobHash, DatabaseId, Genesis, Hlc, Now, SecretKey};
+use sync_protocol::{DatabaseId, Hlc, Now, SecretKey};
 
+use crate::error::Stop;
 use crate::modules::Modules;
 use crate::replica::Context;
 use crate::restart::{self, NAME_NOTE};
-use crate::system_tables;
+use crate::upgrade::Ruling;
 
 /// What was found of one database.
 #[derive(Debug)]
@@ -24,9 +25,7 @@ pub struct DatabaseCheck {
     /// The module and the base, one line a check; without a sound log there is nothing to hold
     /// them against.
     pub base: Vec<Checked>,
-    /// Its module, if the log says which.
-    pub module: Option<BlobHash>,
-    /// Whether that is here and can be run.
+    /// Whether its module is here and can be run, as far as that was looked at.
     pub module_is_sound: bool,
     /// Height of the last cut in the log.
     pub height: Option<u64>,
@@ -68,7 +67,6 @@ pub fn check_database(
         name: None,
         log,
         base: Vec::new(),
-        module: None,
         module_is_sound: true,
         height: None,
     };
@@ -80,56 +78,37 @@ pub fn check_database(
         return Ok(found);
     };
     found.name = facts.name.clone().or_else(|| Some(genesis.name.clone()));
-    found.module = Some(genesis.module);
-    let (module, schema) = check_module(disk, modules, genesis)?;
+    let mut module = Checked::named("module");
+    let mut unreadable = Checked::named("rows");
+    let mut choose = |stored: &Stored<'_>| {
+        match Ruling::of(stored, genesis, None, modules, disk) {
+            Ok(ruling) => {
+                module.count = 1;
+                return Some(ruling.schema);
+            }
+            Err(Stop::Store(error)) if !is_of_blob(&error) => {
+                unreadable.damaged(format!("they cannot be read: {error}"));
+            }
+            Err(stop) => module.damaged(stop.to_string()),
+        }
+        None
+    };
+    let (checks, base) = check_base(&|| disk.base(&database), &mut choose, progress)?;
     found.module_is_sound = module.is_sound();
     found.base.push(module);
-    if let Some(schema) = schema {
-        let (checks, base) = check_base(&|| disk.base(&database), &schema, progress)?;
-        found.base.extend(checks);
-        found
-            .base
-            .extend(base.map(|base| hold_against_log(&base, &facts)));
+    found.base.extend(checks);
+    if !unreadable.is_sound() {
+        found.base.push(unreadable);
     }
+    found
+        .base
+        .extend(base.map(|base| hold_against_log(&base, &facts)));
     Ok(found)
 }
 
-/// The module: it is here, it is the one that the genesis names, and it can be run.
-fn check_module(
-    disk: &dyn Disk,
-    modules: &Modules,
-    genesis: &Genesis,
-) -> Result<(Checked, Option<Schema>), StoreError> {
-    let mut checked = Checked::named("module");
-    let wasm = match disk.blob(&genesis.module) {
-        Ok(Some(wasm)) => wasm,
-        Ok(None) => {
-            checked.damaged(format!("blob {} is missing", genesis.module));
-            return Ok((checked, None));
-        }
-        Err(StoreError::Damaged { what }) => {
-            checked.damaged(format!("{what} is not what its name says"));
-            return Ok((checked, None));
-        }
-        Err(other) => return Err(other),
-    };
-    checked.count = 1;
-    let schema = modules
-        .prepare(&wasm, &genesis.options)
-        .map_err(|error| error.to_string())
-        .and_then(|module| {
-            let tables = system_tables::schemas()
-                .into_iter()
-                .chain(module.def().tables.iter().cloned());
-            Schema::new(tables.collect()).map_err(|error| error.to_string())
-        });
-    match schema {
-        Ok(schema) => Ok((checked, Some(schema))),
-        Err(why) => {
-            checked.damaged(format!("it cannot be prepared: {why}"));
-            Ok((checked, None))
-        }
-    }
+/// Whether it is a blob that is damaged, and not a file of the database.
+fn is_of_blob(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { what } if what.starts_with("blob "))
 }
 
 /// The base is the state of one of the log's cuts, and its rows are those that were certified.
@@ -177,10 +156,11 @@ pub fn replay(
         device: key.public(),
         key: &key,
         disk: &disk,
+        modules,
         is_short_of_room: false,
         effects: &mut effects,
     };
-    match restart::open(modules, database, 0, &mut ctx) {
+    match restart::open(database, 0, &mut ctx) {
         Ok(Some(replica)) => Ok(replica.cut.height),
         Ok(None) => Err("the log holds no cut, so there is no state".to_owned()),
         Err(stop) => Err(stop.to_string()),

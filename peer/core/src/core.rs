@@ -69,6 +69,7 @@ impl Parts {
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            modules: &self.modules,
             effects: &mut self.effects,
         }
     }
@@ -125,9 +126,8 @@ impl Core {
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
         for id in parts.disk.databases()? {
-            let modules = parts.modules.clone();
             let epoch = parts.epoch;
-            let opened = restart::open(&modules, id, epoch, &mut parts.context(now));
+            let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
                 Ok(Some(replica)) => {
                     replicas.insert(id, replica);
@@ -237,6 +237,7 @@ impl Core {
                 }
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
+                replica.answer_late_publishers(ctx);
                 replica.converse(ctx)
             });
         }

@@ -5,7 +5,7 @@ use redb::StorageBackend;
 use sync_protocol::StateRoot;
 
 use super::{Checked, PROGRESS_EVERY, Progress, check_pages};
-use crate::base::{Base, exact};
+use crate::base::{Base, Stored, exact};
 use crate::error::StoreError;
 use crate::key::{SPACE_BYTES, Space};
 use crate::limits::BASE_CACHE_BYTES;
@@ -22,24 +22,33 @@ pub struct BaseFacts {
     pub root: StateRoot,
 }
 
-/// Looks at a base file. What was found is in the list, one line a check; the facts are there if
+/// Looks at a base file. `choose` is shown its rows and says what tables they are of; `None` ends
+/// the check there. What was found is in the list, one line a check; the facts are there if
 /// the file could be read to its end.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub fn check_base(
     open: &dyn Fn() -> Result<Box<dyn StorageBackend>, StoreError>,
-    schema: &Schema,
+    choose: &mut dyn FnMut(&Stored<'_>) -> Option<Schema>,
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<Checked>, Option<BaseFacts>), StoreError> {
     let mut pages = check_pages("pages of the base", "base.redb", open()?)?;
-    let base = match Base::open(open()?, BASE_CACHE_BYTES, schema) {
+    let mut base = match Base::open(open()?, BASE_CACHE_BYTES) {
         Ok(base) => base,
         Err(error) => {
             pages.found(|| format!("the file cannot be opened: {error}"));
             return Ok((vec![pages], None));
         }
     };
+    let Some(schema) = choose(&Stored::of(&base)) else {
+        return Ok((vec![pages], None));
+    };
+    if let Err(error) = base.fit(&schema) {
+        pages.found(|| format!("the tables do not fit: {error}"));
+        return Ok((vec![pages], None));
+    }
+    let schema = &schema;
     let mut walk = Walk {
         base: &base,
         schema,

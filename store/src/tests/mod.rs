@@ -6,6 +6,7 @@ mod disks;
 mod faults;
 mod golden;
 mod keys;
+mod migrating;
 mod model;
 mod numbers;
 mod reopening;

@@ -19,14 +19,9 @@ const BYTES_MAX: usize = 1_000;
 pub(crate) fn frame(bytes: &[u8]) {
     let mut stream = Cursor::new(bytes);
     let mut again = Vec::new();
-    loop {
-        match block_on(frames::read(&mut stream, BYTES_MAX)) {
-            Ok(frame) => {
-                assert!(frame.len() <= BYTES_MAX);
-                frames::put(&mut again, &frame);
-            }
-            Err(_) => break,
-        }
+    while let Ok(frame) = block_on(frames::read(&mut stream, BYTES_MAX)) {
+        assert!(frame.len() <= BYTES_MAX);
+        frames::put(&mut again, &frame);
     }
     assert!(
         bytes.starts_with(&again),

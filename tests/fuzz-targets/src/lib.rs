@@ -6,6 +6,9 @@
 //! `cargo test`. Nothing here knows wasmtime or libp2p, so that a fuzzer is built in minutes; the
 //! modules of `peer/core` and `peer` that read bytes and text are compiled from their own files.
 
+// Their own tests run where they are at home.
+#![cfg(not(test))]
+
 mod arguments;
 mod description;
 mod frame;
