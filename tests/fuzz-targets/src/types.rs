@@ -246,8 +246,16 @@ pub(crate) fn has_odd_floats(ty: &AlgebraicType, bytes: &mut &[u8]) -> bool {
     }
 }
 
-/// Compares two values as a person would: numbers as numbers, floats in IEEE 754's total order,
-/// text and lists from the front, the shorter one first. `None` if one of them is none.
+/// As SpacetimeDB's indexes do: all zeros are one value, all NaNs are one, above infinity.
+fn compare_floats(a: f64, b: f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) if a < b => Ordering::Less,
+        (false, false) if a > b => Ordering::Greater,
+        (a_is_nan, b_is_nan) => a_is_nan.cmp(&b_is_nan),
+    }
+}
+
+/// Compares two values as a person would: numbers as numbers, floats as SpacetimeDB does, text and lists from the front, the shorter one first. `None` if one of them is none.
 pub(crate) fn compare(ty: &AlgebraicType, a: &mut &[u8], b: &mut &[u8]) -> Option<Ordering> {
     use AlgebraicType as Type;
     macro_rules! numbers {
@@ -272,11 +280,11 @@ pub(crate) fn compare(ty: &AlgebraicType, a: &mut &[u8], b: &mut &[u8]) -> Optio
         Type::I256 => numbers!(i256),
         Type::F32 => {
             let (a, b) = (take_array(a)?, take_array(b)?);
-            f32::from_le_bytes(a).total_cmp(&f32::from_le_bytes(b))
+            compare_floats(f32::from_le_bytes(a).into(), f32::from_le_bytes(b).into())
         }
         Type::F64 => {
             let (a, b) = (take_array(a)?, take_array(b)?);
-            f64::from_le_bytes(a).total_cmp(&f64::from_le_bytes(b))
+            compare_floats(f64::from_le_bytes(a), f64::from_le_bytes(b))
         }
         Type::String => {
             let (count_a, count_b) = (take_count(a)?, take_count(b)?);
