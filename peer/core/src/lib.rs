@@ -10,8 +10,10 @@
 //! Words used here: an *entry* is a signed batch of invocations by one author; a *sweep* brings the
 //! overlay up to date after entries came in; the *tail* are the entries no cut covers yet.
 
+mod addresses;
 mod batch;
 mod birth;
+mod conduct;
 mod conversations;
 mod core;
 mod effect;
@@ -21,8 +23,10 @@ mod finality;
 mod identity;
 mod input;
 mod joining;
+mod limits;
 mod mesh_time;
 mod modules;
+mod neighbours;
 mod outcome;
 mod replica;
 mod reply;
@@ -35,9 +39,11 @@ mod sweep;
 mod system_tables;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod values;
 
 pub use crate::core::{Core, CoreOptions};
+pub use conduct::CutOff;
 pub use effect::{Effect, NoteLevel};
 pub use error::OpenError;
 pub use identity::{Claims, did_key, identity_hex, identity_of};
@@ -47,5 +53,6 @@ pub use outcome::CallOutcome;
 pub use reply::{
     BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, JoinProgress,
     JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError, SqlRows,
+    UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
 };
 pub use request::{Arguments, Request, RequestId, SchemaVersion};

@@ -12,12 +12,17 @@ use sync_protocol::{
     Offered, Rights, Role, SecretKey, Tick,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::{Batch, Expected, Group};
+use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
+use crate::upgrade::{Judged, Parked, Parking, Publisher};
 
 /// What a replica needs of the peer while it handles one input.
 pub(crate) struct Context<'a> {
@@ -29,7 +34,21 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    pub(crate) conduct: &'a mut Conduct,
+    pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Context<'_> {
+    /// Cuts a remote off.
+    pub(crate) fn hang_up(&mut self, remote: DeviceKey, why: String) {
+        let refuse_ms = self.conduct.cut_off(remote, self.now.tick, &why);
+        self.effects.push(Effect::HangUp {
+            remote,
+            why,
+            refuse_ms,
+        });
+    }
 }
 
 /// How a database is.
@@ -80,6 +99,8 @@ pub(crate) struct Executed {
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
+    /// A module was published.
+    pub(crate) publishes: bool,
 }
 
 /// The chain this process writes.
@@ -122,10 +143,19 @@ pub(crate) struct Replica {
     /// Own entries of the tail whose log lines have been written.
     pub(crate) logged: BTreeSet<EntryId>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
+    pub(crate) neighbours: Neighbours,
+    /// Where members listen.
+    pub(crate) addresses: Addresses,
     /// Entries to push, with whom they came from.
     pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
     /// A cut to push.
     pub(crate) fresh_cut: Option<Vec<u8>>,
+    /// Entries that wait for the modules they publish.
+    pub(crate) parked: Parked,
+    /// What the cut that is being made or taken makes of its publishes.
+    pub(crate) judged: Option<Judged>,
+    /// Clients whose publish waits for its cut.
+    pub(crate) publishers: Vec<Publisher>,
     /// A cut that waits for entries.
     pub(crate) pending_cut: Option<Cut>,
     pub(crate) last_cut_at: Tick,
@@ -290,7 +320,7 @@ impl Replica {
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
         let mut taken: Vec<Arc<Entry>> = Vec::new();
-        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let mut offered = Vec::with_capacity(encoded.len());
         for bytes in encoded {
             let entry = match Entry::open(&bytes) {
                 Ok(entry) => Arc::new(entry),
@@ -299,6 +329,14 @@ impl Replica {
                     continue;
                 }
             };
+            match self.park(&entry, from, ctx)? {
+                Parking::Ready => offered.push(entry),
+                Parking::Parked => {}
+                Parking::Full => ingested.full = true,
+            }
+        }
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        for entry in offered {
             match self.dag.offer(entry, Some(from), &finals) {
                 Offered::Accepted(entries) => taken.extend(entries),
                 Offered::Pending { missing, cut } => {
@@ -315,7 +353,9 @@ impl Replica {
         finals.checked()?;
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
-        ingested.missing.retain(|id| !self.dag.contains(id));
+        ingested
+            .missing
+            .retain(|id| !self.dag.contains(id) && !self.parked.holds(id));
         if !taken.is_empty() {
             self.log.append(&taken)?;
             self.accepted(&taken, Some(from), ctx.now.tick);

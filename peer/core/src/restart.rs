@@ -7,11 +7,11 @@ use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
 use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, SystemCall};
 
+use crate::addresses::{ADDRESSES_NOTE, Addresses};
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
 use crate::identity::Claims;
-use crate::modules::Modules;
 use crate::replica::{Context, FinalsAt, OwnChain, Replica};
 use crate::system_tables::{self, ClientRow};
 
@@ -24,7 +24,6 @@ const ASK_FIRST_MS: u64 = 3_000;
 
 /// Opens the database `id`. `None`: its files were made but it never came to be.
 pub(crate) fn open(
-    modules: &Modules,
     id: DatabaseId,
     epoch: u64,
     ctx: &mut Context<'_>,
@@ -42,13 +41,6 @@ pub(crate) fn open(
         .map(Arc::new)
         .ok_or_else(|| damaged("genesis"))?;
     let genesis = birth::genesis_of(&entry, &id).ok_or_else(|| damaged("genesis"))?;
-    let wasm = ctx
-        .disk
-        .blob(&genesis.module)?
-        .ok_or_else(|| damaged("module"))?;
-    let module = modules
-        .prepare(&wasm, &genesis.options)
-        .map_err(|error| Stop::Module(error.to_string()))?;
     let name = log
         .note(NAME_NOTE)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -59,7 +51,7 @@ pub(crate) fn open(
         previous: None,
         last_time: Hlc(0),
     };
-    let unborn = Unborn::open(entry, genesis, module, log, ctx)?;
+    let unborn = Unborn::open(entry, genesis, None, log, ctx)?;
     let mut replica = match unborn.state.height() {
         Some(height) => {
             let cut = unborn
@@ -87,6 +79,7 @@ pub(crate) fn open(
     }
     replica.reload_tail(ctx)?;
     replica.sweep(ctx)?;
+    replica.reload_addresses(ctx)?;
     replica.disconnect_leftovers(ctx)?;
     replica.fresh.clear();
     if replica.members.len() > 1 {
@@ -114,6 +107,16 @@ impl Replica {
             }
         }
         self.retake_cut(cut, ctx)
+    }
+
+    /// After the tail has run: whoever was admitted in it is a member too.
+    fn reload_addresses(&mut self, ctx: &Context<'_>) -> Result<(), Stop> {
+        let note = self.log.note(ADDRESSES_NOTE)?.unwrap_or_default();
+        self.addresses = Addresses::load(&note, &ctx.device);
+        let members = &self.members;
+        self.addresses
+            .keep_members(|device| members.contains_key(device));
+        Ok(())
     }
 
     fn reload_tail(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
