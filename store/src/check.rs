@@ -87,7 +87,7 @@ fn check_pages(
 ) -> Result<Checked, StoreError> {
     let failed = |error: io::Error| StoreError::io(format!("reading {name}"), error);
     let mut checked = Checked::new(what);
-    let sums = match PageSums::open(name, file) {
+    let sums = match PageSums::open(name, file.into()) {
         Ok(sums) => sums,
         Err(error) => {
             checked.found(|| failed(error).to_string());

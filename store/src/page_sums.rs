@@ -59,7 +59,7 @@ pub(crate) struct PageSums(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     name: &'static str,
-    file: Box<dyn StorageBackend>,
+    file: Arc<dyn StorageBackend>,
     sums: Mutex<Sums>,
 }
 
@@ -92,7 +92,7 @@ impl PageSums {
     ///
     /// # Errors
     /// If it cannot be read or was cut short, or its header is not the one of its last clean close.
-    pub(crate) fn open(name: &'static str, file: Box<dyn StorageBackend>) -> io::Result<Self> {
+    pub(crate) fn open(name: &'static str, file: Arc<dyn StorageBackend>) -> io::Result<Self> {
         let shared = Shared {
             name,
             file,
@@ -522,7 +522,7 @@ mod tests {
 
     fn file(pages: u64) -> PageSums {
         let sums =
-            PageSums::open("log.redb", Box::new(InMemoryBackend::new())).expect("it is empty");
+            PageSums::open("log.redb", Arc::new(InMemoryBackend::new())).expect("it is empty");
         sums.set_len(pages * PAGE).expect("memory");
         sums
     }

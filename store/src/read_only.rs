@@ -76,6 +76,10 @@ impl Disk for ReadOnlyDisk {
         self.open(self.dir.path_of(database).join(BASE))
     }
 
+    fn spill(&self, _: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        Err(Self::refused())
+    }
+
     fn remove(&self, _: &DatabaseId) -> Result<(), StoreError> {
         Err(Self::refused())
     }
@@ -122,6 +126,10 @@ impl Disk for BaseElsewhere {
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
         self.bases.base(database)
+    }
+
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.bases.spill(database)
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {

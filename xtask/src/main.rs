@@ -10,6 +10,7 @@ mod ci;
 mod command;
 mod demo_module;
 mod fuzz;
+mod iproute;
 mod places;
 mod test;
 mod wasm;

@@ -7,7 +7,9 @@ use store::{
 };
 use sync_protocol::{DatabaseId, Hlc, Now, SecretKey};
 
+use crate::conduct::Conduct;
 use crate::error::Stop;
+use crate::memory::MemoryBudget;
 use crate::modules::Modules;
 use crate::replica::Context;
 use crate::restart::{self, NAME_NOTE};
@@ -149,6 +151,8 @@ pub fn replay(
     // Nobody's key: nothing is to be written in anybody's name.
     let key = SecretKey::from_bytes(&[0; 32]);
     let mut effects = Vec::new();
+    let mut conduct = Conduct::default();
+    let memory = MemoryBudget::default();
     let mut ctx = Context {
         now,
         mesh: Hlc(now.wall),
@@ -157,6 +161,9 @@ pub fn replay(
         key: &key,
         disk: &disk,
         modules,
+        memory,
+        caches: memory.share(1),
+        conduct: &mut conduct,
         is_short_of_room: false,
         effects: &mut effects,
     };

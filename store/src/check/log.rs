@@ -11,6 +11,7 @@ use sync_protocol::{
 
 use super::{Checked, PROGRESS_EVERY, Progress, check_pages};
 use crate::error::StoreError;
+use crate::limits::LOG_CACHE_BYTES;
 use crate::log::{Log, encode_final, final_entry, split_cut};
 
 /// What a log that could be read says.
@@ -36,7 +37,7 @@ pub fn check_log(
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<Checked>, Option<LogFacts>), StoreError> {
     let pages = check_pages("pages of the log", "log.redb", open()?)?;
-    let log = match Log::open(open()?) {
+    let log = match Log::open(open()?, LOG_CACHE_BYTES) {
         Ok(log) => log,
         Err(error) => return Ok((vec![failed(pages, &error)], None)),
     };

@@ -12,6 +12,7 @@ mod numbers;
 mod reopening;
 mod roots;
 mod rows;
+mod spilling;
 
 use std::sync::Arc;
 
