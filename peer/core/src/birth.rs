@@ -11,6 +11,7 @@ use sync_protocol::{
     Options, Ordered, Rights, SecretKey, SystemCall, order_root,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::Batch;
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
@@ -18,6 +19,7 @@ use crate::execute::Executor;
 use crate::finality::right_rows;
 use crate::identity::Claims;
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, RequestError};
@@ -190,6 +192,8 @@ pub(crate) fn living(
         tail_since: None,
         logged: BTreeSet::new(),
         links: BTreeMap::new(),
+        neighbours: Neighbours::default(),
+        addresses: Addresses::default(),
         fresh: Vec::new(),
         fresh_cut: None,
         parked: Parked::default(),

@@ -12,12 +12,15 @@ use sync_protocol::{
     Offered, Rights, Role, SecretKey, Tick,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::{Batch, Expected, Group};
+use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::upgrade::{Judged, Parked, Parking, Publisher};
 
@@ -31,8 +34,21 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    pub(crate) conduct: &'a mut Conduct,
     pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Context<'_> {
+    /// Cuts a remote off.
+    pub(crate) fn hang_up(&mut self, remote: DeviceKey, why: String) {
+        let refuse_ms = self.conduct.cut_off(remote, self.now.tick, &why);
+        self.effects.push(Effect::HangUp {
+            remote,
+            why,
+            refuse_ms,
+        });
+    }
 }
 
 /// How a database is.
@@ -127,6 +143,9 @@ pub(crate) struct Replica {
     /// Own entries of the tail whose log lines have been written.
     pub(crate) logged: BTreeSet<EntryId>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
+    pub(crate) neighbours: Neighbours,
+    /// Where members listen.
+    pub(crate) addresses: Addresses,
     /// Entries to push, with whom they came from.
     pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
     /// A cut to push.

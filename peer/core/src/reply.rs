@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
 
+use crate::conduct::CutOff;
+
 /// An answer.
 #[derive(Debug)]
 pub enum Reply {
@@ -27,8 +29,8 @@ pub enum Reply {
     Status(Vec<DatabaseStatus>),
     /// To `Members`.
     Members(Vec<MemberInfo>),
-    /// To `Peers`.
-    Peers(Vec<RemoteInfo>),
+    /// To `Peers`: those with a link, and those who are kept outside.
+    Peers(Vec<RemoteInfo>, Vec<CutOff>),
     /// To `Peer`.
     Peer(PeerInfo),
     /// To `Invite`: the ticket's text.

@@ -7,6 +7,7 @@ use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
 use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, SystemCall};
 
+use crate::addresses::{ADDRESSES_NOTE, Addresses};
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
@@ -78,6 +79,7 @@ pub(crate) fn open(
     }
     replica.reload_tail(ctx)?;
     replica.sweep(ctx)?;
+    replica.reload_addresses(ctx)?;
     replica.disconnect_leftovers(ctx)?;
     replica.fresh.clear();
     if replica.members.len() > 1 {
@@ -105,6 +107,16 @@ impl Replica {
             }
         }
         self.retake_cut(cut, ctx)
+    }
+
+    /// After the tail has run: whoever was admitted in it is a member too.
+    fn reload_addresses(&mut self, ctx: &Context<'_>) -> Result<(), Stop> {
+        let note = self.log.note(ADDRESSES_NOTE)?.unwrap_or_default();
+        self.addresses = Addresses::load(&note, &ctx.device);
+        let members = &self.members;
+        self.addresses
+            .keep_members(|device| members.contains_key(device));
+        Ok(())
     }
 
     fn reload_tail(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {

@@ -89,10 +89,9 @@ impl Core {
             .map(|remote| RemoteInfo {
                 id: *remote,
                 address: self
-                    .parts
-                    .addresses
-                    .get(remote)
-                    .and_then(|addresses| addresses.first().cloned()),
+                    .replicas
+                    .values()
+                    .find_map(|replica| replica.addresses.of(remote).first().cloned()),
                 rtt_ms: None,
                 in_sync: self
                     .replicas

@@ -141,7 +141,11 @@ impl Replica {
                 members.insert(device, role);
             }
         }
-        self.members = members;
+        if members != self.members {
+            self.addresses
+                .keep_members(|device| members.contains_key(device));
+            self.members = members;
+        }
         Ok(())
     }
 }

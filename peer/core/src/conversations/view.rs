@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use store::Disk;
 use sync_protocol::{
-    BlobHash, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash, Holdings,
+    AddressRecord, BlobHash, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash,
+    Holdings,
 };
 
 use crate::joining::Joining;
@@ -99,6 +100,10 @@ impl Holdings for View<'_> {
     fn blob_offset(&self, hash: &BlobHash) -> u64 {
         self.replica.parked.have(hash)
     }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        self.replica.addresses.records().cloned().collect()
+    }
 }
 
 impl View<'_> {
@@ -169,5 +174,9 @@ impl Holdings for JoinView<'_> {
 
     fn blob_offset(&self, _hash: &BlobHash) -> u64 {
         self.0.module.len() as u64
+    }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        Vec::new()
     }
 }

@@ -311,6 +311,7 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         key: &key,
         device: key.public(),
         disk: &disk as &dyn Disk,
+        conduct: &mut crate::conduct::Conduct::default(),
         modules: &modules(),
         effects: &mut effects,
     };

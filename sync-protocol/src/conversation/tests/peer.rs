@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Conversation, ConversationEffect, ConversationInput, Holdings};
+use crate::address::AddressRecord;
 use crate::cut::{Cut, CutDraft, CutRef, order_root};
 use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
 use crate::entry::Invocation;
@@ -47,6 +48,8 @@ pub(super) struct Held {
     pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
     /// Members known to be such from the beginning.
     founders: Vec<DeviceKey>,
+    /// Sorted by device.
+    pub(super) addresses: Vec<Arc<AddressRecord>>,
 }
 
 impl Holdings for Held {
@@ -138,6 +141,10 @@ impl Holdings for Held {
 
     fn blob_offset(&self, hash: &BlobHash) -> u64 {
         self.wanted.get(hash).map_or(0, |part| part.len() as u64)
+    }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        self.addresses.clone()
     }
 }
 
@@ -289,6 +296,7 @@ impl Peer {
                 blobs: BTreeMap::new(),
                 wanted: BTreeMap::new(),
                 founders: founders.to_vec(),
+                addresses: Vec::new(),
             },
             links: BTreeMap::new(),
             wakes: BTreeMap::new(),
@@ -517,7 +525,9 @@ impl Peer {
                 let dag = self.held.dag.as_mut()?;
                 dag.learn_equivocation(proof).expect("an honest proof");
             }
-            ConversationEffect::Misbehaved(why) => self.reports.push(why),
+            ConversationEffect::Misbehaved(why) | ConversationEffect::Silent(why) => {
+                self.reports.push(why);
+            }
             ConversationEffect::WakeAt(tick) => {
                 self.wakes.insert(remote, tick);
             }
