@@ -11,6 +11,7 @@ use crate::effect::{Effect, NoteLevel};
 use crate::error::{OpenError, Stop};
 use crate::input::Input;
 use crate::joining::Joining;
+use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
 use crate::replica::{Context, Health, Replica};
@@ -26,6 +27,8 @@ pub struct CoreOptions {
     /// Fresh randomness: the epoch of the chains this process writes. Two starts with the same
     /// value would make an honest peer look like one that equivocates.
     pub epoch: u64,
+    /// What the databases may hold in memory.
+    pub memory: MemoryBudget,
 }
 
 /// A whole peer without its sockets and clock.
@@ -49,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) databases: usize,
     pub(crate) mesh: MeshTime,
     pub(crate) links: BTreeSet<DeviceKey>,
     /// Where this peer listens, signed; none before it does.
@@ -75,6 +80,8 @@ impl Parts {
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            memory: self.memory,
+            caches: self.memory.share(self.databases),
             conduct: &mut self.conduct,
             modules: &self.modules,
             effects: &mut self.effects,
@@ -126,6 +133,8 @@ impl Core {
             key,
             device,
             epoch: options.epoch,
+            memory: options.memory,
+            databases: 0,
             mesh: MeshTime::starting(now),
             links: BTreeSet::new(),
             own_record: None,
@@ -140,7 +149,9 @@ impl Core {
         };
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
-        for id in parts.disk.databases()? {
+        let databases = parts.disk.databases()?;
+        parts.databases = databases.len();
+        for id in databases {
             let epoch = parts.epoch;
             let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
@@ -206,6 +217,7 @@ impl Core {
         self.spread_addresses(now);
         self.choose_links(now);
         self.schedule(now);
+        self.parts.databases = self.replicas.len() + self.joins.len();
         std::mem::take(&mut self.parts.effects)
     }
 

@@ -13,6 +13,7 @@
 mod addresses;
 mod batch;
 mod birth;
+mod bodies;
 mod conduct;
 mod conversations;
 mod core;
@@ -24,6 +25,7 @@ mod identity;
 mod input;
 mod joining;
 mod limits;
+mod memory;
 mod mesh_time;
 mod modules;
 mod neighbours;
@@ -43,6 +45,7 @@ mod upgrade;
 mod values;
 
 pub use crate::core::{Core, CoreOptions};
+pub use crate::memory::MemoryBudget;
 pub use conduct::CutOff;
 pub use effect::{Effect, NoteLevel};
 pub use error::OpenError;

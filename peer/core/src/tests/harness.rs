@@ -9,8 +9,8 @@ use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Message, Now, Role, Sec
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
-    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Published, Reply, Request,
-    RequestError, RequestId,
+    Arguments, Claims, Core, CoreOptions, Effect, Input, MemoryBudget, Modules, Published, Reply,
+    Request, RequestError, RequestId,
 };
 
 /// The committed chat module.
@@ -121,7 +121,10 @@ impl Mesh {
             modules(),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
-            &CoreOptions { epoch },
+            &CoreOptions {
+                epoch,
+                memory: MemoryBudget::default(),
+            },
             self.now,
         );
         peer.core = Some(core.expect("the disk is sound"));
