@@ -53,7 +53,7 @@ impl Replica {
 
     /// When a cut could be made, if there is something to cover.
     pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<Tick> {
-        let able = self.is_finaliser(ctx) && self.health == Health::Ok;
+        let able = self.is_finaliser(ctx) && self.health == Health::Ok && !ctx.is_short_of_room;
         if !able || !self.contest.pledge.is_empty() {
             return None;
         }
@@ -160,6 +160,9 @@ impl Replica {
         }
         // What this version cannot run, or what lost, is nobody's fault.
         if self.cut.engine > ctx.engine_max || self.is_forsaken(&cut) {
+            return Ok(TakenCut::Known);
+        }
+        if ctx.is_short_of_room {
             return Ok(TakenCut::Known);
         }
         if cut.height > self.cut.height + 1 {
