@@ -17,3 +17,4 @@ mod reasons;
 mod refusals;
 mod script;
 mod semantics;
+mod too_much;
