@@ -80,6 +80,18 @@ impl Disk for ReadOnlyDisk {
         Err(Self::refused())
     }
 
+    fn spare_base(&self, _: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        Err(Self::refused())
+    }
+
+    fn use_spare_base(&self, _: &DatabaseId) -> Result<(), StoreError> {
+        Err(Self::refused())
+    }
+
+    fn put_dump(&self, _: &DatabaseId, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(Self::refused())
+    }
+
     fn remove(&self, _: &DatabaseId) -> Result<(), StoreError> {
         Err(Self::refused())
     }
@@ -130,6 +142,24 @@ impl Disk for BaseElsewhere {
 
     fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
         self.bases.spill(database)
+    }
+
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.bases.spare_base(database)
+    }
+
+    fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError> {
+        self.bases.use_spare_base(database)
+    }
+
+    fn put_dump(
+        &self,
+        database: &DatabaseId,
+        dump: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        self.bases.put_dump(database, dump, name, text)
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {

@@ -75,6 +75,7 @@ pub(crate) fn body(bytes: &[u8]) {
         hlc: Hlc(1_000),
         stride: STRIDE_MAX,
         base: CutRef {
+            term: sync_protocol::Term::FIRST,
             height: 4,
             id: CutId([5; 32]),
         },
@@ -154,6 +155,7 @@ pub(crate) fn equivocation(bytes: &[u8]) {
             hlc: Hlc(choices.number() & 0xFFFF_FFFF),
             stride: choices.below(STRIDE_MAX + 1),
             base: CutRef {
+                term: sync_protocol::Term::FIRST,
                 height: choices.number(),
                 id: CutId([1; 32]),
             },
