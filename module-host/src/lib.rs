@@ -29,7 +29,7 @@ mod prices;
 
 pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report};
 pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef};
-pub use engine::{ENGINE, HostEngine};
+pub use engine::{Backend, ENGINE, HostEngine};
 pub use error::{HostError, PrepareError};
 pub use instance::Runner;
 pub use limits::Limits;

@@ -162,6 +162,8 @@ pub(crate) struct Peer {
     data: tempfile::TempDir,
     /// Given to `--p2p` again at each start, so that others find it where it was.
     p2p: String,
+    /// Whether it interprets modules.
+    interpreter: bool,
     running: Option<Running>,
 }
 
@@ -187,6 +189,14 @@ impl Peer {
         peer
     }
 
+    /// The same, of a peer that interprets modules instead of compiling them.
+    pub(crate) fn start_interpreting(name: &str) -> Peer {
+        let mut peer = Peer::new(name);
+        peer.interpreter = true;
+        peer.start_again();
+        peer
+    }
+
     /// A data directory with no process on it yet.
     pub(crate) fn new(name: &str) -> Peer {
         Peer {
@@ -196,6 +206,7 @@ impl Peer {
                 .tempdir()
                 .expect("a scratch directory can be made"),
             p2p: format!("/ip4/127.0.0.1/tcp/{}", free_port()),
+            interpreter: false,
             running: None,
         }
     }
@@ -218,6 +229,9 @@ impl Peer {
             ])
             .arg("--data-dir")
             .arg(self.data_dir());
+        if self.interpreter {
+            command.arg("--interpreter");
+        }
         clean_environment(&mut command);
         command
     }
@@ -394,7 +408,12 @@ fn free_port() -> u16 {
 
 /// What a person has set must not decide a test.
 fn clean_environment(command: &mut Command) {
-    for name in ["TOMBOLO_DATA_DIR", "TOMBOLO_TOKEN", "TOMBOLO_SERVER"] {
+    for name in [
+        "TOMBOLO_DATA_DIR",
+        "TOMBOLO_INTERPRETER",
+        "TOMBOLO_TOKEN",
+        "TOMBOLO_SERVER",
+    ] {
         command.env_remove(name);
     }
 }

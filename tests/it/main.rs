@@ -5,6 +5,7 @@
 mod client;
 mod demo;
 mod demo_module;
+mod determinism;
 mod docs;
 mod harness;
 mod hostile_modules;

@@ -5,11 +5,13 @@
 mod bounds;
 mod conventions;
 mod descriptions;
+mod determinism;
 mod fixture;
 mod hostile;
 mod initialising;
 mod isolation;
 mod metering;
+mod model;
 mod real_module;
 mod refusals;
 mod semantics;
