@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod abi;
 mod bounds;
+mod columns;
 mod conventions;
 mod descriptions;
 mod determinism;
@@ -13,5 +15,7 @@ mod isolation;
 mod metering;
 mod model;
 mod real_module;
+mod reasons;
 mod refusals;
+mod script;
 mod semantics;
