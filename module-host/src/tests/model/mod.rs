@@ -6,6 +6,7 @@
 //! `PROPTEST_CASES=20000` tries more, `PROPTEST_RNG_SEED` tries the same again; a failure is made
 //! smaller, printed, and kept for the next run.
 
+mod found;
 mod operations;
 mod plain;
 mod puppet;

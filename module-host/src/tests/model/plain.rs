@@ -31,6 +31,7 @@ struct Key {
 }
 
 impl Key {
+    /// Of values as they are.
     fn new(columns: &[Ty], places: &[usize], row: &Row) -> Self {
         let mut stored = Vec::new();
         let mut values = Vec::new();
@@ -184,7 +185,7 @@ impl Plain {
         let mut row = table.read(bytes).ok_or(DECODE)?;
         let generated = self.number(definition, numbers, place, &mut row)?;
         let mut all = self.rows[place].values();
-        let old = all.find(|held| index.columns.iter().all(|it| held[*it] == row[*it]));
+        let old = all.find(|held| index.agree(held, &row));
         let old = old.ok_or(NO_SUCH_ROW)?.clone();
         let (key, old_key) = (table.key(&row), table.key(&old));
         let moved_onto = key != old_key && self.rows[place].contains_key(&key);
@@ -205,7 +206,7 @@ impl Plain {
                 .filter(|held| Some(*held) != old)
                 .map(move |held| (index, held))
         });
-        pairs.any(|(index, held)| index.columns.iter().all(|it| held[*it] == new[*it]))
+        pairs.any(|(index, held)| index.agree(held, new))
     }
 
     /// Numbers the columns that are 0. What is drawn stays drawn, whatever becomes of the row.
@@ -378,7 +379,7 @@ impl Plain {
             let columns = index.columns.iter().zip(&wanted);
             columns
                 .into_iter()
-                .all(|(place, value)| row[*place] == *value)
+                .all(|(place, value)| row[*place].plain() == *value)
         };
         Ok(sorted(table, index, self.rows(place).filter(matches)))
     }
@@ -417,12 +418,12 @@ impl Plain {
         };
         let (start, end) = (bound(&range.start)?, bound(&range.end)?);
         let matches = |row: &&Row| {
-            let value = &row[column];
+            let value = &row[column].plain();
             let prefixed = index
                 .columns
                 .iter()
                 .zip(&prefix)
-                .all(|(place, it)| row[*place] == *it);
+                .all(|(place, it)| row[*place].plain() == *it);
             prefixed
                 && match &start {
                     Bound::Included(start) => value >= start,
@@ -442,14 +443,21 @@ impl Plain {
 /// Rows in the order of an index: by its columns, then as in the table.
 fn sorted<'a>(table: &Table, index: &Index, rows: impl Iterator<Item = &'a Row>) -> Vec<Row> {
     let key = |row: &Row| {
-        (
-            Key::new(&table.columns, &index.columns, row),
-            table.key(row),
-        )
+        let plain = row.iter().map(Value::plain).collect();
+        let key = Key::new(&table.columns, &index.columns, &plain);
+        (key, table.key(row))
     };
     let mut rows = rows.cloned().collect::<Vec<_>>();
     rows.sort_by_cached_key(key);
     rows
+}
+
+impl Index {
+    /// Whether two rows are the same to it.
+    fn agree(&self, one: &Row, other: &Row) -> bool {
+        let mut columns = self.columns.iter();
+        columns.all(|column| one[*column].plain() == other[*column].plain())
+    }
 }
 
 impl Definition {
@@ -465,9 +473,17 @@ impl Definition {
 impl Table {
     /// Its primary key, or all columns.
     fn key(&self, row: &Row) -> Key {
-        let all = (0..self.columns.len()).collect::<Vec<_>>();
-        let places = self.primary_key.map_or(all, |column| vec![column]);
-        Key::new(&self.columns, &places, row)
+        match self.primary_key {
+            Some(column) => {
+                let plain = row.iter().map(Value::plain).collect();
+                Key::new(&self.columns, &[column], &plain)
+            }
+            // Rows that differ in any bit are different rows.
+            None => {
+                let all = (0..self.columns.len()).collect::<Vec<_>>();
+                Key::new(&self.columns, &all, row)
+            }
+        }
     }
 
     /// BSATN of a row.
@@ -487,11 +503,11 @@ impl Table {
         self.read_off(&mut bytes).filter(|_| bytes.is_empty())
     }
 
-    /// Values of some columns, if the bytes are exactly that.
+    /// Values of some columns as an index takes them, if the bytes are exactly that.
     fn read_columns(&self, places: &[usize], mut bytes: &[u8]) -> Option<Vec<Value>> {
         let values = places
             .iter()
-            .map(|place| self.columns[*place].read(&mut bytes));
+            .map(|place| Some(self.columns[*place].read(&mut bytes)?.plain()));
         values
             .collect::<Option<Vec<_>>>()
             .filter(|_| bytes.is_empty())

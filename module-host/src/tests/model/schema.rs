@@ -7,7 +7,7 @@ use spacetimedb_lib::db::raw_def::v9::{
 };
 use spacetimedb_lib::db::raw_def::v10::{CaseConversionPolicy, RawModuleDefV10Builder};
 use spacetimedb_primitives::{ColId, ColList};
-use spacetimedb_sats::{AlgebraicType, ProductType, bsatn};
+use spacetimedb_sats::{AlgebraicType, ProductType, ProductTypeElement, bsatn};
 
 use super::values::Ty;
 
@@ -117,8 +117,10 @@ impl Definition {
                 let mut module = RawModuleDefV9Builder::new();
                 for (place, table) in self.tables.iter().enumerate() {
                     let name = self.table_name(false, place);
-                    let row = self.row_type(table);
-                    let mut built = module.build_table_with_new_type_for_tests(name, row, true);
+                    let row = self.row_type(place, table, |name, ty| {
+                        AlgebraicType::Ref(module.add_algebraic_type([], name, ty, true))
+                    });
+                    let mut built = module.build_table_with_new_type(name, row, true);
                     if let Some(column) = table.primary_key {
                         built = built.with_primary_key(id(column));
                     }
@@ -143,9 +145,11 @@ impl Definition {
                 let mut module = RawModuleDefV10Builder::new();
                 for (place, table) in self.tables.iter().enumerate() {
                     let name = self.table_name(false, place);
-                    let row = self.row_type(table);
+                    let row = self.row_type(place, table, |name, ty| {
+                        AlgebraicType::Ref(module.add_algebraic_type([], name, ty, true))
+                    });
                     let mut built = module
-                        .build_table_with_new_type_for_tests(name, row, true)
+                        .build_table_with_new_type(name, row, true)
                         .with_event(table.event);
                     if let Some(column) = table.primary_key {
                         built = built.with_primary_key(id(column));
@@ -176,11 +180,22 @@ impl Definition {
         bsatn::to_vec(&described).unwrap()
     }
 
-    fn row_type(&self, table: &Table) -> ProductType {
+    /// The columns of a table. Products and enums have names of their own, as in generated code.
+    fn row_type(
+        &self,
+        place: usize,
+        table: &Table,
+        mut named: impl FnMut(String, AlgebraicType) -> AlgebraicType,
+    ) -> ProductType {
         let columns = table.columns.iter().enumerate();
-        let columns = columns.map(|(place, ty)| spacetimedb_sats::ProductTypeElement {
-            name: Some(self.name(false, "c", place).into()),
-            algebraic_type: ty.described(),
+        let columns = columns.map(|(column, ty)| {
+            let described = match ty {
+                Ty::Product(_) | Ty::Sum(_) => {
+                    named(format!("Of{column}In{place}"), ty.described())
+                }
+                _ => ty.described(),
+            };
+            ProductTypeElement::new_named(described, self.name(false, "c", column))
         });
         ProductType::new(columns.collect())
     }
@@ -280,7 +295,7 @@ fn table() -> impl Strategy<Value = Table> {
                     indexes.push(Index {
                         kind,
                         columns: places,
-                        unique,
+                        unique: unique || kind == Kind::Direct,
                     });
                 }
             };

@@ -29,8 +29,9 @@ pub(super) enum Ty {
     Sum(Vec<Ty>),
 }
 
-/// A value. Their order is that of their types: numbers by size, floats by IEEE 754's total order,
-/// texts and lists element by element, enums by tag first.
+/// A value. Their order is that of their types: numbers by size, floats by IEEE 754's total order
+/// (of [`Value::plain`] ones: by size, all NaNs above infinity), texts and lists element by element,
+/// enums by tag first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Value {
     Bool(bool),
@@ -130,9 +131,12 @@ impl Ty {
         matches!(self, Self::Unsigned(_) | Self::Signed(_))
     }
 
-    /// Whether a direct index can be over it.
-    pub(super) const fn is_direct(&self) -> bool {
-        matches!(self, Self::Unsigned(1 | 2 | 4 | 8))
+    /// Whether a direct index can be over it: small numbers, and enums that are nothing else.
+    pub(super) fn is_direct(&self) -> bool {
+        match self {
+            Self::Sum(variants) => variants.iter().all(|ty| *ty == Self::Product(vec![])),
+            ty => matches!(ty, Self::Unsigned(1 | 2 | 4 | 8)),
+        }
     }
 
     /// Whether its values take no bytes.
@@ -360,6 +364,26 @@ impl Ty {
 }
 
 impl Value {
+    /// The value that stands for all that are the same to an index: of floats, all zeros are one,
+    /// and all NaNs are one.
+    pub(super) fn plain(&self) -> Self {
+        match self {
+            Self::Single(Single(bits)) => match f32::from_bits(*bits) {
+                0.0 => Self::Single(Single(0)),
+                value if value.is_nan() => Self::Single(Single(0x7FC0_0000)),
+                _ => self.clone(),
+            },
+            Self::Double(Double(bits)) => match f64::from_bits(*bits) {
+                0.0 => Self::Double(Double(0)),
+                value if value.is_nan() => Self::Double(Double(0x7FF8_0000_0000_0000)),
+                _ => self.clone(),
+            },
+            Self::List(values) => Self::List(values.iter().map(Self::plain).collect()),
+            Self::Sum(tag, value) => Self::Sum(*tag, Box::new(value.plain())),
+            other => other.clone(),
+        }
+    }
+
     /// Appends its BSATN.
     pub(super) fn write(&self, ty: &Ty, out: &mut Vec<u8>) {
         match self {

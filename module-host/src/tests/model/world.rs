@@ -11,7 +11,7 @@ use super::operations::{
 };
 use super::plain::{self, Errno, Numbers, Plain, Range};
 use super::puppet::{Arg, BUFFER, FILLING, LEN, OUT, Script};
-use super::schema::{Definition, FIRST};
+use super::schema::{Definition, FIRST, Kind};
 use super::values::Value;
 use crate::{Outcome, Report, Runner};
 
@@ -688,10 +688,11 @@ impl Expected {
         (
             id,
             args,
-            if broken {
-                Err(plain::DECODE)
-            } else {
-                Ok(range)
+            match definition.index(id) {
+                _ if !broken => Ok(range),
+                // What is wrong with the index is told first.
+                Some((_, index)) if index.kind == Kind::Hash => Err(plain::WRONG_INDEX_ALGO),
+                _ => Err(plain::DECODE),
             },
         )
     }
