@@ -110,6 +110,16 @@ impl TablePlan {
         })
     }
 
+    /// Whether rows of both have the same primary key, or both have none.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        self.primary_key == other.primary_key
+    }
+
+    /// Whether a column is a signed integer.
+    pub(crate) fn is_signed(&self, column: usize) -> bool {
+        matches!(self.columns[column], Layout::Signed(_))
+    }
+
     pub(crate) fn column(&self, column: usize) -> &Layout {
         &self.columns[column]
     }

@@ -17,3 +17,4 @@ mod mesh;
 mod modules;
 mod old_modules;
 mod repository;
+mod upgrades;

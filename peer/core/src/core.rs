@@ -65,6 +65,7 @@ impl Parts {
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            modules: &self.modules,
             effects: &mut self.effects,
         }
     }
@@ -120,9 +121,8 @@ impl Core {
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
         for id in parts.disk.databases()? {
-            let modules = parts.modules.clone();
             let epoch = parts.epoch;
-            let opened = restart::open(&modules, id, epoch, &mut parts.context(now));
+            let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
                 Ok(Some(replica)) => {
                     replicas.insert(id, replica);
@@ -232,6 +232,7 @@ impl Core {
                 }
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
+                replica.answer_late_publishers(ctx);
                 replica.converse(ctx)
             });
         }

@@ -17,7 +17,9 @@ use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::modules::Modules;
 use crate::outcome::CallOutcome;
+use crate::upgrade::{Judged, Parked, Parking, Publisher};
 
 /// What a replica needs of the peer while it handles one input.
 pub(crate) struct Context<'a> {
@@ -29,6 +31,7 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -80,6 +83,8 @@ pub(crate) struct Executed {
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
+    /// A module was published.
+    pub(crate) publishes: bool,
 }
 
 /// The chain this process writes.
@@ -126,6 +131,12 @@ pub(crate) struct Replica {
     pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
     /// A cut to push.
     pub(crate) fresh_cut: Option<Vec<u8>>,
+    /// Entries that wait for the modules they publish.
+    pub(crate) parked: Parked,
+    /// What the cut that is being made or taken makes of its publishes.
+    pub(crate) judged: Option<Judged>,
+    /// Clients whose publish waits for its cut.
+    pub(crate) publishers: Vec<Publisher>,
     /// A cut that waits for entries.
     pub(crate) pending_cut: Option<Cut>,
     pub(crate) last_cut_at: Tick,
@@ -290,7 +301,7 @@ impl Replica {
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
         let mut taken: Vec<Arc<Entry>> = Vec::new();
-        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let mut offered = Vec::with_capacity(encoded.len());
         for bytes in encoded {
             let entry = match Entry::open(&bytes) {
                 Ok(entry) => Arc::new(entry),
@@ -299,6 +310,14 @@ impl Replica {
                     continue;
                 }
             };
+            match self.park(&entry, from, ctx)? {
+                Parking::Ready => offered.push(entry),
+                Parking::Parked => {}
+                Parking::Full => ingested.full = true,
+            }
+        }
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        for entry in offered {
             match self.dag.offer(entry, Some(from), &finals) {
                 Offered::Accepted(entries) => taken.extend(entries),
                 Offered::Pending { missing, cut } => {
@@ -315,7 +334,9 @@ impl Replica {
         finals.checked()?;
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
-        ingested.missing.retain(|id| !self.dag.contains(id));
+        ingested
+            .missing
+            .retain(|id| !self.dag.contains(id) && !self.parked.holds(id));
         if !taken.is_empty() {
             self.log.append(&taken)?;
             self.accepted(&taken, Some(from), ctx.now.tick);

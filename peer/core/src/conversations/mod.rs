@@ -139,7 +139,18 @@ impl Replica {
                 }
             }
             ConversationEffect::Cut(cut) => self.bring_cut(link, &cut, brought, ctx)?,
-            ConversationEffect::BlobChunk { .. } => brought.anything = true,
+            ConversationEffect::BlobChunk {
+                hash,
+                offset,
+                total,
+                bytes,
+            } => {
+                brought.anything = true;
+                match self.take_chunk(&hash, offset, total, &bytes, ctx)? {
+                    Ok(ready) => self.unpark(ready, brought, ctx)?,
+                    Err(why) => blame(link, why, ctx),
+                }
+            }
             ConversationEffect::Proof(proof) => {
                 if self.dag.learn_equivocation(proof).is_err() {
                     blame(link, "sent a proof that proves nothing", ctx);
@@ -174,6 +185,21 @@ impl Replica {
         brought.cut_missing |= ingested.cut_missing;
         if let Some(why) = ingested.fault {
             blame(link, &why, ctx);
+        }
+        Ok(())
+    }
+
+    /// Entries whose modules are here now are taken in as if they had just come.
+    fn unpark(
+        &mut self,
+        ready: Vec<(Vec<u8>, DeviceKey)>,
+        brought: &mut Brought,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        for (entry, from) in ready {
+            let ingested = self.ingest(vec![entry], from, ctx)?;
+            brought.missing.extend(ingested.missing);
+            brought.cut_missing |= ingested.cut_missing;
         }
         Ok(())
     }
@@ -274,6 +300,7 @@ impl Replica {
             .filter_map(|link| link.wake)
             .chain(self.batch.due())
             .chain(self.cut_due(ctx))
+            .chain(self.publishers_due())
             .chain(held_back)
             .min()
     }

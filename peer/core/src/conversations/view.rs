@@ -54,7 +54,7 @@ impl Holdings for View<'_> {
     }
 
     fn holds(&self, id: &EntryId) -> bool {
-        self.replica.dag.contains(id) || self.is_final(id)
+        self.replica.dag.contains(id) || self.replica.parked.holds(id) || self.is_final(id)
     }
 
     fn chains(&self) -> Vec<ChainTip> {
@@ -75,11 +75,11 @@ impl Holdings for View<'_> {
     }
 
     fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)> {
-        if *hash != self.replica.genesis.module {
+        if !self.replica.knows_module(hash) {
             return None; // other blobs are other databases' business
         }
         let max = sync_protocol::limits::BLOB_CHUNK_BYTES;
-        let total = u64::from(self.replica.genesis.module_len);
+        let total = self.disk.blob_len(hash).ok().flatten()?;
         let chunk = self.disk.blob_part(hash, offset, max).ok().flatten()?;
         (!chunk.is_empty()).then_some((total, chunk))
     }
@@ -93,11 +93,11 @@ impl Holdings for View<'_> {
     }
 
     fn wanted_blobs(&self) -> Vec<BlobHash> {
-        Vec::new()
+        self.replica.parked.wanted()
     }
 
-    fn blob_offset(&self, _hash: &BlobHash) -> u64 {
-        0
+    fn blob_offset(&self, hash: &BlobHash) -> u64 {
+        self.replica.parked.have(hash)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The core as a whole, with the real module and a disk in memory.
 
 mod determinism;
-mod harness;
+pub(crate) mod harness;
+pub(crate) mod made;
 mod mesh;
 mod replay;
 mod rogue;
+mod upgrades;
