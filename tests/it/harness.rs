@@ -161,9 +161,7 @@ pub(crate) struct Peer {
     name: String,
     data: tempfile::TempDir,
     /// Given to `--p2p` again at each start, so that others find it where it was.
-    p2p: String,
-    /// Whether it interprets modules.
-    interpreter: bool,
+    p2p: Vec<String>,
     running: Option<Running>,
 }
 
@@ -189,10 +187,10 @@ impl Peer {
         peer
     }
 
-    /// The same, of a peer that interprets modules instead of compiling them.
-    pub(crate) fn start_interpreting(name: &str) -> Peer {
+    /// The same, without TCP.
+    pub(crate) fn start_quic_only(name: &str) -> Peer {
         let mut peer = Peer::new(name);
-        peer.interpreter = true;
+        peer.p2p.retain(|address| address.ends_with("/quic-v1"));
         peer.start_again();
         peer
     }
@@ -205,8 +203,10 @@ impl Peer {
                 .prefix(&format!("tombolo-test-{name}-"))
                 .tempdir()
                 .expect("a scratch directory can be made"),
-            p2p: format!("/ip4/127.0.0.1/tcp/{}", free_port()),
-            interpreter: false,
+            p2p: vec![
+                format!("/ip4/127.0.0.1/tcp/{}", free_port()),
+                format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_udp_port()),
+            ],
             running: None,
         }
     }
@@ -219,18 +219,11 @@ impl Peer {
     pub(crate) fn start_command(&self) -> Command {
         let mut command = Command::new(tombolo());
         command
-            .args([
-                "start",
-                "--listen",
-                "127.0.0.1:0",
-                "--no-mdns",
-                "--p2p",
-                &self.p2p,
-            ])
+            .args(["start", "--listen", "127.0.0.1:0", "--no-mdns"])
             .arg("--data-dir")
             .arg(self.data_dir());
-        if self.interpreter {
-            command.arg("--interpreter");
+        for address in &self.p2p {
+            command.args(["--p2p", address]);
         }
         clean_environment(&mut command);
         command
@@ -406,14 +399,15 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
+/// The same of UDP.
+fn free_udp_port() -> u16 {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    socket.local_addr().expect("it is bound").port()
+}
+
 /// What a person has set must not decide a test.
 fn clean_environment(command: &mut Command) {
-    for name in [
-        "TOMBOLO_DATA_DIR",
-        "TOMBOLO_INTERPRETER",
-        "TOMBOLO_TOKEN",
-        "TOMBOLO_SERVER",
-    ] {
+    for name in ["TOMBOLO_DATA_DIR", "TOMBOLO_TOKEN", "TOMBOLO_SERVER"] {
         command.env_remove(name);
     }
 }

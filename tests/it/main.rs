@@ -7,7 +7,6 @@ mod cabinet;
 mod client;
 mod demo;
 mod demo_module;
-mod determinism;
 mod docs;
 mod harness;
 mod hostile_modules;

@@ -157,6 +157,8 @@ fn descend(left: u64) -> u64 {
 #[reducer]
 pub fn grow(ctx: &ReducerContext) {
     let before = pages();
+    // Room to write it down with, once there is no more to be had.
+    let room = black_box(Vec::<u8>::with_capacity(256 << 10));
     let mut grown = 0;
     while grow_by(16) {
         grown += 16;
@@ -164,6 +166,7 @@ pub fn grow(ctx: &ReducerContext) {
     while grow_by(1) {
         grown += 1;
     }
+    drop(room);
     see(ctx, "grow", format!("{before} {grown} {}", pages()));
 }
 
@@ -226,7 +229,7 @@ pub fn dice(ctx: &ReducerContext) {
 /// Who comes first at a moment has it; who comes later is counted.
 #[reducer]
 pub fn at_this_moment(ctx: &ReducerContext, who: String) {
-    let drawn = ctx.rng().r#gen();
+    let drawn: u64 = ctx.rng().r#gen();
     match ctx.db.moment().at().find(ctx.timestamp) {
         Some(mut held) => {
             held.later += 1;
