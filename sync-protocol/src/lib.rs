@@ -16,8 +16,9 @@
 //! else *clean*.
 //!
 //! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
-//! `equivocation`; `dag`; `message`, `conversation`, `ticket`.
+//! `equivocation`; `dag`; `address`, `message`, `conversation`, `ticket`.
 
+mod address;
 mod codec;
 mod conversation;
 mod cut;
@@ -37,12 +38,13 @@ mod system_call;
 mod ticket;
 mod time;
 
+pub use address::AddressRecord;
 pub use conversation::{Conversation, ConversationEffect, ConversationInput, Holdings};
 pub use cut::{CUT_FORMAT, Cut, CutDraft, CutError, CutRef, order_root, quorum};
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
-    SignedHeader,
+    SignedHeader, Stub,
 };
 pub use equivocation::{EquivocationProof, NoEquivocation};
 pub use error::Malformed;
@@ -59,5 +61,8 @@ pub use order::{POSITION_BYTES, Position};
 pub use system_call::{
     Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
 };
-pub use ticket::{JOIN_BYTES_MAX, JoinAnswer, JoinError, JoinRequest, Ticket, TicketError};
+pub use ticket::{
+    JOIN_BYTES_MAX, JoinAnswer, JoinError, JoinRequest, TICKET_ADDRESSES_MAX, TICKET_MEMBERS_MAX,
+    Ticket, TicketError, TicketMember,
+};
 pub use time::{Hlc, Now, Tick};

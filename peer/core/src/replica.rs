@@ -9,15 +9,20 @@ use std::sync::Arc;
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
     Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc, Now,
-    Offered, Rights, Role, SecretKey, Tick,
+    Offered, Rights, Role, SecretKey, Stub, Tick,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::{Batch, Expected, Group};
+use crate::bodies::Bodies;
+use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::upgrade::{Judged, Parked, Parking, Publisher};
 
@@ -31,8 +36,23 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) caches: FileCaches,
+    pub(crate) conduct: &'a mut Conduct,
     pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Context<'_> {
+    /// Cuts a remote off.
+    pub(crate) fn hang_up(&mut self, remote: DeviceKey, why: String) {
+        let refuse_ms = self.conduct.cut_off(remote, self.now.tick, &why);
+        self.effects.push(Effect::HangUp {
+            remote,
+            why,
+            refuse_ms,
+        });
+    }
 }
 
 /// How a database is.
@@ -79,7 +99,7 @@ impl Health {
 /// An entry of the tail that ran, with what became of it.
 #[derive(Debug)]
 pub(crate) struct Executed {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<Stub>,
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
@@ -120,6 +140,7 @@ pub(crate) struct Replica {
     pub(crate) own: OwnChain,
     pub(crate) batch: Batch,
     pub(crate) expected: BTreeMap<EntryId, Vec<Expected>>,
+    pub(crate) bodies: Bodies,
     /// When each entry of the tail came in: a finaliser covers what it has held for a while.
     pub(crate) accepted_at: BTreeMap<EntryId, Tick>,
     /// Since when there has been a tail: O(1) to ask at every input.
@@ -127,6 +148,9 @@ pub(crate) struct Replica {
     /// Own entries of the tail whose log lines have been written.
     pub(crate) logged: BTreeSet<EntryId>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
+    pub(crate) neighbours: Neighbours,
+    /// Where members listen.
+    pub(crate) addresses: Addresses,
     /// Entries to push, with whom they came from.
     pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
     /// A cut to push.
@@ -283,6 +307,7 @@ impl Replica {
     /// Notes entries that the DAG has taken in. They are on disk already.
     pub(crate) fn accepted(&mut self, entries: &[Arc<Entry>], from: Option<DeviceKey>, tick: Tick) {
         for entry in entries {
+            self.bodies.keep(entry);
             self.accepted_at.insert(entry.id, tick);
             self.tail_since.get_or_insert(tick);
             self.entries += 1;

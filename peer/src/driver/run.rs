@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use axum::serve::ListenerExt;
 use module_host::Backend;
-use peer_core::{Core, CoreOptions, Modules};
+use peer_core::{Core, CoreOptions, MemoryBudget, Modules};
 use store::DirDisk;
 use sync_protocol::SecretKey;
 use tokio::net::TcpListener;
@@ -157,6 +157,7 @@ fn open_core(
         let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
         let options = CoreOptions {
             epoch: u64::from_le_bytes(dice()),
+            memory: MemoryBudget::default(),
         };
         Core::open_sharing(modules, Box::new(disk), secret, &options, clock.now())
             .map_err(|error| error.to_string())

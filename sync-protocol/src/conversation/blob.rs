@@ -71,7 +71,7 @@ impl Conversation {
                 }
                 if asks >= ASKS_MAX {
                     self.blob.drop_blob(hash);
-                    return turn.effects.push(ConversationEffect::Misbehaved(format!(
+                    return turn.effects.push(ConversationEffect::Silent(format!(
                         "no answer to {asks} questions for a blob"
                     )));
                 }

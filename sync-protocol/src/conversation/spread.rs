@@ -48,6 +48,10 @@ impl Spread {
         self.eager && self.neighbour
     }
 
+    pub(super) fn is_neighbour(&self) -> bool {
+        self.neighbour
+    }
+
     pub(super) fn set_neighbour(&mut self, neighbour: bool) {
         self.neighbour = neighbour;
     }

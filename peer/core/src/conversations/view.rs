@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use store::Disk;
 use sync_protocol::{
-    BlobHash, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash, Holdings,
+    AddressRecord, BlobHash, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash,
+    Holdings,
 };
 
 use crate::joining::Joining;
@@ -43,13 +44,10 @@ impl Holdings for View<'_> {
 
     fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>> {
         let dag = &self.replica.dag;
-        match dag.get(id) {
-            Some(entry) => dag.is_clean(id).then(|| Arc::clone(entry.encoded())),
-            None if self.is_final(id) => {
-                let bytes = self.replica.log.entry(id).ok().flatten();
-                bytes.map(Arc::from)
-            }
-            None => None,
+        if dag.is_clean(id) || !dag.contains(id) && self.is_final(id) {
+            self.encoded(id)
+        } else {
+            None
         }
     }
 
@@ -63,11 +61,8 @@ impl Holdings for View<'_> {
 
     fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool) {
         let (entries, more) = self.replica.dag.entries_beyond(tips, bytes_max);
-        let encoded = entries
-            .iter()
-            .map(|entry| Arc::clone(entry.encoded()))
-            .collect();
-        (encoded, more)
+        let encoded = entries.iter().map_while(|entry| self.encoded(&entry.id));
+        (encoded.collect(), more)
     }
 
     fn tail_ids(&self) -> Vec<EntryId> {
@@ -99,9 +94,25 @@ impl Holdings for View<'_> {
     fn blob_offset(&self, hash: &BlobHash) -> u64 {
         self.replica.parked.have(hash)
     }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        self.replica.addresses.records().cloned().collect()
+    }
 }
 
 impl View<'_> {
+    /// An entry as it is sent: from memory if it is new, else from the log.
+    fn encoded(&self, id: &EntryId) -> Option<Arc<[u8]>> {
+        let Replica {
+            bodies,
+            log,
+            id: of,
+            ..
+        } = self.replica;
+        let entry = bodies.get(id, log, *of).ok()?;
+        Some(Arc::clone(entry.encoded()))
+    }
+
     fn is_final(&self, id: &EntryId) -> bool {
         matches!(self.replica.log.final_entry(id), Ok(Some(_)))
     }
@@ -169,5 +180,9 @@ impl Holdings for JoinView<'_> {
 
     fn blob_offset(&self, _hash: &BlobHash) -> u64 {
         self.0.module.len() as u64
+    }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        Vec::new()
     }
 }

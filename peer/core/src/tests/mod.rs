@@ -3,6 +3,7 @@
 pub(crate) mod harness;
 pub(crate) mod made;
 mod mesh;
+mod network;
 mod replay;
 mod rogue;
 mod upgrades;
