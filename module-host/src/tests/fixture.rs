@@ -415,7 +415,7 @@ impl Bench {
             let context = *transaction.context();
             let (ended, report) = runner.call(call, transaction)?;
             let (mut state, changes) = ended_by(ended, &report);
-            state.rewind(&context.position);
+            state.rewind(&context.position).unwrap();
             transaction = state.begin(context);
             interpreted = Some((report, changes));
         }

@@ -114,7 +114,7 @@ impl World {
     fn take_back(&mut self, place: usize) -> Vec<Executed> {
         if let Some(first) = self.tail.get(place) {
             let position = position(first.time);
-            self.state.as_mut().unwrap().rewind(&position);
+            self.state.as_mut().unwrap().rewind(&position).unwrap();
         }
         self.tail.split_off(place.min(self.tail.len()))
     }
