@@ -19,3 +19,4 @@ mod reasons;
 mod refusals;
 mod script;
 mod semantics;
+mod too_much;
