@@ -154,6 +154,7 @@ pub fn replay(
     let mut conduct = Conduct::default();
     let memory = MemoryBudget::default();
     let mut ctx = Context {
+        engine_max: module_host::ENGINE,
         now,
         mesh: Hlc(now.wall),
         own_wall: now.wall,
