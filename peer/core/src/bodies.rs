@@ -92,6 +92,7 @@ mod tests {
             hlc: Hlc(1_000_000 + seq),
             stride: 0,
             base: CutRef {
+                term: sync_protocol::Term::FIRST,
                 height: 0,
                 id: CutId([2; 32]),
             },

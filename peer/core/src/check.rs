@@ -11,7 +11,7 @@ use crate::conduct::Conduct;
 use crate::error::Stop;
 use crate::memory::MemoryBudget;
 use crate::modules::Modules;
-use crate::replica::Context;
+use crate::replica::{Context, Health};
 use crate::restart::{self, NAME_NOTE};
 use crate::upgrade::Ruling;
 
@@ -169,7 +169,10 @@ pub fn replay(
         effects: &mut effects,
     };
     match restart::open(database, 0, &mut ctx) {
-        Ok(Some(replica)) => Ok(replica.cut.height),
+        Ok(Some(replica)) => match replica.health {
+            Health::Diverged(why) | Health::Stopped(why) => Err(why),
+            Health::Ok | Health::Forked(_) | Health::BehindEngine(_) => Ok(replica.cut.height),
+        },
         Ok(None) => Err("the log holds no cut, so there is no state".to_owned()),
         Err(stop) => Err(stop.to_string()),
     }
