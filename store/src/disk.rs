@@ -10,7 +10,7 @@ use sync_protocol::{BlobHash, DatabaseId};
 
 use crate::error::StoreError;
 
-/// A peer's storage: two files per database, and blobs by hash. A trait, so that the simulator can
+/// A peer's storage: three files per database, and blobs by hash. A trait, so that the simulator can
 /// lend a made-up one.
 pub trait Disk: Send {
     /// The databases that are here, by id.
@@ -30,6 +30,13 @@ pub trait Disk: Send {
     /// # Errors
     /// If the disk fails.
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+
+    /// The spill file of a database, emptied: what a tail too long for memory needs until the next
+    /// start. Nothing in it has to be durable.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
 
     /// Removes a database, whose files must be closed. Blobs stay: others may need them.
     ///
@@ -66,17 +73,27 @@ pub trait Disk: Send {
     /// # Errors
     /// If the disk fails.
     fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError>;
+
+    /// Bytes that can still be written; `None` if the disk has no end that is known.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 }
 
 const DATABASES: &str = "databases";
 const BLOBS: &str = "blobs";
-const LOG: &str = "log.redb";
-const BASE: &str = "base.redb";
+pub(crate) const LOG: &str = "log.redb";
+pub(crate) const BASE: &str = "base.redb";
+const SPILL: &str = "spill.redb";
 
 /// Files that were not finished: half-written blobs, databases being removed.
 const UNFINISHED: &str = "unfinished-";
 
-/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb` and `blobs/<hash>`.
+/// A data directory: `log.redb`, `base.redb` and `spill.redb` in `databases/<id>`, and
+/// `blobs/<hash>`.
 #[derive(Debug)]
 pub struct DirDisk {
     databases: PathBuf,
@@ -90,10 +107,7 @@ impl DirDisk {
     /// # Errors
     /// If the directory cannot be made, read or written.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let disk = Self {
-            databases: data_dir.join(DATABASES),
-            blobs: data_dir.join(BLOBS),
-        };
+        let disk = Self::at(data_dir);
         for dir in [&disk.databases, &disk.blobs] {
             fs::create_dir_all(dir).map_err(failed("making", dir))?;
             for (path, name) in children(dir)? {
@@ -109,6 +123,39 @@ impl DirDisk {
         }
         sync_dir(data_dir)?;
         Ok(disk)
+    }
+
+    /// The directory, as it is.
+    pub(crate) fn at(data_dir: &Path) -> Self {
+        Self {
+            databases: data_dir.join(DATABASES),
+            blobs: data_dir.join(BLOBS),
+        }
+    }
+
+    /// Where a database's files are.
+    pub(crate) fn path_of(&self, database: &DatabaseId) -> PathBuf {
+        self.databases.join(database.to_string())
+    }
+
+    /// Blobs by the hash that their name says, in order, and the names of files that are none.
+    pub(crate) fn blobs(&self) -> Result<(Vec<BlobHash>, Vec<String>), StoreError> {
+        let (mut blobs, mut others) = (Vec::new(), Vec::new());
+        for (_, name) in children(&self.blobs)? {
+            match name.parse::<BlobHash>() {
+                Ok(hash) if hash.to_string() == name => blobs.push(hash),
+                _ => others.push(name),
+            }
+        }
+        blobs.sort_unstable();
+        others.sort_unstable();
+        Ok((blobs, others))
+    }
+
+    /// What a crash left half done among the databases.
+    pub(crate) fn unfinished(&self) -> Result<Vec<String>, StoreError> {
+        let names = children(&self.databases)?.into_iter().map(|(_, name)| name);
+        Ok(names.filter(|name| name.starts_with(UNFINISHED)).collect())
     }
 
     fn file(
@@ -170,6 +217,20 @@ impl Disk for DirDisk {
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
         self.file(database, BASE)
+    }
+
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        let dir = self.databases.join(database.to_string());
+        let path = dir.join(SPILL);
+        fs::create_dir_all(&dir).map_err(failed("making", &dir))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(failed("emptying", &path))?;
+        Ok(Box::new(Unsynced(FileBackend::new(file)?)))
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
@@ -237,6 +298,38 @@ impl Disk for DirDisk {
         write().map_err(failed("writing", &path))?;
         sync_dir(&self.blobs)?;
         Ok(hash)
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        let stat = rustix::fs::statvfs(&self.databases)
+            .map_err(|error| failed("asking for the room in", &self.databases)(error.into()))?;
+        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    }
+}
+
+/// A file that nobody reads after a crash, so it never waits for the disk.
+#[derive(Debug)]
+struct Unsynced(FileBackend);
+
+impl StorageBackend for Unsynced {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
     }
 }
 

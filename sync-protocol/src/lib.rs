@@ -44,7 +44,7 @@ pub use cut::{CUT_FORMAT, Cut, CutDraft, CutError, CutRef, order_root, quorum};
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
-    SignedHeader,
+    SignedHeader, Stub,
 };
 pub use equivocation::{EquivocationProof, NoEquivocation};
 pub use error::Malformed;

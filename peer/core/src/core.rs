@@ -11,11 +11,13 @@ use crate::effect::{Effect, NoteLevel};
 use crate::error::{OpenError, Stop};
 use crate::input::Input;
 use crate::joining::Joining;
+use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
+use crate::room::Room;
 
 /// Milliseconds between two looks at clocks, cuts and conversations when nothing else is due.
 const IDLE_WAKE_MS: u64 = 5_000;
@@ -26,6 +28,8 @@ pub struct CoreOptions {
     /// Fresh randomness: the epoch of the chains this process writes. Two starts with the same
     /// value would make an honest peer look like one that equivocates.
     pub epoch: u64,
+    /// What the databases may hold in memory.
+    pub memory: MemoryBudget,
 }
 
 /// A whole peer without its sockets and clock.
@@ -49,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) databases: usize,
     pub(crate) mesh: MeshTime,
     pub(crate) links: BTreeSet<DeviceKey>,
     /// Where this peer listens, signed; none before it does.
@@ -63,18 +69,23 @@ pub(crate) struct Parts {
     pub(crate) links_stale: bool,
     pub(crate) conduct: Conduct,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) room: Room,
     wake_at: Option<Tick>,
 }
 
 impl Parts {
     pub(crate) fn context(&mut self, now: Now) -> Context<'_> {
+        self.look_for_room(now);
         Context {
+            is_short_of_room: self.room.is_short(),
             now,
             mesh: self.mesh.now(now.tick),
             own_wall: self.mesh.own(now.tick),
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            memory: self.memory,
+            caches: self.memory.share(self.databases),
             conduct: &mut self.conduct,
             modules: &self.modules,
             effects: &mut self.effects,
@@ -126,6 +137,8 @@ impl Core {
             key,
             device,
             epoch: options.epoch,
+            memory: options.memory,
+            databases: 0,
             mesh: MeshTime::starting(now),
             links: BTreeSet::new(),
             own_record: None,
@@ -135,12 +148,15 @@ impl Core {
             links_stale: true,
             conduct: Conduct::default(),
             effects: Vec::new(),
+            room: Room::default(),
             wake_at: None,
             disk,
         };
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
-        for id in parts.disk.databases()? {
+        let databases = parts.disk.databases()?;
+        parts.databases = databases.len();
+        for id in databases {
             let epoch = parts.epoch;
             let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
@@ -206,6 +222,7 @@ impl Core {
         self.spread_addresses(now);
         self.choose_links(now);
         self.schedule(now);
+        self.parts.databases = self.replicas.len() + self.joins.len();
         std::mem::take(&mut self.parts.effects)
     }
 

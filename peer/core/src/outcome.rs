@@ -1,6 +1,7 @@
 //! What became of an invocation. Outcomes are the same on every peer; their texts are for people
 //! and are no part of the state.
 
+use crate::limits::KEPT_TEXT_BYTES_MAX;
 use crate::reply::{ErrorKind, RequestError};
 
 /// What became of one invocation at its position. It may change while the invocation is in the
@@ -29,6 +30,17 @@ impl CallOutcome {
         matches!(self, Self::Ok { .. })
     }
 
+    /// Cuts a text that is too long to be kept for every call of a tail.
+    pub(crate) fn shorten(&mut self) {
+        match self {
+            Self::Failed(text) | Self::Trapped(text) | Self::Refused(text) => {
+                text.truncate(text.floor_char_boundary(KEPT_TEXT_BYTES_MAX));
+                text.shrink_to_fit();
+            }
+            Self::Ok { .. } | Self::Void => {}
+        }
+    }
+
     /// The error a caller hears, if there is one.
     #[must_use]
     pub fn error(&self) -> Option<RequestError> {
@@ -45,5 +57,23 @@ impl CallOutcome {
             ),
         };
         Some(RequestError { kind, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let mut outcome = CallOutcome::Failed(format!("a{}", "é".repeat(300)));
+        outcome.shorten();
+        assert_eq!(
+            outcome,
+            CallOutcome::Failed(format!("a{}", "é".repeat(127)))
+        );
+        let mut outcome = CallOutcome::Trapped("short".to_owned());
+        outcome.shorten();
+        assert_eq!(outcome, CallOutcome::Trapped("short".to_owned()));
     }
 }

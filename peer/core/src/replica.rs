@@ -9,16 +9,18 @@ use std::sync::Arc;
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
     Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc, Now,
-    Offered, Rights, Role, SecretKey, Tick,
+    Offered, Rights, Role, SecretKey, Stub, Tick,
 };
 
 use crate::addresses::Addresses;
 use crate::batch::{Batch, Expected, Group};
+use crate::bodies::Bodies;
 use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
@@ -34,6 +36,10 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    /// Nothing is to be written that can be put off.
+    pub(crate) is_short_of_room: bool,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) caches: FileCaches,
     pub(crate) conduct: &'a mut Conduct,
     pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
@@ -95,7 +101,7 @@ impl Health {
 /// An entry of the tail that ran, with what became of it.
 #[derive(Debug)]
 pub(crate) struct Executed {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<Stub>,
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
@@ -136,6 +142,7 @@ pub(crate) struct Replica {
     pub(crate) own: OwnChain,
     pub(crate) batch: Batch,
     pub(crate) expected: BTreeMap<EntryId, Vec<Expected>>,
+    pub(crate) bodies: Bodies,
     /// When each entry of the tail came in: a finaliser covers what it has held for a while.
     pub(crate) accepted_at: BTreeMap<EntryId, Tick>,
     /// Since when there has been a tail: O(1) to ask at every input.
@@ -302,6 +309,7 @@ impl Replica {
     /// Notes entries that the DAG has taken in. They are on disk already.
     pub(crate) fn accepted(&mut self, entries: &[Arc<Entry>], from: Option<DeviceKey>, tick: Tick) {
         for entry in entries {
+            self.bodies.keep(entry);
             self.accepted_at.insert(entry.id, tick);
             self.tail_since.get_or_insert(tick);
             self.entries += 1;
@@ -319,6 +327,10 @@ impl Replica {
         ctx: &mut Context<'_>,
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
+        if ctx.is_short_of_room {
+            // They are still there, and asked for at the next comparison.
+            return Ok(ingested);
+        }
         let mut taken: Vec<Arc<Entry>> = Vec::new();
         let mut offered = Vec::with_capacity(encoded.len());
         for bytes in encoded {

@@ -204,6 +204,10 @@ pub struct DatabaseStatus {
     pub cut: CutStatus,
     /// Invocations that no cut covers yet.
     pub tail: u64,
+    /// Bytes of memory that their row versions take, estimated.
+    pub overlay_bytes: u64,
+    /// Bytes of their row versions that went to the disk, because the tail is too long for memory.
+    pub spilled_bytes: u64,
     /// Entries, all told.
     pub entries: u64,
     /// Invocations run since the peer started, repeats included.

@@ -3,6 +3,7 @@
 mod bounds;
 mod crash;
 mod disks;
+mod faults;
 mod golden;
 mod keys;
 mod migrating;
@@ -11,6 +12,7 @@ mod numbers;
 mod reopening;
 mod roots;
 mod rows;
+mod spilling;
 
 use std::sync::Arc;
 

@@ -135,7 +135,7 @@ fn check_refused(change: impl Fn(&mut Draft, &mut Body), expected: &Malformed) {
     let sealed = Entry::seal(draft.clone(), body.clone(), &key(1));
     assert_eq!(sealed, Err(SealError(expected.clone())));
 
-    let mut header = self::sealed().header;
+    let mut header = self::sealed().header.clone();
     let encoded = body.encode();
     header.parents = draft.parents;
     header.parents.sort();
@@ -290,7 +290,7 @@ fn a_second_spelling_of_a_header_is_refused() {
         Header::decode(&longer),
         Err(Malformed::NotCanonical { what: "header" })
     );
-    assert_eq!(Header::decode(&header), Ok(entry.header));
+    assert_eq!(Header::decode(&header), Ok(entry.header.clone()));
 }
 
 #[test]

@@ -44,13 +44,10 @@ impl Holdings for View<'_> {
 
     fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>> {
         let dag = &self.replica.dag;
-        match dag.get(id) {
-            Some(entry) => dag.is_clean(id).then(|| Arc::clone(entry.encoded())),
-            None if self.is_final(id) => {
-                let bytes = self.replica.log.entry(id).ok().flatten();
-                bytes.map(Arc::from)
-            }
-            None => None,
+        if dag.is_clean(id) || !dag.contains(id) && self.is_final(id) {
+            self.encoded(id)
+        } else {
+            None
         }
     }
 
@@ -64,11 +61,8 @@ impl Holdings for View<'_> {
 
     fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool) {
         let (entries, more) = self.replica.dag.entries_beyond(tips, bytes_max);
-        let encoded = entries
-            .iter()
-            .map(|entry| Arc::clone(entry.encoded()))
-            .collect();
-        (encoded, more)
+        let encoded = entries.iter().map_while(|entry| self.encoded(&entry.id));
+        (encoded.collect(), more)
     }
 
     fn tail_ids(&self) -> Vec<EntryId> {
@@ -107,6 +101,18 @@ impl Holdings for View<'_> {
 }
 
 impl View<'_> {
+    /// An entry as it is sent: from memory if it is new, else from the log.
+    fn encoded(&self, id: &EntryId) -> Option<Arc<[u8]>> {
+        let Replica {
+            bodies,
+            log,
+            id: of,
+            ..
+        } = self.replica;
+        let entry = bodies.get(id, log, *of).ok()?;
+        Some(Arc::clone(entry.encoded()))
+    }
+
     fn is_final(&self, id: &EntryId) -> bool {
         matches!(self.replica.log.final_entry(id), Ok(Some(_)))
     }

@@ -42,6 +42,8 @@ pub(super) fn status(status: &DatabaseStatus) -> Value {
             "state_root": status.cut.state_root.to_string(),
         },
         "tail": status.tail,
+        "overlay_bytes": status.overlay_bytes,
+        "spilled_bytes": status.spilled_bytes,
         "entries": status.entries,
         "executions": status.executions,
         "pending": status.pending,

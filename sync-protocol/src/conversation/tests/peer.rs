@@ -44,6 +44,8 @@ pub(super) struct Held {
     pub(super) history: History,
     /// `None` while joining.
     pub(super) dag: Option<Dag>,
+    /// Everything that was ever taken in or offered, with its body.
+    log: BTreeMap<EntryId, Arc<Entry>>,
     pub(super) blobs: BTreeMap<BlobHash, Vec<u8>>,
     pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
     /// Members known to be such from the beginning.
@@ -86,10 +88,9 @@ impl Holdings for Held {
     }
 
     fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>> {
-        let covered = self.history.entries.get(id).map(|(_, entry)| entry);
         let dag = self.dag.as_ref()?;
-        let entry = covered.or_else(|| dag.get(id).filter(|_| dag.is_clean(id)))?;
-        Some(Arc::clone(entry.encoded()))
+        let held = self.history.entries.contains_key(id) || dag.is_clean(id);
+        held.then(|| Arc::clone(self.log[id].encoded()))
     }
 
     fn holds(&self, id: &EntryId) -> bool {
@@ -106,7 +107,9 @@ impl Holdings for Held {
             return (Vec::new(), false);
         };
         let (entries, more) = dag.entries_beyond(tips, bytes_max);
-        let encoded = entries.iter().map(|entry| Arc::clone(entry.encoded()));
+        let encoded = entries
+            .iter()
+            .map(|entry| Arc::clone(self.log[&entry.id].encoded()));
         (encoded.collect(), more)
     }
 
@@ -125,8 +128,9 @@ impl Holdings for Held {
         let Some(dag) = &self.dag else { return false };
         let height = dag.cut().height;
         let admitted = || {
-            dag.tail(Hlc(u64::MAX))
-                .any(|ordered| admissions(&ordered.entry).any(|member| member == *remote))
+            dag.tail(Hlc(u64::MAX)).any(|ordered| {
+                admissions(&self.log[&ordered.entry.id]).any(|member| member == *remote)
+            })
         };
         dag.rights().is_member(remote, height) || admitted()
     }
@@ -207,7 +211,8 @@ impl Held {
                 height: cut.height,
             };
             let id = ordered.entry.id;
-            self.history.entries.insert(id, (covered, ordered.entry));
+            let entry = Arc::clone(&self.log[&id]);
+            self.history.entries.insert(id, (covered, entry));
         }
         self.history.segments.push(ids);
         self.history.cuts.push(cut);
@@ -293,6 +298,7 @@ impl Peer {
             held: Held {
                 history: History::default(),
                 dag: None,
+                log: BTreeMap::new(),
                 blobs: BTreeMap::new(),
                 wanted: BTreeMap::new(),
                 founders: founders.to_vec(),
@@ -309,9 +315,10 @@ impl Peer {
 
     pub(super) fn begin(&mut self, genesis: Arc<Entry>, cut: Cut) {
         let segment = vec![Ordered {
-            entry: genesis,
+            entry: Arc::clone(genesis.stub()),
             void: false,
         }];
+        self.held.log.insert(genesis.id, genesis);
         self.held.cover(cut, segment).expect("nothing is missing");
     }
 
@@ -321,6 +328,11 @@ impl Peer {
 
     pub(super) fn dag(&self) -> &Dag {
         self.held.dag.as_ref().expect("not joining any more")
+    }
+
+    /// An entry that was taken in, with its body.
+    pub(super) fn entry(&self, id: &EntryId) -> &Arc<Entry> {
+        &self.held.log[id]
     }
 
     /// An entry that builds on what is here, not offered yet.
@@ -364,6 +376,7 @@ impl Peer {
         let entry = self.seal(now, args, call);
         self.seq += 1;
         self.previous = Some(entry.id);
+        self.held.log.insert(entry.id, Arc::clone(&entry));
         let dag = self.held.dag.as_mut().expect("not joining any more");
         let offered = dag.offer(Arc::clone(&entry), None, &self.held.history);
         assert!(matches!(offered, Offered::Accepted(_)), "{offered:?}");
@@ -551,7 +564,9 @@ impl Peer {
                 self.reports.push("a malformed entry".to_owned());
                 continue;
             };
-            match dag.offer(Arc::new(entry), Some(remote), &self.held.history) {
+            let entry = Arc::new(entry);
+            self.held.log.insert(entry.id, Arc::clone(&entry));
+            match dag.offer(entry, Some(remote), &self.held.history) {
                 Offered::Accepted(accepted) => fresh.extend(accepted),
                 Offered::Pending { missing: more, .. } => missing.extend(more),
                 Offered::Known | Offered::Full => {}
