@@ -83,6 +83,8 @@ fn the_architecture_names_every_package() {
         "peer",
         "simulator",
         "tests",
+        "tests/fuzz-targets",
+        "fuzz",
         "benchmarks",
         "xtask",
         "examples/modules",
@@ -92,6 +94,34 @@ fn the_architecture_names_every_package() {
             "docs/ARCHITECTURE.md does not name `{folder}`"
         );
     }
+}
+
+#[test]
+fn every_hazard_has_tests_that_exist() {
+    let sources: Vec<String> = files(".", &[".rs"]).iter().map(|file| read(file)).collect();
+    let document = read("docs/DETERMINISM.md");
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let mut hazards = 0;
+    for row in rows.skip(1) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [hazard, .., tests] = cells[..] else {
+            panic!("a row without cells: {row}");
+        };
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{hazard}: no test is named");
+        for test in named {
+            let is = format!("fn {test}(");
+            assert!(
+                sources.iter().any(|source| source.contains(&is)),
+                "{hazard}: there is no test {test}"
+            );
+        }
+        hazards += 1;
+    }
+    assert!(
+        hazards >= 14,
+        "the table of hazards is not where this test looks"
+    );
 }
 
 #[test]

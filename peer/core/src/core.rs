@@ -17,6 +17,7 @@ use crate::modules::Modules;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
+use crate::room::Room;
 
 /// Milliseconds between two looks at clocks, cuts and conversations when nothing else is due.
 const IDLE_WAKE_MS: u64 = 5_000;
@@ -68,12 +69,15 @@ pub(crate) struct Parts {
     pub(crate) links_stale: bool,
     pub(crate) conduct: Conduct,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) room: Room,
     wake_at: Option<Tick>,
 }
 
 impl Parts {
     pub(crate) fn context(&mut self, now: Now) -> Context<'_> {
+        self.look_for_room(now);
         Context {
+            is_short_of_room: self.room.is_short(),
             now,
             mesh: self.mesh.now(now.tick),
             own_wall: self.mesh.own(now.tick),
@@ -144,6 +148,7 @@ impl Core {
             links_stale: true,
             conduct: Conduct::default(),
             effects: Vec::new(),
+            room: Room::default(),
             wake_at: None,
             disk,
         };

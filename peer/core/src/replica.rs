@@ -36,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    /// Nothing is to be written that can be put off.
+    pub(crate) is_short_of_room: bool,
     pub(crate) memory: MemoryBudget,
     pub(crate) caches: FileCaches,
     pub(crate) conduct: &'a mut Conduct,
@@ -325,6 +327,10 @@ impl Replica {
         ctx: &mut Context<'_>,
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
+        if ctx.is_short_of_room {
+            // They are still there, and asked for at the next comparison.
+            return Ok(ingested);
+        }
         let mut taken: Vec<Arc<Entry>> = Vec::new();
         let mut offered = Vec::with_capacity(encoded.len());
         for bytes in encoded {
