@@ -11,8 +11,8 @@ use super::{
     position, rows_of, settle, table, tables, text, write,
 };
 use crate::{
-    DataCheck, DataError, Disk, IndexId, MemoryDisk, Migration, Range, RowWrite, Schema, State,
-    StateOptions, StoreError, TableId, TableSchema,
+    DataCheck, DataError, Disk, IndexId, MemoryDisk, Migration, OverlayBudget, Range, RowWrite,
+    Schema, State, StateOptions, StoreError, TableId, TableSchema,
 };
 
 const TEAM: IndexId = IndexId(5_000);
@@ -21,6 +21,7 @@ const COLOUR: TableId = TableId(5_000);
 const COLOUR_NAME: IndexId = IndexId(5_002);
 
 /// What a migration changes: the tables, and what it says about rows.
+#[derive(Clone)]
 struct Case {
     name: &'static str,
     tables: fn(&mut Vec<TableSchema>),
@@ -235,10 +236,20 @@ fn without_sequence(state: State, disk: &MemoryDisk, case: &Case) -> StateRoot {
 
 #[test]
 fn every_migration_gives_what_a_fresh_database_has() {
-    for case in cases() {
+    let cases = cases().into_iter();
+    for (case, spills) in cases.flat_map(|case| [(case.clone(), false), (case, true)]) {
         let name = case.name;
         let disk = MemoryDisk::new();
         let mut state = filled(&disk);
+        if spills {
+            let none = OverlayBudget {
+                bytes: 0,
+                commits: 0,
+            };
+            state = state.spilling_to(disk.spill(&DATABASE).expect("memory"), none);
+            state.relieve().expect("memory");
+            assert!(state.spilled_bytes() > 0 && state.overlay_bytes() == 0);
+        }
         let expected = fresh(&state, &case);
         let settlement = state
             .plan_migration(Some(&position(2)), Vec::new(), migration(&case))
@@ -417,6 +428,70 @@ fn questions_about_rows() {
     check(&grown, unique(ACCOUNT, &[4]), false);
     check(&grown, unique(ACCOUNT, &[4, 0]), true);
     check(&grown, numbered(ACCOUNT, 4), false);
+}
+
+#[test]
+fn what_a_long_tail_spilled_moves_too() {
+    let budget = OverlayBudget {
+        bytes: usize::MAX,
+        commits: 4,
+    };
+    let long = |disk: &MemoryDisk, spilling: bool| {
+        let mut state = super::open(disk);
+        if spilling {
+            let file = disk.spill(&DATABASE).expect("memory does not fail");
+            state = state.spilling_to(file, budget);
+        }
+        settle(&mut state, 0, 0);
+        for n in 1..=20 {
+            let id = u32::try_from(n).expect("small");
+            state = call(state, n, |call| {
+                let text = format!("text {id}");
+                call.insert(ACCOUNT, &account(id, &text, 1, 0))
+                    .expect("it fits");
+                call.insert(NOTE, &note(1, &text)).expect("it fits");
+            })
+            .0;
+            state.relieve().expect("memory does not fail");
+        }
+        state
+    };
+    for case in cases() {
+        let (disk, plain) = (MemoryDisk::new(), MemoryDisk::new());
+        let mut state = long(&disk, true);
+        assert!(state.spilled_bytes() > 0);
+        let mut other = long(&plain, false);
+        for state in [&mut state, &mut other] {
+            let settlement = state
+                .plan_migration(Some(&position(20)), Vec::new(), migration(&case))
+                .expect("nothing in the way");
+            state.settle(settlement, 1).expect("nothing fails");
+        }
+        assert_eq!(state.spilled_bytes(), 0, "{}", case.name);
+        assert_eq!(state.final_root(), other.final_root(), "{}", case.name);
+        assert_same_rows(&state, &other, case.name);
+        // The tail of the new schema spills as the old one's did.
+        for n in 21..=40 {
+            let row = u8::try_from(n).expect("small");
+            let more = |state: State| {
+                call(state, n, |call| {
+                    call.insert(MESSAGE, &message(n, &row.to_string()))
+                        .expect("it fits");
+                })
+                .0
+            };
+            state = more(state);
+            other = more(other);
+            state.relieve().expect("memory does not fail");
+        }
+        assert!(state.spilled_bytes() > 0);
+        assert_eq!(
+            settle(&mut state, 40, 2),
+            settle(&mut other, 40, 2),
+            "{}",
+            case.name
+        );
+    }
 }
 
 #[test]
