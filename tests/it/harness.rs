@@ -162,6 +162,8 @@ pub(crate) struct Peer {
     data: tempfile::TempDir,
     /// Given to `--p2p` again at each start, so that others find it where it was.
     p2p: Vec<String>,
+    /// Whether it interprets modules.
+    interpreter: bool,
     running: Option<Running>,
 }
 
@@ -187,6 +189,14 @@ impl Peer {
         peer
     }
 
+    /// The same, of a peer that interprets modules instead of compiling them.
+    pub(crate) fn start_interpreting(name: &str) -> Peer {
+        let mut peer = Peer::new(name);
+        peer.interpreter = true;
+        peer.start_again();
+        peer
+    }
+
     /// The same, without TCP.
     pub(crate) fn start_quic_only(name: &str) -> Peer {
         let mut peer = Peer::new(name);
@@ -207,6 +217,7 @@ impl Peer {
                 format!("/ip4/127.0.0.1/tcp/{}", free_port()),
                 format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_udp_port()),
             ],
+            interpreter: false,
             running: None,
         }
     }
@@ -222,6 +233,9 @@ impl Peer {
             .args(["start", "--listen", "127.0.0.1:0", "--no-mdns"])
             .arg("--data-dir")
             .arg(self.data_dir());
+        if self.interpreter {
+            command.arg("--interpreter");
+        }
         for address in &self.p2p {
             command.args(["--p2p", address]);
         }
@@ -409,9 +423,10 @@ fn free_udp_port() -> u16 {
 fn clean_environment(command: &mut Command) {
     for name in [
         "TOMBOLO_DATA_DIR",
-        "TOMBOLO_TOKEN",
-        "TOMBOLO_SERVER",
+        "TOMBOLO_INTERPRETER",
         "TOMBOLO_RECOVERY_KEY",
+        "TOMBOLO_SERVER",
+        "TOMBOLO_TOKEN",
     ] {
         command.env_remove(name);
     }
