@@ -1,6 +1,6 @@
 //! Where a peer's databases and blobs lie.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -66,21 +66,49 @@ pub trait Disk: Send {
     /// # Errors
     /// If the disk fails.
     fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError>;
+
+    /// Blobs of which only the beginning is here, with its bytes.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError>;
+
+    /// Writes bytes of a partial blob at `offset`, where it then ends with them: what lay beyond is
+    /// cut off. Durable when this returns. The hash is a name only, nothing is checked.
+    ///
+    /// # Errors
+    /// If the disk fails, or the partial blob is shorter than `offset`.
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// The beginning of a blob, as far as it is here. Not checked.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Removes a partial blob, if it is there.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError>;
 }
 
 const DATABASES: &str = "databases";
 const BLOBS: &str = "blobs";
+const PARTIAL: &str = "partial";
 const LOG: &str = "log.redb";
 const BASE: &str = "base.redb";
 
 /// Files that were not finished: half-written blobs, databases being removed.
 const UNFINISHED: &str = "unfinished-";
 
-/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb` and `blobs/<hash>`.
+/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb`, `blobs/<hash>` and
+/// `blobs/partial/<hash>`.
 #[derive(Debug)]
 pub struct DirDisk {
     databases: PathBuf,
     blobs: PathBuf,
+    partial: PathBuf,
 }
 
 impl DirDisk {
@@ -93,8 +121,9 @@ impl DirDisk {
         let disk = Self {
             databases: data_dir.join(DATABASES),
             blobs: data_dir.join(BLOBS),
+            partial: data_dir.join(BLOBS).join(PARTIAL),
         };
-        for dir in [&disk.databases, &disk.blobs] {
+        for dir in [&disk.databases, &disk.blobs, &disk.partial] {
             fs::create_dir_all(dir).map_err(failed("making", dir))?;
             for (path, name) in children(dir)? {
                 if name.starts_with(UNFINISHED) {
@@ -107,6 +136,7 @@ impl DirDisk {
                 }
             }
         }
+        sync_dir(&disk.blobs)?;
         sync_dir(data_dir)?;
         Ok(disk)
     }
@@ -237,6 +267,62 @@ impl Disk for DirDisk {
         write().map_err(failed("writing", &path))?;
         sync_dir(&self.blobs)?;
         Ok(hash)
+    }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        let mut partials = Vec::new();
+        for (path, name) in children(&self.partial)? {
+            if let Ok(hash) = name.parse::<BlobHash>()
+                && hash.to_string() == name
+            {
+                let len = fs::metadata(&path).map_err(failed("reading", &path))?.len();
+                partials.push((hash, len));
+            }
+        }
+        partials.sort_unstable();
+        Ok(partials)
+    }
+
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.partial.join(hash.to_string());
+        let new = !path.exists();
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            if file.metadata()?.len() < offset {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            file.set_len(offset)?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(failed("writing", &path))?;
+        if new {
+            sync_dir(&self.partial)?;
+        }
+        Ok(())
+    }
+
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.partial.join(hash.to_string());
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("reading", &path)(error)),
+        }
+    }
+
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        let path = self.partial.join(hash.to_string());
+        match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.partial),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("removing", &path)(error)),
+        }
     }
 }
 

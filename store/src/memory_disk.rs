@@ -28,6 +28,7 @@ enum FileName {
 struct Shared {
     files: BTreeMap<FileName, MemoryFile>,
     blobs: BTreeMap<BlobHash, Arc<[u8]>>,
+    partials: BTreeMap<BlobHash, Vec<u8>>,
     /// Counts losses of power: a file opened before the last one is dead.
     power: u64,
     /// Writes and syncs that still succeed; `None`: all.
@@ -206,6 +207,38 @@ impl Disk for MemoryDisk {
         shared.spend().map_err(Shared::failed)?;
         shared.blobs.insert(hash, blob.into());
         Ok(hash)
+    }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        let shared = self.lock();
+        let partials = shared.partials.iter();
+        Ok(partials
+            .map(|(hash, bytes)| (*hash, bytes.len() as u64))
+            .collect())
+    }
+
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        let start = place(offset).map_err(Shared::failed)?;
+        let partial = shared.partials.entry(*hash).or_default();
+        if partial.len() < start {
+            return Err(Shared::failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        partial.truncate(start);
+        partial.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().partials.get(hash).cloned())
+    }
+
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        shared.partials.remove(hash);
+        Ok(())
     }
 }
 

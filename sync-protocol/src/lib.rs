@@ -16,8 +16,9 @@
 //! else *clean*.
 //!
 //! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
-//! `equivocation`; `dag`; `message`, `conversation`, `ticket`.
+//! `equivocation`; `dag`, `bodies`; `message`, `conversation`, `ticket`.
 
+mod bodies;
 mod codec;
 mod conversation;
 mod cut;
@@ -37,12 +38,13 @@ mod system_call;
 mod ticket;
 mod time;
 
-pub use conversation::{Conversation, ConversationEffect, ConversationInput, Holdings};
+pub use bodies::Bodies;
+pub use conversation::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings};
 pub use cut::{CUT_FORMAT, Cut, CutDraft, CutError, CutRef, order_root, quorum};
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
-    SignedHeader,
+    SignedHeader, Travelled, body_of, travelling,
 };
 pub use equivocation::{EquivocationProof, NoEquivocation};
 pub use error::Malformed;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use module_host::Module;
 use store::{Log, Schema, Settlement, State, StateOptions};
 use sync_protocol::{
-    BlobHash, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId, Genesis,
-    Options, Ordered, Rights, SecretKey, SystemCall, order_root,
+    BlobHash, Bodies, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId,
+    Genesis, Options, Ordered, Rights, SecretKey, SystemCall, order_root,
 };
 
 use crate::batch::Batch;
@@ -168,6 +168,7 @@ pub(crate) fn living(
         entries: parts.log.entries_len()?,
         log: parts.log,
         dag: Dag::new(id, cut.reference(), cut.frontier.clone(), rights.clone()),
+        bodies: Bodies::default(),
         cut,
         rights,
         executor: parts.executor,
@@ -191,6 +192,7 @@ pub(crate) fn living(
         may_cut_from: ctx.now.tick,
         health: Health::Ok,
         executions: 0,
+        newer_noted: false,
     };
     replica.refresh_members()?;
     Ok(replica)

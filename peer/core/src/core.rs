@@ -11,6 +11,7 @@ use crate::input::Input;
 use crate::joining::Joining;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
+use crate::partials::Partials;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
@@ -43,6 +44,7 @@ pub struct Core {
 /// What replicas borrow from the core, apart from each other.
 pub(crate) struct Parts {
     pub(crate) disk: Box<dyn Disk>,
+    pub(crate) partials: Partials,
     pub(crate) modules: Modules,
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
@@ -65,6 +67,7 @@ impl Parts {
             key: &self.key,
             device: self.device,
             disk: &*self.disk,
+            partials: &mut self.partials,
             effects: &mut self.effects,
         }
     }
@@ -115,6 +118,7 @@ impl Core {
             own_addresses: Vec::new(),
             effects: Vec::new(),
             wake_at: None,
+            partials: Partials::open(&*disk, now.tick)?,
             disk,
         };
         let mut replicas = BTreeMap::new();
@@ -178,6 +182,7 @@ impl Core {
             }
             Input::Woken => {
                 self.parts.wake_at = None;
+                self.remove_stale_partials(now);
                 self.correct_clock();
                 self.settle_down(now);
             }
@@ -253,6 +258,16 @@ impl Core {
                     replica.converse(ctx)
                 });
             }
+        }
+    }
+
+    fn remove_stale_partials(&mut self, now: Now) {
+        let Parts { partials, disk, .. } = &mut self.parts;
+        if let Err(error) = partials.remove_stale(now.tick, &**disk) {
+            self.parts.note(
+                NoteLevel::Warn,
+                format!("a half-fetched blob could not be removed: {error}"),
+            );
         }
     }
 

@@ -24,6 +24,7 @@ mod joining;
 mod mesh_time;
 mod modules;
 mod outcome;
+mod partials;
 mod replica;
 mod reply;
 mod request;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
-    Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc, Now,
-    Offered, Rights, Role, SecretKey, Tick,
+    Bodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis,
+    Hlc, Malformed, Now, Offered, Rights, Role, SecretKey, SignedHeader, Tick, Travelled,
 };
 
 use crate::batch::{Batch, Expected, Group};
@@ -18,6 +18,7 @@ use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
 use crate::outcome::CallOutcome;
+use crate::partials::Partials;
 
 /// What a replica needs of the peer while it handles one input.
 pub(crate) struct Context<'a> {
@@ -29,6 +30,7 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    pub(crate) partials: &'a mut Partials,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -99,6 +101,8 @@ pub(crate) struct Replica {
     pub(crate) creator: DeviceKey,
     pub(crate) log: Log,
     pub(crate) dag: Dag,
+    /// Large entries whose bodies are awaited.
+    pub(crate) bodies: Bodies,
     pub(crate) cut: Cut,
     pub(crate) rights: Rights,
     pub(crate) executor: Executor,
@@ -133,6 +137,8 @@ pub(crate) struct Replica {
     pub(crate) health: Health,
     pub(crate) executions: u64,
     pub(crate) entries: u64,
+    /// It was said once that entries came which only a newer version can read.
+    pub(crate) newer_noted: bool,
 }
 
 /// What cuts up to a height cover, by the log. A disk error is kept and surfaces after the call,
@@ -292,35 +298,105 @@ impl Replica {
         let mut taken: Vec<Arc<Entry>> = Vec::new();
         let finals = FinalsAt::new(&self.log, self.cut.height);
         for bytes in encoded {
-            let entry = match Entry::open(&bytes) {
-                Ok(entry) => Arc::new(entry),
+            match Travelled::open(&bytes) {
+                Ok(Travelled::Whole(entry)) => {
+                    let offered = self.dag.offer(Arc::new(entry), Some(from), &finals);
+                    ingested.note(offered, &mut taken);
+                }
+                Ok(Travelled::Stub(stub)) => {
+                    let offer = Offer { stub, from };
+                    offer.take_in(&self.dag, &mut self.bodies, &finals, &mut ingested);
+                }
+                // A newer peer wrote it. It comes again when this one has been updated.
+                Err(Malformed::UnknownFormat { .. }) => ingested.newer += 1,
                 Err(error) => {
                     ingested.fault = Some(format!("sent an entry that is malformed: {error}"));
-                    continue;
                 }
-            };
-            match self.dag.offer(entry, Some(from), &finals) {
-                Offered::Accepted(entries) => taken.extend(entries),
-                Offered::Pending { missing, cut } => {
-                    ingested.missing.extend(missing);
-                    ingested.cut_missing |= cut.is_some();
-                }
-                Offered::Known => ingested.known += 1,
-                Offered::Invalid(why) => {
-                    ingested.fault = Some(format!("sent an entry that is invalid: {why}"));
-                }
-                Offered::Full => ingested.full = true,
             }
         }
         finals.checked()?;
+        self.keep(taken, &mut ingested, from, ctx)?;
+        Ok(ingested)
+    }
+
+    /// Takes in a large entry whose body has come.
+    pub(crate) fn ingest_with_body(
+        &mut self,
+        entry: Entry,
+        from: DeviceKey,
+        ctx: &mut Context<'_>,
+    ) -> Result<Ingested, Stop> {
+        let mut ingested = Ingested::default();
+        let mut taken = Vec::new();
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let offered = self.dag.offer(Arc::new(entry), Some(from), &finals);
+        finals.checked()?;
+        ingested.note(offered, &mut taken);
+        self.keep(taken, &mut ingested, from, ctx)?;
+        Ok(ingested)
+    }
+
+    /// Stores what came in, and queues it for the sweep.
+    fn keep(
+        &mut self,
+        taken: Vec<Arc<Entry>>,
+        ingested: &mut Ingested,
+        from: DeviceKey,
+        ctx: &Context<'_>,
+    ) -> Result<(), Stop> {
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
-        ingested.missing.retain(|id| !self.dag.contains(id));
+        let bodies = &self.bodies;
+        ingested
+            .missing
+            .retain(|id| !self.dag.contains(id) && !bodies.is_offered_by(id, &from));
         if !taken.is_empty() {
             self.log.append(&taken)?;
             self.accepted(&taken, Some(from), ctx.now.tick);
         }
-        Ok(ingested)
+        Ok(())
+    }
+}
+
+/// A stub that a remote sent.
+struct Offer {
+    stub: SignedHeader,
+    from: DeviceKey,
+}
+
+impl Offer {
+    /// Notes that the body can be had, and asks for parents meanwhile.
+    fn take_in(
+        self,
+        dag: &Dag,
+        bodies: &mut Bodies,
+        finals: &FinalsAt<'_>,
+        ingested: &mut Ingested,
+    ) {
+        let header = &self.stub.header;
+        let id = self.stub.id();
+        if header.database != dag.database() {
+            ingested.fault = Some("sent an entry of another database".to_owned());
+            return;
+        }
+        if dag.contains(&id) || dag.is_pending(&id) || finals.final_entry(&id).is_some() {
+            ingested.known += 1;
+            return;
+        }
+        let here = |id: &EntryId| {
+            dag.contains(id) || dag.is_pending(id) || finals.final_entry(id).is_some()
+        };
+        let missing = header.parents.iter().copied().filter(|id| !here(id));
+        let missing: Vec<EntryId> = missing.collect();
+        let cut_missing = header.base.height > dag.cut().height;
+        match bodies.offer(self.stub, self.from) {
+            Ok(true) => {
+                ingested.missing.extend(missing);
+                ingested.cut_missing |= cut_missing;
+            }
+            Ok(false) => ingested.full = true,
+            Err(bad) => ingested.fault = Some(format!("sent an entry that is invalid: {bad}")),
+        }
     }
 }
 
@@ -335,8 +411,27 @@ pub(crate) struct Ingested {
     pub(crate) known: usize,
     /// The waiting room for this remote is full.
     pub(crate) full: bool,
+    /// How many have a format of the future.
+    pub(crate) newer: usize,
     /// The remote broke a rule.
     pub(crate) fault: Option<String>,
+}
+
+impl Ingested {
+    fn note(&mut self, offered: Offered, taken: &mut Vec<Arc<Entry>>) {
+        match offered {
+            Offered::Accepted(entries) => taken.extend(entries),
+            Offered::Pending { missing, cut } => {
+                self.missing.extend(missing);
+                self.cut_missing |= cut.is_some();
+            }
+            Offered::Known => self.known += 1,
+            Offered::Invalid(why) => {
+                self.fault = Some(format!("sent an entry that is invalid: {why}"));
+            }
+            Offered::Full => self.full = true,
+        }
+    }
 }
 
 /// The first time after `earliest` that is ours: `place` modulo `2^stride`.

@@ -65,7 +65,7 @@ impl Replica {
             tail,
             entries: self.entries,
             executions: self.executions,
-            pending: self.dag.pending_len() as u64,
+            pending: (self.dag.pending_len() + self.bodies.len()) as u64,
             status: self.health.word().to_owned(),
             detail: self.health.detail().or(warning),
             heads: self.dag.heads(),

@@ -1,6 +1,8 @@
 //! Whole conversations: real entries and graphs on a network that loses, delays and doubles.
 
+mod bodies;
 mod bounds;
+mod catch_up;
 mod converge;
 mod harness;
 mod hostile;

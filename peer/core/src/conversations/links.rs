@@ -8,7 +8,8 @@ use sync_protocol::{
 use super::view::JoinView;
 use super::{Heard, Link};
 use crate::core::Core;
-use crate::effect::Effect;
+use crate::effect::{Effect, NoteLevel};
+use crate::joining::ModulePiece;
 use crate::reply::JoinState;
 
 impl Core {
@@ -112,13 +113,19 @@ impl Core {
         let Some(mut link) = joining.links.remove(&remote) else {
             return;
         };
-        let mut effects = link.conversation.step(now, input, &JoinView(joining));
+        let parts = &mut self.parts;
+        let view = JoinView {
+            joining,
+            remote,
+            partials: &parts.partials,
+        };
+        let mut effects = link.conversation.step(now, input, &view);
         loop {
             let mut anything = false;
             let mut fault = None;
             for effect in effects {
                 match effect {
-                    ConversationEffect::Send(message) => self.parts.effects.push(Effect::Send {
+                    ConversationEffect::Send(message) => parts.effects.push(Effect::Send {
                         remote,
                         bytes: message.encode(&id),
                     }),
@@ -134,15 +141,33 @@ impl Core {
                     ConversationEffect::BlobChunk {
                         hash,
                         offset,
+                        total,
                         bytes,
-                        ..
                     } => {
                         anything = true;
-                        fault = joining.take_chunk(&hash, offset, &bytes).err();
+                        let piece = ModulePiece {
+                            hash: &hash,
+                            from: remote,
+                            offset,
+                            total,
+                            bytes: &bytes,
+                        };
+                        let (partials, disk) = (&mut parts.partials, &*parts.disk);
+                        match joining.take_chunk(&piece, partials, disk, now.tick) {
+                            Ok(guilty) => {
+                                let hang_up = |(remote, why)| Effect::HangUp { remote, why };
+                                parts.effects.extend(guilty.into_iter().map(hang_up));
+                            }
+                            Err(error) => parts.note(
+                                NoteLevel::Error,
+                                format!("a piece of a module could not be kept: {error}"),
+                            ),
+                        }
                     }
                     // The rest comes again when there is something to apply it to.
                     ConversationEffect::Segment { .. }
                     | ConversationEffect::Entries(_)
+                    | ConversationEffect::BodyChunk { .. }
                     | ConversationEffect::Cut(_) => anything = true,
                     ConversationEffect::Proof(_)
                     | ConversationEffect::Addresses(_)
@@ -152,7 +177,7 @@ impl Core {
                 }
             }
             if let Some(why) = fault {
-                self.parts.effects.push(Effect::HangUp { remote, why });
+                parts.effects.push(Effect::HangUp { remote, why });
                 break;
             }
             if !anything {
@@ -162,7 +187,12 @@ impl Core {
                 missing: &[],
                 cut_missing: false,
             };
-            effects = link.conversation.step(now, input, &JoinView(joining));
+            let view = JoinView {
+                joining,
+                remote,
+                partials: &parts.partials,
+            };
+            effects = link.conversation.step(now, input, &view);
         }
         joining.links.insert(remote, link);
     }

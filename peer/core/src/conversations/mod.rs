@@ -1,5 +1,6 @@
 //! Talks to members: hands each conversation what happened, carries out what it decides.
 
+mod blobs;
 mod links;
 mod view;
 
@@ -17,7 +18,9 @@ use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
 use crate::finality::TakenCut;
 use crate::identity::Claims;
-use crate::replica::{Context, Replica};
+use crate::replica::{Context, Ingested, Replica};
+use blobs::BodyChunk;
+pub(crate) use blobs::body_name;
 use view::View;
 
 /// A conversation with one remote, and when it wants to be woken.
@@ -37,6 +40,17 @@ struct Brought {
     cut_missing: bool,
 }
 
+impl Brought {
+    /// Entries were taken in: what is missing, and whether the remote broke a rule.
+    fn note(&mut self, ingested: Ingested, link: &mut Link, ctx: &mut Context<'_>) {
+        self.missing.extend(ingested.missing);
+        self.cut_missing |= ingested.cut_missing;
+        if let Some(why) = ingested.fault {
+            blame(link, &why, ctx);
+        }
+    }
+}
+
 impl Replica {
     /// Starts talking to a remote whose link is up.
     pub(crate) fn open_link(
@@ -47,7 +61,8 @@ impl Replica {
         ctx: &mut Context<'_>,
     ) -> Result<Heard, Stop> {
         let mut conversation = Conversation::new(remote, self.id);
-        conversation.set_neighbour(self.links.len() < EAGER_NEIGHBOURS_MAX);
+        self.links.remove(&remote);
+        conversation.set_neighbour(self.neighbours() < EAGER_NEIGHBOURS_MAX);
         self.links.insert(
             remote,
             Link {
@@ -66,6 +81,30 @@ impl Replica {
     pub(crate) fn close_link(&mut self, remote: &DeviceKey) {
         self.links.remove(remote);
         self.dag.forget_remote(remote);
+        self.bodies.forget_remote(remote);
+        self.promote();
+    }
+
+    fn neighbours(&self) -> usize {
+        let links = self.links.values();
+        links
+            .filter(|link| link.conversation.is_neighbour())
+            .count()
+    }
+
+    /// Lets other links take the places of neighbours that are gone: members first, because a
+    /// stranger is pushed nothing.
+    fn promote(&mut self) {
+        let mut places = EAGER_NEIGHBOURS_MAX.saturating_sub(self.neighbours());
+        for members_only in [true, false] {
+            for (remote, link) in &mut self.links {
+                let fits = !members_only || self.members.contains_key(remote);
+                if places > 0 && fits && !link.conversation.is_neighbour() {
+                    link.conversation.set_neighbour(true);
+                    places -= 1;
+                }
+            }
+        }
     }
 
     /// Hands one conversation an input and carries out what it decides, until it has no more.
@@ -84,7 +123,7 @@ impl Replica {
             tick: ctx.now.tick,
             wall: ctx.own_wall,
         };
-        let mut effects = link.conversation.step(now, input, &self.view(ctx));
+        let mut effects = link.conversation.step(now, input, &self.view(remote, ctx));
         loop {
             let mut brought = Brought::default();
             for effect in effects {
@@ -97,16 +136,18 @@ impl Replica {
                 missing: &brought.missing,
                 cut_missing: brought.cut_missing,
             };
-            effects = link.conversation.step(now, input, &self.view(ctx));
+            effects = link.conversation.step(now, input, &self.view(remote, ctx));
         }
         self.links.insert(remote, link);
         Ok(heard)
     }
 
-    fn view<'a>(&'a self, ctx: &Context<'a>) -> View<'a> {
+    fn view<'a>(&'a self, remote: DeviceKey, ctx: &'a Context<'_>) -> View<'a> {
         View {
             replica: self,
+            remote,
             disk: ctx.disk,
+            partials: ctx.partials,
         }
     }
 
@@ -140,6 +181,20 @@ impl Replica {
             }
             ConversationEffect::Cut(cut) => self.bring_cut(link, &cut, brought, ctx)?,
             ConversationEffect::BlobChunk { .. } => brought.anything = true,
+            ConversationEffect::BodyChunk {
+                entry,
+                offset,
+                total,
+                bytes,
+            } => {
+                let chunk = BodyChunk {
+                    entry,
+                    offset,
+                    total,
+                    bytes,
+                };
+                self.bring_body(link, &chunk, brought, ctx)?;
+            }
             ConversationEffect::Proof(proof) => {
                 if self.dag.learn_equivocation(proof).is_err() {
                     blame(link, "sent a proof that proves nothing", ctx);
@@ -170,11 +225,16 @@ impl Replica {
     ) -> Result<(), Stop> {
         brought.anything = true;
         let ingested = self.ingest(entries, link.conversation.remote(), ctx)?;
-        brought.missing.extend(ingested.missing);
-        brought.cut_missing |= ingested.cut_missing;
-        if let Some(why) = ingested.fault {
-            blame(link, &why, ctx);
+        if ingested.newer > 0 && !std::mem::replace(&mut self.newer_noted, true) {
+            ctx.effects.push(Effect::Note {
+                level: NoteLevel::Warn,
+                text: format!(
+                    "database {} has entries of a format that this version does not know: update tombolo",
+                    self.id.short()
+                ),
+            });
         }
+        brought.note(ingested, link, ctx);
         Ok(())
     }
 
@@ -292,7 +352,13 @@ fn blame(link: &mut Link, why: &str, ctx: &mut Context<'_>) {
         tick: ctx.now.tick,
         wall: ctx.own_wall,
     };
-    if let Some(ConversationEffect::Misbehaved(why)) = link.conversation.blame(now, why) {
+    let report = link.conversation.blame(now, why);
+    hang_up(link, report, ctx);
+}
+
+/// Closes the link if its conversation says so.
+fn hang_up(link: &Link, report: Option<ConversationEffect>, ctx: &mut Context<'_>) {
+    if let Some(ConversationEffect::Misbehaved(why)) = report {
         ctx.effects.push(Effect::HangUp {
             remote: link.conversation.remote(),
             why,

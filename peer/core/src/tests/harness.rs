@@ -66,7 +66,14 @@ pub(super) struct Mesh {
     pub(super) now: Now,
     dice: Dice,
     hang_ups_expected: bool,
+    /// Who hung up on whom, and why.
+    pub(super) hang_ups: Vec<(usize, DeviceKey, String)>,
+    /// What becomes of a frame on its way, by who sends it and to whom; `None`: it is lost.
+    pub(super) tamper: Option<Tamper>,
 }
+
+/// Sender, receiver, frame.
+type Tamper = Box<dyn FnMut(usize, usize, Vec<u8>) -> Option<Vec<u8>>>;
 
 /// How many inputs may follow from one: more means that two cores talk in circles.
 const STEPS_MAX: usize = 200_000;
@@ -86,6 +93,8 @@ impl Mesh {
             },
             dice: Dice(seed),
             hang_ups_expected: false,
+            hang_ups: Vec::new(),
+            tamper: None,
         };
         for at in 0..peers {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -176,6 +185,13 @@ impl Mesh {
         self.settle();
     }
 
+    /// Blobs of which a peer has the beginning on its disk.
+    pub(super) fn partials(&self, at: usize) -> usize {
+        use store::Disk as _;
+        let partials = self.peers[at].disk.partials();
+        partials.expect("the disk is sound").len()
+    }
+
     pub(super) fn core(&self, at: usize) -> &Core {
         self.peers[at].core.as_ref().expect("the peer runs")
     }
@@ -242,7 +258,11 @@ impl Mesh {
                 }
                 Effect::Send { remote, bytes } => {
                     let to = self.by_device[&remote];
-                    if self.is_up(at, to) {
+                    let bytes = match &mut self.tamper {
+                        Some(tamper) => tamper(at, to, bytes),
+                        None => Some(bytes),
+                    };
+                    if let Some(bytes) = bytes.filter(|_| self.is_up(at, to)) {
                         self.queue.push_back((
                             to,
                             Input::Message {
@@ -275,6 +295,7 @@ impl Mesh {
                 }
                 Effect::HangUp { remote, why } => {
                     assert!(self.hang_ups_expected, "{from} hung up on {remote}: {why}");
+                    self.hang_ups.push((at, remote, why));
                 }
                 Effect::Dial { .. }
                 | Effect::WakeAt(_)

@@ -300,6 +300,7 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let disk = MemoryDisk::default();
     let key = SecretKey::from_bytes(&[9; 32]);
     let mut effects: Vec<Effect> = Vec::new();
+    let mut partials = crate::partials::Partials::default();
     let wall = 1_760_000_100_000_000;
     let mut ctx = Context {
         now: sync_protocol::Now {
@@ -311,6 +312,7 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         key: &key,
         device: key.public(),
         disk: &disk as &dyn Disk,
+        partials: &mut partials,
         effects: &mut effects,
     };
     act(&mut ctx)
