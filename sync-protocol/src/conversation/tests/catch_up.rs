@@ -40,7 +40,8 @@ fn of_three_remotes_one_sends_the_history() {
         let ms = mesh.settle(60_000);
         let bytes = mesh.bytes - before;
         println!("cuts {cuts}: {bytes} bytes for {missed} missed, {ms} ms");
-        assert!(bytes < missed + missed / 10, "{bytes} for {missed}");
+        // Some of the first page is forwarded to the other two before they say that they have it.
+        assert!(bytes < missed + missed / 8, "{bytes} for {missed}");
     }
 }
 
