@@ -239,6 +239,7 @@ impl Mesh {
             name: "chat".to_owned(),
             wasm: CHAT.to_vec(),
             sequential_auto_inc: false,
+            break_clients: false,
             dice,
         };
         self.ask(0, request)?;

@@ -240,6 +240,7 @@ impl Live {
         let session = self.store.data_mut();
         session.clear();
         session.transaction = Some(transaction);
+        session.sink_is_open = true;
         session.caller = Caller {
             connection: Some(call.connection).filter(|id| id.0 != [0; 16]),
             claims: call.claims.map(str::to_owned),

@@ -122,7 +122,7 @@ pub const COLUMNS_MAX: usize = 1_024;
 pub const INDEXES_MAX: usize = 64;
 
 /// Reasons that a refusal lists; the rest is counted.
-pub const REASONS_MAX: usize = 50;
+pub const REASONS_MAX: usize = 64;
 
 /// Bytes that a reducer may say about its failure.
 pub const ERROR_BYTES_MAX: usize = 64 << 10;

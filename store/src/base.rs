@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 
 use redb::{
-    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, TableDefinition,
 };
 
 use crate::backend;
 use crate::error::StoreError;
-use crate::key::Key;
+use crate::key::{Key, Space};
 use crate::overlay::Row;
+use crate::reindex::bounds;
 use crate::root::{RowSum, SUM_BYTES};
 use crate::schema::{Schema, TableId};
 
@@ -63,15 +65,14 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Opens the file, creating it if it is empty.
+    /// Opens the file, creating it if it is empty. It has to be fitted to a schema before it is
+    /// asked for counts.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged, or was written under other tables; nothing is
-    /// written then.
+    /// If the file cannot be read or is damaged.
     pub(crate) fn open(
         backend: Box<dyn StorageBackend>,
         cache_bytes: usize,
-        schema: &Schema,
     ) -> Result<Self, StoreError> {
         let db = backend::open(backend, cache_bytes)?;
         create_tables(&db)?;
@@ -100,26 +101,29 @@ impl Base {
             )?),
             None => RowSum::empty(),
         };
-        let mut stored = BTreeMap::new();
-        for entry in read.open_table(COUNTS)?.iter()? {
-            let (id, count) = entry?;
-            stored.insert(TableId(id.value()), count.value());
-        }
-        let counts = schema
-            .tables()
-            .iter()
-            .map(|table| stored.get(&table.id).copied().unwrap_or(0))
-            .collect();
         let rows = Some(read.open_table(ROWS)?);
-        let mut base = Self {
+        Ok(Self {
             rows,
             db,
             height,
             sum,
-            counts,
-        };
-        base.fit(schema)?;
-        Ok(base)
+            counts: Vec::new(),
+        })
+    }
+
+    /// Reads the counts of the schema's tables.
+    pub(crate) fn read_counts(&mut self, schema: &Schema) -> Result<(), StoreError> {
+        let mut stored = BTreeMap::new();
+        for entry in self.db.begin_read()?.open_table(COUNTS)?.iter()? {
+            let (id, count) = entry?;
+            stored.insert(TableId(id.value()), count.value());
+        }
+        self.counts = schema
+            .tables()
+            .iter()
+            .map(|table| stored.get(&table.id).copied().unwrap_or(0))
+            .collect();
+        Ok(())
     }
 
     /// Height of the cut whose state this is; `None` before the first.
@@ -174,23 +178,62 @@ impl Base {
                     None => rows.remove(key.as_bytes())?,
                 };
             }
-            let mut meta = write.open_table(META)?;
-            meta.insert(META_HEIGHT, height.to_le_bytes().as_slice())?;
-            meta.insert(META_SUM, changes.sum.to_bytes().as_slice())?;
-            let mut counts = write.open_table(COUNTS)?;
-            for (table, count) in schema.tables().iter().zip(&changes.counts) {
-                if counts.get(table.id.0)?.map(|held| held.value()) != Some(*count) {
-                    counts.insert(table.id.0, count)?;
-                }
-            }
+            self.write_meta(&write, height, &changes.sum)?;
+            Self::write_counts(&write, schema, &changes.counts)?;
             if self.height.is_none() {
                 write_fingerprints(&write, schema)?;
             }
         }
         write.commit()?;
+        self.is_now(height, changes.sum, changes.counts)
+    }
+
+    /// What a cut changes as a whole, into its transaction.
+    pub(crate) fn write_meta(
+        &self,
+        write: &redb::WriteTransaction,
+        height: u64,
+        sum: &RowSum,
+    ) -> Result<(), StoreError> {
+        let mut meta = write.open_table(META)?;
+        meta.insert(META_HEIGHT, height.to_le_bytes().as_slice())?;
+        meta.insert(META_SUM, sum.to_bytes().as_slice())?;
+        Ok(())
+    }
+
+    /// Counts of rows that are not stored so yet. Those of tables that are gone go.
+    pub(crate) fn write_counts(
+        write: &redb::WriteTransaction,
+        schema: &Schema,
+        counted: &[u64],
+    ) -> Result<(), StoreError> {
+        let mut counts = write.open_table(COUNTS)?;
+        for (table, count) in schema.tables().iter().zip(counted) {
+            if counts.get(table.id.0)?.map(|held| held.value()) != Some(*count) {
+                counts.insert(table.id.0, count)?;
+            }
+        }
+        if counts.len()? > schema.tables().len() as u64 {
+            counts.retain(|id, _| schema.table(TableId(id)).is_some())?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the last commit's pages.
+    pub(crate) fn forget_reader(&mut self) {
+        self.rows = None;
+    }
+
+    /// The state of the cut at `height` has been written.
+    pub(crate) fn is_now(
+        &mut self,
+        height: u64,
+        sum: RowSum,
+        counts: Vec<u64>,
+    ) -> Result<(), StoreError> {
         self.height = Some(height);
-        self.sum = changes.sum;
-        self.counts = changes.counts;
+        self.sum = sum;
+        self.counts = counts;
         self.refresh()
     }
 
@@ -227,6 +270,33 @@ impl Base {
     pub(crate) fn stored_count(&self, id: u32) -> Result<u64, StoreError> {
         let counts = self.db.begin_read()?.open_table(COUNTS)?;
         Ok(counts.get(id)?.map_or(0, |count| count.value()))
+    }
+}
+
+/// What a base file holds, before it is known what all of it means.
+pub struct Stored<'a>(&'a Base);
+
+impl<'a> Stored<'a> {
+    pub(crate) fn of(base: &'a Base) -> Self {
+        Self(base)
+    }
+
+    /// Height of the cut whose state this is; `None` before the first.
+    #[must_use]
+    pub fn height(&self) -> Option<u64> {
+        self.0.height
+    }
+
+    /// The rows stored under a table's number, in key order. For small tables: they are collected.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn rows(&self, table: TableId) -> Result<Vec<Row>, StoreError> {
+        let (low, high) = bounds(Space::Rows(table));
+        self.0
+            .range(&low, &high)?
+            .map(|item| Ok(Row::from(item?.1.value())))
+            .collect()
     }
 }
 

@@ -337,7 +337,7 @@ impl Editor<'_> {
         entry_key: &mut Vec<u8>,
     ) -> Result<(), DataError> {
         for index in plan.stored_indexes().filter(|index| index.unique) {
-            if old.is_some_and(|old| same_cells(index, old, new)) {
+            if old.is_some_and(|old| plan.same_in(index, old, new)) {
                 continue;
             }
             plan.entry_key(index, new, &[], entry_key)
@@ -364,7 +364,7 @@ impl Editor<'_> {
         };
         for index in plan.stored_indexes() {
             let same = match (&old, &new) {
-                (Some(old), Some(new)) => same_cells(index, &old.cells, &new.cells),
+                (Some(old), Some(new)) => plan.same_in(index, &old.cells, &new.cells),
                 _ => false,
             };
             match (old, new) {
@@ -393,13 +393,6 @@ impl Editor<'_> {
         }
         Ok(())
     }
-}
-
-fn same_cells(index: &IndexPlan, a: &Cells<'_>, b: &Cells<'_>) -> bool {
-    index
-        .columns
-        .iter()
-        .all(|column| a.cell(*column) == b.cell(*column))
 }
 
 fn taken(index: &str) -> DataError {

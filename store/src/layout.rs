@@ -14,8 +14,9 @@
 //! | product | its fields |
 //! | sum | the tag, then its value |
 //!
-//! Floats are in IEEE 754's total order: rows that differ in any bit are different rows, so `-0`
-//! and `0` have different keys.
+//! Floats are in SpacetimeDB's order: all zeros are one value, and all NaNs are one, above infinity.
+//! Where a whole row is its own key, `-0` and `0` must stay apart, and so must NaNs: rows that
+//! differ in any bit are different rows. [`Layout::encode_exact`] gives IEEE 754's total order.
 
 use spacetimedb_sats::AlgebraicType;
 
@@ -197,10 +198,48 @@ impl Layout {
         }
     }
 
-    /// Steps over one value at the front of `input` and appends its key bytes to `key`.
+    /// Steps over one value at the front of `input` and appends its key bytes to `key`: those of
+    /// two values are equal where SpacetimeDB takes the values for equal.
     ///
     /// On an error `key` holds a part of them.
     pub(crate) fn encode(&self, input: &mut &[u8], key: &mut Vec<u8>) -> Result<(), Malformed> {
+        self.encode_as::<false>(input, key)
+    }
+
+    /// The same, but the key bytes of two values are equal only where all their bits are.
+    pub(crate) fn encode_exact(
+        &self,
+        input: &mut &[u8],
+        key: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        self.encode_as::<true>(input, key)
+    }
+
+    /// Whether two values, whole and checked, have the same key bytes.
+    pub(crate) fn same_key(&self, mut a: &[u8], mut b: &[u8]) -> bool {
+        let (mut key_a, mut key_b) = (Vec::new(), Vec::new());
+        let encoded = self
+            .encode(&mut a, &mut key_a)
+            .and_then(|()| self.encode(&mut b, &mut key_b));
+        encoded.is_ok() && key_a == key_b
+    }
+
+    /// Whether values whose bits differ may have the same key bytes.
+    pub(crate) fn has_float(&self) -> bool {
+        match self {
+            Self::Float(_) => true,
+            Self::Array { element, .. } => element.has_float(),
+            Self::Product { fields, .. } => fields.iter().any(Self::has_float),
+            Self::Sum(variants) => variants.iter().any(Self::has_float),
+            Self::Bool | Self::Unsigned(_) | Self::Signed(_) | Self::String | Self::Bytes => false,
+        }
+    }
+
+    fn encode_as<const EXACT: bool>(
+        &self,
+        input: &mut &[u8],
+        key: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
         match self {
             Self::Bool => match take(input, 1)?[0] {
                 bit @ (0 | 1) => key.push(bit),
@@ -217,6 +256,9 @@ impl Layout {
             Self::Float(width) => {
                 let start = key.len();
                 push_reversed(take(input, *width)?, key);
+                if !EXACT {
+                    one_zero_one_nan(&mut key[start..]);
+                }
                 if key[start] & 0x80 == 0 {
                     key[start] ^= 0x80;
                 } else {
@@ -238,19 +280,19 @@ impl Layout {
                 }
                 for _ in 0..count {
                     key.push(1);
-                    element.encode(input, key)?;
+                    element.encode_as::<EXACT>(input, key)?;
                 }
                 key.push(0);
             }
             Self::Product { fields, .. } => {
                 fields
                     .iter()
-                    .try_for_each(|field| field.encode(input, key))?;
+                    .try_for_each(|field| field.encode_as::<EXACT>(input, key))?;
             }
             Self::Sum(variants) => {
                 let (tag, layout) = variant(variants, input)?;
                 key.push(tag);
-                layout.encode(input, key)?;
+                layout.encode_as::<EXACT>(input, key)?;
             }
         }
         Ok(())
@@ -298,6 +340,26 @@ fn variant<'a>(variants: &'a [Layout], input: &mut &[u8]) -> Result<(u8, &'a Lay
         .get(usize::from(tag))
         .ok_or("no variant has this tag")?;
     Ok((tag, layout))
+}
+
+/// Replaces the big-endian bits of a float that equals others by those that stand for all of them:
+/// zero's, or those of the NaN that arithmetic gives.
+fn one_zero_one_nan(bits: &mut [u8]) {
+    if let Ok(narrow) = <[u8; 4]>::try_from(&*bits) {
+        let value = f32::from_be_bytes(narrow);
+        if value == 0.0 {
+            bits.fill(0);
+        } else if value.is_nan() {
+            bits.copy_from_slice(&0x7FC0_0000_u32.to_be_bytes());
+        }
+    } else if let Ok(wide) = <[u8; 8]>::try_from(&*bits) {
+        let value = f64::from_be_bytes(wide);
+        if value == 0.0 {
+            bits.fill(0);
+        } else if value.is_nan() {
+            bits.copy_from_slice(&0x7FF8_0000_0000_0000_u64.to_be_bytes());
+        }
+    }
 }
 
 fn push_reversed(bytes: &[u8], key: &mut Vec<u8>) {

@@ -49,6 +49,10 @@ pub const ID_MAX: u32 = 1 << 30;
 /// stretch of any length costs a bounded number of look-ups.
 pub const SEQUENCE_STEPS_MAX: u32 = 1_024;
 
+/// Keys that the check of a new unique constraint remembers at a time, 16 bytes each: 32 MiB. A
+/// larger table is read in several passes.
+pub const CHECKED_KEYS_MAX: usize = 1 << 21;
+
 /// Bytes of cache for a base file, unless the options say otherwise.
 pub const BASE_CACHE_BYTES: usize = 16 << 20;
 

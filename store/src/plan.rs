@@ -37,6 +37,8 @@ pub(crate) struct IndexPlan {
     pub(crate) kind: IndexKind,
     /// Over the primary key alone: the rows themselves are its entries and nothing is stored.
     pub(crate) is_row_key: bool,
+    /// Whether two values whose bytes differ may be the same to it.
+    floats: bool,
 }
 
 /// A column that numbers its rows.
@@ -93,7 +95,7 @@ impl TablePlan {
             Some(column) => Some(place("the primary key", table, column)?),
             None => None,
         };
-        let indexes = compile_indexes(table, primary_key)?;
+        let indexes = compile_indexes(table, &columns, primary_key)?;
         let auto_inc = compile_auto_inc(table, &indexes)?;
         Ok(Self {
             id: table.id,
@@ -106,6 +108,16 @@ impl TablePlan {
             indexes,
             auto_inc,
         })
+    }
+
+    /// Whether rows of both have the same primary key, or both have none.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        self.primary_key == other.primary_key
+    }
+
+    /// Whether a column is a signed integer.
+    pub(crate) fn is_signed(&self, column: usize) -> bool {
+        matches!(self.columns[column], Layout::Signed(_))
     }
 
     pub(crate) fn column(&self, column: usize) -> &Layout {
@@ -174,7 +186,7 @@ impl TablePlan {
                 let mut row = cells.row;
                 self.columns
                     .iter()
-                    .try_for_each(|column| column.encode(&mut row, key))?;
+                    .try_for_each(|column| column.encode_exact(&mut row, key))?;
             }
         }
         seal_part(key, SPACE_BYTES);
@@ -200,6 +212,14 @@ impl TablePlan {
             key.extend_from_slice(&row_key[SPACE_BYTES..]);
         }
         Ok(())
+    }
+
+    /// Whether two rows have the same value in an index.
+    pub(crate) fn same_in(&self, index: &IndexPlan, a: &Cells<'_>, b: &Cells<'_>) -> bool {
+        index.columns.iter().all(|column| {
+            let (a, b) = (a.cell(*column), b.cell(*column));
+            a == b || (index.floats && self.columns[*column].same_key(a, b))
+        })
     }
 
     /// The space in which an index's entries lie.
@@ -290,6 +310,7 @@ fn compile_columns(table: &TableSchema) -> Result<Box<[Layout]>, SchemaError> {
 
 fn compile_indexes(
     table: &TableSchema,
+    layouts: &[Layout],
     primary_key: Option<usize>,
 ) -> Result<Box<[IndexPlan]>, SchemaError> {
     let compile = |index: &crate::schema::IndexSchema| {
@@ -314,6 +335,7 @@ fn compile_indexes(
             columns.push(found);
         }
         let is_row_key = primary_key.is_some_and(|key| columns == [key]);
+        let floats = columns.iter().any(|column| layouts[*column].has_float());
         Ok(IndexPlan {
             id: index.id,
             name: index.name.clone(),
@@ -321,6 +343,7 @@ fn compile_indexes(
             unique: index.unique || is_row_key,
             kind: index.kind,
             is_row_key,
+            floats,
         })
     };
     table.indexes.iter().map(compile).collect()

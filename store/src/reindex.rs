@@ -15,6 +15,7 @@ impl Base {
     /// Checks that the stored rows were written under this schema's columns, and brings the
     /// indexes up to date in one transaction.
     pub(crate) fn fit(&mut self, schema: &Schema) -> Result<(), StoreError> {
+        self.read_counts(schema)?;
         if self.height().is_none() {
             return Ok(());
         }
@@ -109,7 +110,7 @@ impl Base {
     }
 }
 
-fn bounds(space: Space) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn bounds(space: Space) -> (Vec<u8>, Vec<u8>) {
     match KeyRange::space(space) {
         KeyRange::Between { low, high, .. } => (low, high),
         KeyRange::Point(_) => unreachable!("a space is never a point"),

@@ -2,6 +2,7 @@
 //! with the state root that results, then written in one transaction.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sync_protocol::{Position, StateRoot};
 
@@ -9,7 +10,8 @@ use crate::base::BaseChanges;
 use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
-use crate::overlay::Row;
+use crate::migrate::Moves;
+use crate::overlay::{Overlay, Row};
 use crate::schema::TableId;
 use crate::state::{Inner, State};
 use crate::view::Write;
@@ -30,7 +32,9 @@ pub struct RowWrite {
 pub struct Settlement {
     /// Root of the state at the cut.
     pub root: StateRoot,
-    changes: BaseChanges,
+    pub(crate) changes: BaseChanges,
+    /// The other schema that comes with the cut, if one does.
+    pub(crate) moves: Option<Box<Moves>>,
     /// Number of the first commit that stays in the overlay.
     end: u64,
     generation: u64,
@@ -46,7 +50,7 @@ impl Settlement {
     /// Whether the state stays as it is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.writes.is_empty()
+        self.changes.writes.is_empty() && self.moves.is_none()
     }
 }
 
@@ -145,13 +149,15 @@ impl State {
         Ok(Settlement {
             root,
             changes,
+            moves: None,
             end,
             generation: *generation,
         })
     }
 
     /// Writes a settlement to the base, durably and all or nothing, as the state of the cut at
-    /// `height`; the overlay keeps what is later.
+    /// `height`; the overlay keeps what is later. With a planned migration the state has another
+    /// schema afterwards.
     ///
     /// # Errors
     /// If the disk fails. The state must not be used any more then: open it again to see whether
@@ -170,6 +176,7 @@ impl State {
         } = &mut *self.0;
         let Settlement {
             changes,
+            moves,
             end,
             generation: planned,
             ..
@@ -182,8 +189,18 @@ impl State {
             base.height().is_none_or(|last| last < height),
             "cuts settle in order"
         );
-        base.apply(changes, height, schema)?;
-        overlay.forget(end);
+        match moves {
+            None => {
+                base.apply(changes, height, schema)?;
+                overlay.forget(end);
+            }
+            Some(moves) => {
+                let new = Arc::clone(moves.migration.schema());
+                base.apply_migration(changes, height, schema, overlay, *moves)?;
+                *overlay = Overlay::new(new.tables().len());
+                *schema = new;
+            }
+        }
         *generation += 1;
         Ok(())
     }

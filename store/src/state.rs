@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use sync_protocol::{Position, StateRoot};
 
-use crate::base::Base;
+use crate::base::{Base, Stored};
 use crate::editor::Buffer;
 use crate::error::{DataError, StoreError};
 use crate::key::Space;
@@ -70,7 +70,22 @@ impl State {
         schema: Schema,
         options: StateOptions,
     ) -> Result<Self, StoreError> {
-        let base = Base::open(backend, options.base_cache_bytes, &schema)?;
+        Self::open_choosing(backend, options, |_| Ok(schema))
+    }
+
+    /// As [`State::open`], for a schema that the stored rows themselves tell: `choose` is shown
+    /// them and says which.
+    ///
+    /// # Errors
+    /// As [`State::open`], and what `choose` gives.
+    pub fn open_choosing<E: From<StoreError>>(
+        backend: Box<dyn StorageBackend>,
+        options: StateOptions,
+        choose: impl FnOnce(&Stored<'_>) -> Result<Schema, E>,
+    ) -> Result<Self, E> {
+        let mut base = Base::open(backend, options.base_cache_bytes)?;
+        let schema = choose(&Stored::of(&base))?;
+        base.fit(&schema)?;
         Ok(Self(Box::new(Inner {
             overlay: Overlay::new(schema.tables().len()),
             schema: Arc::new(schema),
@@ -215,7 +230,7 @@ impl State {
         self.0.overlay.len()
     }
 
-    fn view(&self) -> View<'_> {
+    pub(crate) fn view(&self) -> View<'_> {
         View {
             base: &self.0.base,
             overlay: Some(&self.0.overlay),

@@ -59,7 +59,7 @@ pub use membership::{
 pub use message::{Message, MessageError};
 pub use order::{POSITION_BYTES, Position};
 pub use system_call::{
-    Genesis, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
+    Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
 };
 pub use ticket::{JOIN_BYTES_MAX, JoinAnswer, JoinError, JoinRequest, Ticket, TicketError};
 pub use time::{Hlc, Now, Tick};

@@ -51,6 +51,22 @@ pub enum SystemCall {
     ClientConnected,
     /// A client is gone.
     ClientDisconnected,
+    /// The database shall have another module, from the cut on that covers this. Whether it can is
+    /// judged there.
+    Publish(NewModule),
+}
+
+/// A module for a database that exists already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewModule {
+    /// Hash of the module. Whoever holds the entry holds the module.
+    pub module: BlobHash,
+    /// Bytes of the module.
+    pub module_len: u32,
+    /// Engine number it is to run on: that of the database.
+    pub engine: u32,
+    /// It may take away what clients were compiled against.
+    pub break_clients: bool,
 }
 
 /// What a database is from the beginning.
@@ -108,20 +124,30 @@ impl SystemCall {
     /// [`NotASystemCall`] if they are not canonical or break a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, NotASystemCall> {
         let call: Self = codec::decode("system call", bytes, ARGUMENTS_BYTES_MAX)?;
-        if let Self::Genesis(genesis) = &call {
-            genesis.check()?;
+        match &call {
+            Self::Genesis(genesis) => genesis.check()?,
+            Self::Publish(new_module) => module_fits(new_module.module_len)?,
+            _ => {}
         }
         Ok(call)
     }
 
-    /// Whether judging an entry with this call costs a check of signatures or a look at ancestors.
+    /// Whether an entry holds few of this call: judging it costs a check of signatures, a look at
+    /// ancestors, or the preparation of a module.
     #[must_use]
     pub fn carries_proof(&self) -> bool {
         matches!(
             self,
-            Self::Invite { .. } | Self::Admit { .. } | Self::ReportEquivocation(_)
+            Self::Invite { .. }
+                | Self::Admit { .. }
+                | Self::ReportEquivocation(_)
+                | Self::Publish(_)
         )
     }
+}
+
+fn module_fits(len: u32) -> Result<(), Malformed> {
+    within("bytes of the module", len as usize, MODULE_BYTES_MAX)
 }
 
 impl Genesis {
@@ -131,11 +157,7 @@ impl Genesis {
             self.name.len(),
             DATABASE_NAME_BYTES_MAX,
         )?;
-        within(
-            "bytes of the module",
-            self.module_len as usize,
-            MODULE_BYTES_MAX,
-        )?;
+        module_fits(self.module_len)?;
         within("finalisers", self.finalisers.len(), FINALISERS_MAX)?;
         within("recovery keys", self.recovery_keys.len(), FINALISERS_MAX)?;
         ascending("finalisers", &self.finalisers)?;
@@ -200,6 +222,33 @@ mod tests {
         );
         check_golden(&SystemCall::ClientConnected, "04");
         check_golden(&SystemCall::ClientDisconnected, "05");
+        let new_module = NewModule {
+            module: BlobHash([0xDD; 32]),
+            module_len: 1_000,
+            engine: 1,
+            break_clients: true,
+        };
+        let golden = format!("06{}e8070101", "dd".repeat(32));
+        check_golden(&SystemCall::Publish(new_module), &golden);
+    }
+
+    #[test]
+    fn a_new_module_keeps_its_limits() {
+        let call = SystemCall::Publish(NewModule {
+            module: BlobHash([1; 32]),
+            module_len: u32::MAX,
+            engine: 1,
+            break_clients: false,
+        });
+        let over = Malformed::OverLimit {
+            what: "bytes of the module",
+            found: u64::from(u32::MAX),
+            max: MODULE_BYTES_MAX as u64,
+        };
+        assert_eq!(
+            SystemCall::decode(&call.encode()),
+            Err(NotASystemCall(over))
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` builds what they need (the program and the example modules) and runs them.
 
+mod abi_page;
+mod cabinet;
 mod client;
 mod demo;
 mod demo_module;
@@ -12,4 +14,6 @@ mod layering;
 mod lifecycle;
 mod mesh;
 mod modules;
+mod old_modules;
 mod repository;
+mod upgrades;

@@ -24,7 +24,22 @@ pub(crate) fn modules() -> PathBuf {
     root().join("examples/modules")
 }
 
-/// Where the compiled example modules are put: `<name>.wasm`.
+/// The workspace of the modules that only tests use.
+pub(crate) fn test_modules() -> PathBuf {
+    root().join("tests/modules")
+}
+
+/// The workspace of the modules that are built with the library of SpacetimeDB 1.2.
+pub(crate) fn old_modules() -> PathBuf {
+    root().join("tests/modules-1.2")
+}
+
+/// All workspaces that are compiled to WebAssembly.
+pub(crate) fn all_modules() -> [PathBuf; 3] {
+    [modules(), test_modules(), old_modules()]
+}
+
+/// Where the compiled modules are put: `<name>.wasm`.
 pub(crate) fn wasm() -> PathBuf {
     target().join("wasm")
 }

@@ -1,4 +1,5 @@
-//! Compiles the example modules to WebAssembly, with whatever this machine can do it.
+//! Compiles the modules to WebAssembly, those of the examples and those of the tests, with whatever
+//! this machine can do it.
 //!
 //! In this order: the toolchain in use if it has the target; the target added by rustup; Debian's
 //! compiler, which comes with the source of the standard library and builds it once.
@@ -14,14 +15,16 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
 
-/// Builds every example module and puts `<name>.wasm` into `target/wasm/`.
+/// Builds every module and puts `<name>.wasm` into `target/wasm/`.
 ///
 /// # Errors
 /// When no toolchain can be found or installed, with the commands that would, or when a module
 /// does not compile.
 pub(crate) fn build() -> anyhow::Result<()> {
     let compiler = Compiler::find_or_install()?;
-    compiler.command()?.run()?;
+    for workspace in places::all_modules() {
+        compiler.command(&workspace)?.run()?;
+    }
     collect()
 }
 
@@ -70,8 +73,8 @@ impl Compiler {
         )
     }
 
-    fn command(&self) -> anyhow::Result<Chore> {
-        let manifest = places::modules().join("Cargo.toml");
+    fn command(&self, workspace: &Path) -> anyhow::Result<Chore> {
+        let manifest = workspace.join("Cargo.toml");
         // The packages have to be there before their folders can be named below.
         cargo(["fetch", "--locked", "--manifest-path"])
             .args([&manifest])
@@ -101,6 +104,7 @@ impl Compiler {
     }
 }
 
+/// One for all workspaces: what two of them use is compiled once.
 fn modules_target() -> PathBuf {
     places::modules().join("target")
 }
@@ -108,7 +112,11 @@ fn modules_target() -> PathBuf {
 /// The same module from the same source, whoever builds it: no folder of this machine gets into
 /// the messages of its panics.
 fn flags() -> anyhow::Result<String> {
-    let mut flags = vec![remap(&places::modules(), "modules")];
+    // The same flags for all workspaces, or what they share would be compiled for each.
+    let mut flags: Vec<String> = places::all_modules()
+        .iter()
+        .map(|workspace| remap(workspace, "modules"))
+        .collect();
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v9::{RawIndexAlgorithm, RawModuleDefV9Builder};
 use spacetimedb_primitives::ColList;
-use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, Typespace, bsatn};
+use spacetimedb_sats::{AlgebraicTypeRef, ProductType, Typespace, bsatn};
 use store::Schema;
 
 use crate::def::{Lifecycle, ModuleDef, ReducerDef};
@@ -32,6 +32,14 @@ struct Draft {
     names: Names,
     tables: Vec<TableDraft>,
     reducers: Vec<ReducerDraft>,
+    types: Vec<TypeDraft>,
+}
+
+/// A type that generated code has a name for.
+struct TypeDraft {
+    scope: Vec<String>,
+    source_name: String,
+    ty: AlgebraicTypeRef,
 }
 
 struct TableDraft {
@@ -114,13 +122,19 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
         names,
         tables,
         reducers,
+        types,
     } = draft;
     at_most(reasons, "tables", tables.len(), DEFINED_TABLES_MAX);
     at_most(reasons, "reducers", reducers.len(), DEFINED_REDUCERS_MAX);
     let mut resolver = Resolver::new(&typespace, &names);
     let (tables, defaults) = tables::build(&tables, &names, &mut resolver, reasons);
     let reducers = build_reducers(reducers, &names, &mut resolver, reasons);
-    if let Err(error) = Schema::new(tables.clone()) {
+    check_types(&types, &typespace, &names, reasons);
+    // What the store refuses has been refused above, with all reasons and not only the first; the
+    // store has the last word all the same.
+    if reasons.is_empty()
+        && let Err(error) = Schema::new(tables.clone())
+    {
         reasons.add(error.to_string());
     }
     ModuleDef::new(tables, reducers, defaults, raw)
@@ -129,6 +143,25 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
 fn at_most(reasons: &mut Reasons, what: &str, count: usize, max: usize) {
     if count > max {
         reasons.add(format!("it defines {count} {what}, the most is {max}"));
+    }
+}
+
+/// Names of types are for generated code, which cannot have two of one name.
+fn check_types(types: &[TypeDraft], typespace: &Typespace, names: &Names, reasons: &mut Reasons) {
+    let mut taken = BTreeSet::new();
+    for draft in types {
+        let mut path = draft.scope.clone();
+        path.push(names.type_name(&draft.source_name));
+        let name = path.join("::");
+        let ty = typespace.get(draft.ty);
+        if !ty.is_some_and(|ty| ty.as_product().is_some() || ty.as_sum().is_some()) {
+            reasons.add(format!(
+                "type {name} is no product and no sum, or is not there"
+            ));
+        }
+        if !taken.insert(name.clone()) {
+            reasons.add(format!("two types are called {name}"));
+        }
     }
 }
 
@@ -149,14 +182,18 @@ fn build_reducers(
         if !taken.insert(name.clone()) {
             reasons.add(format!("two reducers are called {name}"));
         }
-        if let Some(event) = draft.lifecycle
-            && !events.insert(event)
-        {
-            reasons.add(format!("two reducers are for the event {event:?}"));
+        if let Some(event) = draft.lifecycle {
+            if !events.insert(event) {
+                reasons.add(format!("two reducers are for the event {event:?}"));
+            }
+            if !draft.params.elements.is_empty() {
+                reasons.add(format!(
+                    "reducer {name} is for the event {event:?} and has parameters: nobody passes them"
+                ));
+            }
         }
-        let resolved = match resolver.resolve(&AlgebraicType::Product(draft.params)) {
-            Ok(AlgebraicType::Product(params)) => params,
-            Ok(_) => ProductType::unit(),
+        let resolved = match resolver.resolve_params(&draft.params) {
+            Ok(params) => params,
             Err(problem) => {
                 reasons.add(format!("reducer {name}: of a parameter {problem}"));
                 ProductType::unit()

@@ -55,7 +55,10 @@ impl Names {
                 ExplicitNameEntry::Index(mapping) => (&mut names.indexes, mapping),
                 _ => return Err("it names something of a kind that is not known".into()),
             };
-            map.insert(source_name.to_string(), canonical_name.to_string());
+            let before = map.insert(source_name.to_string(), canonical_name.to_string());
+            if before.is_some_and(|before| *before != *canonical_name) {
+                return Err(format!("it gives {source_name} two names"));
+            }
         }
         Ok(names)
     }
@@ -92,6 +95,15 @@ impl Names {
             source.to_owned()
         } else {
             source.to_case(Case::Snake)
+        }
+    }
+
+    /// Of a type, in generated code.
+    pub(super) fn type_name(&self, source: &str) -> String {
+        if self.verbatim {
+            source.to_owned()
+        } else {
+            source.to_case(Case::Pascal)
         }
     }
 

@@ -1,10 +1,10 @@
 //! Tables with their columns, indexes and constraints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spacetimedb_lib::db::raw_def::v9::RawIndexAlgorithm;
 use spacetimedb_primitives::ColList;
-use spacetimedb_sats::{AlgebraicType, Typespace};
+use spacetimedb_sats::{AlgebraicType, SumType, Typespace};
 use store::{Column, IndexId, IndexKind, IndexSchema, TableId, TableSchema};
 
 use super::names::{Names, is_identifier};
@@ -30,6 +30,11 @@ pub(super) fn build(
         if !is_identifier(&name) {
             reasons.add(format!("{name:?} cannot be the name of a table"));
         }
+        if name.starts_with(RESERVED) {
+            reasons.add(format!(
+                "{name:?} cannot be the name of a table: {RESERVED}… is for those of the database"
+            ));
+        }
         let mut table = Builder {
             schema: TableSchema {
                 id: TableId(number),
@@ -54,7 +59,43 @@ pub(super) fn build(
         defaults.extend(table.defaults(draft));
         tables.push(table.schema);
     }
+    names_differ(&tables, reasons);
     (tables, defaults)
+}
+
+/// How names of tables begin that a database has beside the module's.
+const RESERVED: &str = "sys_";
+
+/// Tables and indexes are looked up by their canonical name, else by that of the source: whichever
+/// it is, it must mean one of them.
+fn names_differ(tables: &[TableSchema], reasons: &mut Reasons) {
+    let named = |table: &TableSchema| (table.name.clone(), table.source_name.clone());
+    one_meaning("tables", tables.iter().map(named), reasons);
+    let indexes = tables.iter().flat_map(|table| &table.indexes);
+    let named = |index: &IndexSchema| (index.name.clone(), index.source_name.clone());
+    one_meaning("indexes", indexes.map(named), reasons);
+}
+
+fn one_meaning(
+    what: &str,
+    names: impl Iterator<Item = (String, String)> + Clone,
+    reasons: &mut Reasons,
+) {
+    let mut canonical = BTreeMap::new();
+    for (place, (name, _)) in names.clone().enumerate() {
+        if canonical.insert(name.clone(), place).is_some() {
+            reasons.add(format!("two {what} are called {name}"));
+        }
+    }
+    let mut sources = BTreeSet::new();
+    for (place, (name, source)) in names.enumerate() {
+        let is_another = canonical.get(&source).is_some_and(|other| *other != place);
+        if name != source && (is_another || !sources.insert(source.clone())) {
+            reasons.add(format!(
+                "two {what} are called {source}, one of them in the source only"
+            ));
+        }
+    }
 }
 
 struct Builder<'a, 'r> {
@@ -113,14 +154,34 @@ impl Builder<'_, '_> {
     /// The columns' places, or none if one of them is not there.
     fn places(&mut self, what: &str, columns: &ColList) -> Option<Vec<u16>> {
         let places = columns.iter().map(|column| column.0).collect::<Vec<_>>();
-        let count = self.schema.columns.len();
-        if places.is_empty() || places.iter().any(|place| usize::from(*place) >= count) {
-            self.refuse(format!(
-                "{what} names a column that does not exist, or none"
-            ));
+        if places.is_empty() {
+            self.refuse(format!("{what} is over no column"));
             return None;
         }
-        Some(places)
+        let mut seen = BTreeSet::new();
+        let mut sound = true;
+        for place in &places {
+            let problem = if self.column(*place).is_none() {
+                format!("{what} is over column {place}, which does not exist")
+            } else if !seen.insert(*place) {
+                format!("{what} is over column {} twice", self.column_name(*place))
+            } else {
+                continue;
+            };
+            self.refuse(problem);
+            sound = false;
+        }
+        sound.then_some(places)
+    }
+
+    fn column(&self, place: u16) -> Option<&Column> {
+        self.schema.columns.get(usize::from(place))
+    }
+
+    /// What to call a column by in a reason.
+    fn column_name(&self, place: u16) -> String {
+        self.column(place)
+            .map_or_else(|| place.to_string(), |column| column.name.clone())
     }
 
     fn primary_key(&mut self, columns: &ColList) {
@@ -130,7 +191,13 @@ impl Builder<'_, '_> {
         match self.places("its primary key", columns).as_deref() {
             None => {}
             Some([column]) => self.schema.primary_key = Some(*column),
-            Some(_) => self.refuse("a primary key of several columns is not supported"),
+            Some(several) => {
+                let names = several.iter().map(|place| self.column_name(*place));
+                let names = names.collect::<Vec<_>>().join(", ");
+                self.refuse(format!(
+                    "its primary key has several columns ({names}): not supported"
+                ));
+            }
         }
     }
 
@@ -138,15 +205,24 @@ impl Builder<'_, '_> {
         let mut columns = BTreeSet::new();
         for sequence in &draft.sequences {
             let column = sequence.column;
-            if usize::from(column) >= self.schema.columns.len() {
-                self.refuse("a sequence is for a column that does not exist");
+            let Some(found) = self.column(column) else {
+                self.refuse(format!(
+                    "auto_inc is for column {column}, which does not exist"
+                ));
+                continue;
+            };
+            let name = found.name.clone();
+            if !found.ty.is_integer() {
+                self.refuse(format!("column {name} has auto_inc but is not an integer"));
                 continue;
             }
             if !sequence.plain {
-                self.refuse("a sequence that does not count 1, 2, 3 is not supported");
+                self.refuse(format!(
+                    "column {name} does not count 1, 2, 3: not supported"
+                ));
             }
             if !columns.insert(column) {
-                self.refuse(format!("column {column} has two sequences"));
+                self.refuse(format!("column {name} has auto_inc twice"));
             }
         }
         self.schema.auto_inc = columns.into_iter().collect();
@@ -173,9 +249,37 @@ impl Builder<'_, '_> {
                     continue;
                 }
             };
-            if let Some(columns) = self.places("an index", &columns) {
-                self.index(source_name.clone(), columns, kind, false);
+            let what = match source_name {
+                Some(name) => format!("index {name}"),
+                None => "an index".to_owned(),
+            };
+            let Some(columns) = self.places(&what, &columns) else {
+                continue;
+            };
+            if kind == IndexKind::Direct {
+                self.check_direct(draft, &what, columns[0]);
             }
+            self.index(source_name.clone(), columns, kind, false);
+        }
+    }
+
+    /// A direct index is a list with a place for each value: of small integers, each there once.
+    fn check_direct(&mut self, draft: &TableDraft, what: &str, column: u16) {
+        let name = self.column_name(column);
+        let small = self.column(column).is_some_and(|column| {
+            use AlgebraicType as T;
+            let plain_enum = column.ty.as_sum().is_some_and(SumType::is_simple_enum);
+            plain_enum || matches!(column.ty, T::U8 | T::U16 | T::U32 | T::U64)
+        });
+        if !small {
+            self.refuse(format!(
+                "{what} is direct, and column {name} is no u8, u16, u32, u64 or plain enum"
+            ));
+        }
+        let alone = ColList::from(column);
+        let unique = draft.unique.iter().chain([&draft.primary_key]);
+        if !unique.into_iter().any(|columns| *columns == alone) {
+            self.refuse(format!("{what} is direct, and column {name} is not unique"));
         }
     }
 
@@ -252,7 +356,15 @@ impl Builder<'_, '_> {
 
     fn defaults(&mut self, draft: &TableDraft) -> Vec<ColumnDefault> {
         let mut defaults = Vec::new();
+        let mut seen = BTreeSet::new();
         for (column, value) in &draft.defaults {
+            if !seen.insert(*column) {
+                self.refuse(format!(
+                    "column {} has two defaults",
+                    self.column_name(*column)
+                ));
+                continue;
+            }
             let Some(place) = self.schema.columns.get(usize::from(*column)) else {
                 self.refuse(format!(
                     "a default is for column {column}, which does not exist"

@@ -1,5 +1,7 @@
 //! Types with every reference resolved and every name canonical.
 
+use std::collections::BTreeSet;
+
 use spacetimedb_sats::{
     AlgebraicType, AlgebraicTypeRef, ProductType, ProductTypeElement, SumType, SumTypeVariant,
     Typespace,
@@ -9,7 +11,7 @@ use super::names::Names;
 use crate::limits::{DESCRIPTION_TYPE_NODES_MAX, TYPE_DEPTH_MAX, TYPE_NODES_MAX};
 
 /// Why a type cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TypeProblem {
     /// It contains itself.
     #[error("its type contains itself")]
@@ -20,6 +22,12 @@ pub(super) enum TypeProblem {
     /// It is nested more deeply than permitted.
     #[error("its type is nested more than {TYPE_DEPTH_MAX} levels deep")]
     Deep,
+    /// Two fields of a product in it, or two variants of a sum, have one canonical name.
+    #[error("its type has two parts called {0}")]
+    Twice(String),
+    /// A sum in it has more variants than a tag can tell.
+    #[error("its type has a sum of {0} variants, a tag tells 256")]
+    Variants(usize),
     /// It has more parts than permitted, once references are resolved.
     #[error("its type has more than {TYPE_NODES_MAX} parts")]
     Large,
@@ -59,6 +67,17 @@ impl<'a> Resolver<'a> {
         self.open.clear();
         self.nodes = 0;
         self.resolve_at(ty, TYPE_DEPTH_MAX)
+    }
+
+    /// The same for the parameters of a reducer. They may share a name: arguments have an order.
+    pub(super) fn resolve_params(
+        &mut self,
+        params: &ProductType,
+    ) -> Result<ProductType, TypeProblem> {
+        self.open.clear();
+        self.nodes = 0;
+        let depth = TYPE_DEPTH_MAX - 1;
+        Ok(ProductType::new(self.fields(params, depth)?.into()))
     }
 
     fn resolve_at(
@@ -103,28 +122,37 @@ impl<'a> Resolver<'a> {
         product: &ProductType,
         depth: usize,
     ) -> Result<AlgebraicType, TypeProblem> {
-        let mut elements = Vec::with_capacity(product.elements.len());
+        // Identities, times and the like are known by the names of their fields.
+        if product.is_special() {
+            return Ok(AlgebraicType::Product(product.clone()));
+        }
+        let fields = self.fields(product, depth)?;
+        names_differ(fields.iter().map(|field| field.name.as_deref()))?;
+        Ok(AlgebraicType::Product(ProductType::new(fields.into())))
+    }
+
+    fn fields(
+        &mut self,
+        product: &ProductType,
+        depth: usize,
+    ) -> Result<Vec<ProductTypeElement>, TypeProblem> {
+        let mut fields = Vec::with_capacity(product.elements.len());
         for element in &*product.elements {
             let algebraic_type = self.resolve_at(&element.algebraic_type, depth)?;
-            elements.push(ProductTypeElement {
-                name: element.name.clone(),
+            let name = element.name.as_ref();
+            fields.push(ProductTypeElement {
+                name: name.map(|name| self.names.field(name).into()),
                 algebraic_type,
             });
         }
-        let mut product = ProductType::new(elements.into());
-        // Identities, times and the like are known by the names of their fields.
-        if !product.is_special() {
-            for element in &mut product.elements {
-                element.name = element
-                    .name
-                    .take()
-                    .map(|name| self.names.field(&name).into());
-            }
-        }
-        Ok(AlgebraicType::Product(product))
+        Ok(fields)
     }
 
     fn sum(&mut self, sum: &SumType, depth: usize) -> Result<AlgebraicType, TypeProblem> {
+        // A tag is one byte.
+        if sum.variants.len() > 256 {
+            return Err(TypeProblem::Variants(sum.variants.len()));
+        }
         let mut variants = Vec::with_capacity(sum.variants.len());
         for variant in &*sum.variants {
             let algebraic_type = self.resolve_at(&variant.algebraic_type, depth)?;
@@ -143,8 +171,20 @@ impl<'a> Resolver<'a> {
                     .map(|name| self.names.variant(&name).into());
             }
         }
+        names_differ(sum.variants.iter().map(|variant| variant.name.as_deref()))?;
         Ok(AlgebraicType::Sum(sum))
     }
+}
+
+/// Fields and variants are written by their names in JSON and in generated code.
+fn names_differ<'a>(names: impl Iterator<Item = Option<&'a str>>) -> Result<(), TypeProblem> {
+    let mut taken = BTreeSet::new();
+    for name in names.flatten() {
+        if !taken.insert(name) {
+            return Err(TypeProblem::Twice(name.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
-//! Version 10: modules for 2.x. A list of sections, in any order.
+//! Version 10: modules for 2.x. A list of sections, in any order, at most one of a kind.
+
+use std::collections::BTreeSet;
 
 use spacetimedb_lib::db::raw_def::v9::{TableAccess, TableType};
 use spacetimedb_lib::db::raw_def::v10::{
     CaseConversionPolicy, ExplicitNames, FunctionVisibility, RawLifeCycleReducerDefV10,
     RawModuleDefV10, RawModuleDefV10Section as Section, RawReducerDefV10, RawSequenceDefV10,
-    RawTableDefV10,
+    RawTableDefV10, RawTypeDefV10, reducer_default_err_return_type, reducer_default_ok_return_type,
 };
 use spacetimedb_sats::Typespace;
 
 use super::names::Names;
 use super::v9::{lifecycle, unique};
-use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft};
+use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft, TypeDraft};
 use crate::prepare::Reasons;
 
 /// Reads a module's description, noting what is not supported.
@@ -19,16 +21,20 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
     let mut policy = CaseConversionPolicy::default();
     let mut explicit = ExplicitNames::default();
     let (mut tables, mut reducers, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let mut types = Vec::new();
+    let mut seen = BTreeSet::new();
     for section in module.sections {
+        if !seen.insert(place(&section)) {
+            reasons.add("its description has two sections of one kind");
+        }
         match section {
-            Section::Typespace(types) => typespace = types,
-            // Names of types are for generated code; rows and arguments do without.
-            Section::Types(_) => {}
-            Section::Tables(some) => tables.extend(some),
-            Section::Reducers(some) => reducers.extend(some),
-            Section::LifeCycleReducers(some) => events.extend(some),
+            Section::Typespace(some) => typespace = some,
+            Section::Types(some) => types = some,
+            Section::Tables(some) => tables = some,
+            Section::Reducers(some) => reducers = some,
+            Section::LifeCycleReducers(some) => events = some,
             Section::CaseConversionPolicy(some) => policy = some,
-            Section::ExplicitNames(some) => explicit.merge(some),
+            Section::ExplicitNames(some) => explicit = some,
             section => refuse_section(section, reasons),
         }
     }
@@ -55,50 +61,88 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
         .into_iter()
         .map(|reducer| reducer_draft(reducer, &events, reasons));
     let reducers = reducers.collect();
+    let types = types.into_iter().map(|ty: RawTypeDefV10| TypeDraft {
+        scope: ty
+            .source_name
+            .scope
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        source_name: ty.source_name.source_name.to_string(),
+        ty: ty.ty,
+    });
     Draft {
         typespace,
         names,
         tables,
         reducers,
+        types: types.collect(),
+    }
+}
+
+/// The kind of a section, as a number.
+fn place(section: &Section) -> u8 {
+    match section {
+        Section::Typespace(_) => 0,
+        Section::Types(_) => 1,
+        Section::Tables(_) => 2,
+        Section::Reducers(_) => 3,
+        Section::Procedures(_) => 4,
+        Section::Views(_) => 5,
+        Section::Schedules(_) => 6,
+        Section::LifeCycleReducers(_) => 7,
+        Section::RowLevelSecurity(_) => 8,
+        Section::CaseConversionPolicy(_) => 9,
+        Section::ExplicitNames(_) => 10,
+        Section::HttpHandlers(_) => 11,
+        Section::HttpRoutes(_) => 12,
+        Section::ViewPrimaryKeys(_) => 13,
+        Section::Submodules(_) => 14,
+        // Refused in any case.
+        _ => u8::MAX,
     }
 }
 
 /// Sections that are described but not built.
 fn refuse_section(section: Section, reasons: &mut Reasons) {
     let mut refuse = |what: &str, name: &dyn std::fmt::Display| {
-        reasons.add(format!("it has a {what} ({name}): not supported yet"));
+        reasons.add(format!("it has {what} ({name}): not supported yet"));
     };
     match section {
         Section::Procedures(some) => {
             some.iter()
-                .for_each(|procedure| refuse("procedure", &procedure.source_name));
+                .for_each(|procedure| refuse("a procedure", &procedure.source_name));
         }
         Section::Views(some) => some
             .iter()
-            .for_each(|view| refuse("view", &view.source_name)),
+            .for_each(|view| refuse("a view", &view.source_name)),
         Section::ViewPrimaryKeys(some) => {
             some.iter()
-                .for_each(|key| refuse("primary key of a view", &key.view_source_name));
+                .for_each(|key| refuse("a primary key of a view", &key.view_source_name));
         }
         Section::Schedules(some) => {
-            some.iter()
-                .for_each(|schedule| refuse("schedule", &schedule.function_name));
+            for schedule in some {
+                reasons.add(format!(
+                    "table {} schedules {}: not supported yet",
+                    schedule.table_name, schedule.function_name
+                ));
+            }
         }
         Section::RowLevelSecurity(some) => {
             some.iter()
-                .for_each(|filter| refuse("visibility filter", &filter.sql));
+                .for_each(|filter| refuse("a visibility filter", &filter.sql));
         }
         Section::HttpHandlers(some) => {
             some.iter()
-                .for_each(|handler| refuse("HTTP handler", &handler.source_name));
+                .for_each(|handler| refuse("an HTTP handler", &handler.source_name));
         }
         Section::HttpRoutes(some) => {
             some.iter()
-                .for_each(|route| refuse("HTTP route", &route.path));
+                .for_each(|route| refuse("an HTTP route", &route.path));
         }
         Section::Submodules(some) => {
             some.iter()
-                .for_each(|module| refuse("submodule", &module.namespace));
+                .for_each(|module| refuse("a submodule", &module.namespace));
         }
         _ => reasons.add("its description has a section of a kind that is not known"),
     }
@@ -166,6 +210,14 @@ fn reducer_draft(
     if own.next().is_some() {
         reasons.add(format!(
             "reducer {} is for several events",
+            reducer.source_name
+        ));
+    }
+    if reducer.ok_return_type != reducer_default_ok_return_type()
+        || reducer.err_return_type != reducer_default_err_return_type()
+    {
+        reasons.add(format!(
+            "reducer {} returns something else than nothing or a text: not supported",
             reducer.source_name
         ));
     }

@@ -7,7 +7,7 @@ use spacetimedb_lib::db::raw_def::v9::{
 use spacetimedb_primitives::ColList;
 
 use super::names::Names;
-use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft};
+use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft, TypeDraft};
 use crate::def::Lifecycle;
 use crate::prepare::Reasons;
 
@@ -15,7 +15,18 @@ use crate::prepare::Reasons;
 pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
     for export in &module.misc_exports {
         match export {
-            RawMiscModuleExportV9::ColumnDefaultValue(_) => {}
+            RawMiscModuleExportV9::ColumnDefaultValue(default) => {
+                if module
+                    .tables
+                    .iter()
+                    .all(|table| table.name != default.table)
+                {
+                    reasons.add(format!(
+                        "a default is for table {}, which does not exist",
+                        default.table
+                    ));
+                }
+            }
             RawMiscModuleExportV9::Procedure(procedure) => {
                 reasons.add(format!(
                     "it has a procedure ({}): not supported yet",
@@ -53,11 +64,17 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
             .lifecycle
             .and_then(|event| lifecycle(event, reasons)),
     });
+    let types = module.types.into_iter().map(|ty| TypeDraft {
+        scope: ty.name.scope.iter().map(ToString::to_string).collect(),
+        source_name: ty.name.name.to_string(),
+        ty: ty.ty,
+    });
     Draft {
         reducers: reducers.collect(),
         typespace: module.typespace,
         names,
         tables,
+        types: types.collect(),
     }
 }
 
@@ -92,7 +109,7 @@ fn table_draft(
 ) -> TableDraft {
     if let Some(schedule) = &table.schedule {
         reasons.add(format!(
-            "table {} schedules {}: schedules are not supported yet",
+            "table {} schedules {}: not supported yet",
             table.name, schedule.reducer_name
         ));
     }

@@ -20,6 +20,7 @@ pub(super) fn source_read(
 ) -> Answer {
     answer(caller, |guest| {
         let capacity = guest.u32_at(len_at)?;
+        guest.in_bounds(at, capacity)?;
         let Some(open) = guest.session().sources.get_mut(source) else {
             return Err(Errno::NO_SUCH_BYTES.into());
         };
@@ -48,6 +49,7 @@ pub(super) fn source_read(
 /// `bytes_source_remaining_length(source, out) -> i16`
 pub(super) fn source_remaining(caller: Caller<'_, Session>, source: u32, out: u32) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(out, 4)?;
         let Some(open) = guest.session().sources.get_mut(source) else {
             return Err(Errno::NO_SUCH_BYTES.into());
         };
@@ -64,7 +66,8 @@ pub(super) fn source_remaining(caller: Caller<'_, Session>, source: u32, out: u3
 pub(super) fn sink_write(caller: Caller<'_, Session>, sink: u32, at: u32, len_at: u32) -> Answer {
     answer(caller, |guest| {
         let len = guest.u32_at(len_at)?;
-        if sink != FIRST_HANDLE {
+        guest.in_bounds(at, len)?;
+        if sink != FIRST_HANDLE || !guest.session().sink_is_open {
             return Err(Errno::NO_SUCH_BYTES.into());
         }
         guest.charge(prices::copied(len as usize))?;

@@ -3,7 +3,7 @@
 
 use wasmtime::Caller;
 
-use super::guest::{Errno, Stop};
+use super::guest::{Errno, Guest, Refusal, Stop};
 use super::session::{Session, Source};
 use super::{Answer, answer, plain};
 use crate::prices;
@@ -25,6 +25,7 @@ pub(super) fn get_jwt(caller: Caller<'_, Session>, connection: u32, out: u32) ->
     answer(caller, |guest| {
         let mut asked = [0; 16];
         asked.copy_from_slice(guest.bytes(connection, 16)?);
+        guest.in_bounds(out, 4)?;
         let session = guest.session();
         if session.transaction.is_none() {
             return Err(Errno::NOT_IN_TRANSACTION.into());
@@ -55,12 +56,15 @@ pub(super) fn procedure_sleep_until(
     caller: Caller<'_, Session>,
     _wake_at: u64,
 ) -> wasmtime::Result<u64> {
-    plain(caller, |_| Stop::misuse("a reducer cannot sleep"))
+    plain(caller, |_| Stop::misuse("only a procedure can sleep"))
 }
 
 /// `procedure_start_mut_tx(out) -> u16`
-pub(super) fn procedure_start(caller: Caller<'_, Session>, _out: u32) -> Answer {
-    answer(caller, |_| Err(Errno::WOULD_BLOCK_TRANSACTION.into()))
+pub(super) fn procedure_start(caller: Caller<'_, Session>, out: u32) -> Answer {
+    answer(caller, |guest| {
+        guest.in_bounds(out, 8)?;
+        only_a_procedure(guest, "start a transaction")
+    })
 }
 
 /// `procedure_commit_mut_tx() -> u16` and `procedure_abort_mut_tx() -> u16`
@@ -71,11 +75,25 @@ pub(super) fn procedure_end(caller: Caller<'_, Session>) -> Answer {
 /// `procedure_http_request(request_ptr, request_len, body_ptr, body_len, out) -> u16`
 pub(super) fn procedure_http(
     caller: Caller<'_, Session>,
-    _request: u32,
-    _request_len: u32,
-    _body: u32,
-    _body_len: u32,
-    _out: u32,
+    request: u32,
+    request_len: u32,
+    body: u32,
+    body_len: u32,
+    out: u32,
 ) -> Answer {
-    answer(caller, |_| Err(Errno::WOULD_BLOCK_TRANSACTION.into()))
+    answer(caller, |guest| {
+        guest.in_bounds(request, request_len)?;
+        guest.in_bounds(body, body_len)?;
+        guest.in_bounds(out, 4)?;
+        only_a_procedure(guest, "make an HTTP request")
+    })
+}
+
+/// A reducer is in a transaction, which nothing may hold up. While a module is initialised there is
+/// none, but nothing to wait for either.
+fn only_a_procedure(guest: &mut Guest<'_>, what: &str) -> Result<i32, Refusal> {
+    if guest.session().transaction.is_some() {
+        return Err(Errno::WOULD_BLOCK_TRANSACTION.into());
+    }
+    Stop::misuse(format!("only a procedure can {what}"))
 }

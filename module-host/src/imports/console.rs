@@ -87,6 +87,7 @@ fn optional_text(guest: &mut Guest<'_>, at: u32, len: u32) -> Result<Option<Stri
     if at == 0 {
         return Ok(None);
     }
+    guest.in_bounds(at, len)?;
     guest.charge(prices::copied(len as usize))?;
     Ok(Some(lossy(guest.bytes(at, len)?, CONSOLE_BYTES_MAX / 2)))
 }

@@ -226,6 +226,12 @@ impl<'a> Guest<'a> {
         slice_mut(self.reach.memory.data_mut(&mut self.caller), at, len)
     }
 
+    /// Whether so many bytes at a pointer are in memory. Imports ask this of every pointer before
+    /// they do anything: a bad one ends the call, whatever else is wrong.
+    pub(crate) fn in_bounds(&mut self, at: u32, len: u32) -> Result<(), Stop> {
+        self.bytes(at, len).map(drop)
+    }
+
     /// Marks bytes of memory that are written through [`Guest::memory_and_session`].
     pub(crate) fn mark(&mut self, at: u32, len: u32) -> Result<(), Stop> {
         slice(self.reach.memory.data(&self.caller), at, len)?;

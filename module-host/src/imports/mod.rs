@@ -21,7 +21,10 @@ use session::Session;
 /// What an import with a status returns to the module.
 type Answer = wasmtime::Result<i32>;
 
-/// The newest minor version of ABI 10 that is offered.
+/// The major version of the module ABI that is offered.
+pub(crate) const ABI_MAJOR: u32 = 10;
+
+/// The newest minor version of it that is offered.
 pub(crate) const ABI_MINOR: u32 = 5;
 
 /// Runs an import that answers with a status.

@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) sink: Vec<u8>,
     /// How much it may write there.
     pub(crate) sink_bytes_max: usize,
+    /// Whether the export that runs was given the sink.
+    pub(crate) sink_is_open: bool,
     /// Open scans.
     pub(crate) iterators: Handles<RowIterator>,
     /// Bytes of rows in open scans.
@@ -174,6 +176,7 @@ impl Session {
             sources: Handles::new(SOURCES_MAX),
             sink: Vec::new(),
             sink_bytes_max: ERROR_BYTES_MAX,
+            sink_is_open: false,
             iterators: Handles::new(ITERATORS_MAX),
             iterator_bytes: 0,
             timers: Handles::new(TIMERS_MAX),
@@ -189,6 +192,7 @@ impl Session {
         self.sources.clear();
         self.sink.clear();
         self.sink_bytes_max = ERROR_BYTES_MAX;
+        self.sink_is_open = false;
         self.iterators.clear();
         self.iterator_bytes = 0;
         self.timers.clear();

@@ -1,6 +1,9 @@
 //! Names, rows and scans.
+//!
+//! Whatever is wrong is told in one order: bad pointers and texts end the call before anything is
+//! done; then come the error numbers, in the order in which the ABI's documentation lists them.
 
-use store::{DataError, IndexId, Range, Row, TableId, Transaction};
+use store::{DataError, IndexId, IndexKind, Range, Row, Schema, TableId, Transaction};
 use wasmtime::Caller;
 
 use super::bytes::EXHAUSTED;
@@ -14,46 +17,33 @@ use crate::prices;
 /// `table_id_from_name(name…, out) -> u16`
 pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
     answer(caller, |guest| {
-        let id = look_up(
+        look_up(
             guest,
-            name,
-            len,
+            (name, len),
+            out,
             Errno::NO_SUCH_TABLE,
-            |transaction, name| {
-                transaction
-                    .schema()
-                    .table_by_name(name)
-                    .map(|table| table.id.0)
-            },
-        )?;
-        guest.write_u32(out, id)?;
-        Ok(0)
+            |schema, name| schema.table_by_name(name).map(|table| table.id.0),
+        )
     })
 }
 
 /// `index_id_from_name(name…, out) -> u16`
 pub(super) fn index_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
     answer(caller, |guest| {
-        let id = look_up(
+        look_up(
             guest,
-            name,
-            len,
+            (name, len),
+            out,
             Errno::NO_SUCH_INDEX,
-            |transaction, name| {
-                transaction
-                    .schema()
-                    .index_by_name(name)
-                    .map(|(_, index)| index.id.0)
-            },
-        )?;
-        guest.write_u32(out, id)?;
-        Ok(0)
+            |schema, name| schema.index_by_name(name).map(|(_, index)| index.id.0),
+        )
     })
 }
 
 /// `datastore_table_row_count(table_id, out) -> u16`
 pub(super) fn row_count(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(out, 8)?;
         guest.charge(prices::SCAN)?;
         let count = with(guest, |transaction| {
             transaction.row_count(user_table(table)?)
@@ -66,6 +56,7 @@ pub(super) fn row_count(caller: Caller<'_, Session>, table: u32, out: u32) -> An
 /// `datastore_table_scan_bsatn(table_id, out) -> u16`
 pub(super) fn scan(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
         let rows = with(guest, |transaction| transaction.scan(user_table(table)?))?;
         open_iterator(guest, rows, out)
@@ -87,7 +78,6 @@ pub(super) fn scan_range(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        guest.charge(prices::SCAN)?;
         let bounds = Bounds {
             prefix,
             prefix_len,
@@ -97,8 +87,8 @@ pub(super) fn scan_range(
             end,
             end_len,
         };
-        let rows = with_range(guest, &bounds, |transaction, range| {
-            transaction.scan_range(user_index(index)?, range)
+        let rows = with_range(guest, index, &bounds, out, |rows, index, range| {
+            rows.scan_range(index, range)
         })?;
         open_iterator(guest, rows, out)
     })
@@ -113,6 +103,8 @@ pub(super) fn scan_point(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(point, point_len)?;
+        guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
         let rows = with_bytes(guest, point, point_len, |transaction, point| {
             transaction.scan_range(user_index(index)?, &Range::point(point))
@@ -124,7 +116,9 @@ pub(super) fn scan_point(
 /// `row_iter_bsatn_advance(iter, buffer_ptr, buffer_len_ptr) -> i16`
 pub(super) fn advance(caller: Caller<'_, Session>, iter: u32, at: u32, len_at: u32) -> Answer {
     answer(caller, |guest| {
-        let capacity = guest.u32_at(len_at)? as usize;
+        let capacity = guest.u32_at(len_at)?;
+        guest.in_bounds(at, capacity)?;
+        let capacity = capacity as usize;
         let Some(open) = guest.session().iterators.get_mut(iter) else {
             return Err(Errno::NO_SUCH_ITER.into());
         };
@@ -183,6 +177,7 @@ pub(super) fn close(caller: Caller<'_, Session>, iter: u32) -> Answer {
 pub(super) fn insert(caller: Caller<'_, Session>, table: u32, at: u32, len_at: u32) -> Answer {
     answer(caller, |guest| {
         let len = guest.u32_at(len_at)?;
+        guest.in_bounds(at, len)?;
         guest.charge(prices::ROW_WRITTEN + prices::written(len as usize))?;
         let generated = with_bytes(guest, at, len, |transaction, row| {
             transaction.insert(user_table(table)?, row)
@@ -201,6 +196,7 @@ pub(super) fn update(
 ) -> Answer {
     answer(caller, |guest| {
         let len = guest.u32_at(len_at)?;
+        guest.in_bounds(at, len)?;
         guest.charge(prices::SCAN + prices::ROW_WRITTEN + prices::written(len as usize))?;
         let generated = with_bytes(guest, at, len, |transaction, row| {
             transaction.update(user_table(table)?, user_index(index)?, row)
@@ -218,6 +214,8 @@ pub(super) fn delete_all_by_eq(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(at, len)?;
+        guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN + prices::written(len as usize))?;
         let deleted = with_bytes(guest, at, len, |transaction, rows| {
             transaction.delete_all_by_eq(user_table(table)?, rows)
@@ -242,7 +240,6 @@ pub(super) fn delete_range(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        guest.charge(prices::SCAN)?;
         let bounds = Bounds {
             prefix,
             prefix_len,
@@ -252,9 +249,7 @@ pub(super) fn delete_range(
             end,
             end_len,
         };
-        let deleted = with_range(guest, &bounds, |transaction, range| {
-            transaction.delete_by_range(user_index(index)?, range)
-        })?;
+        let deleted = with_range(guest, index, &bounds, out, Transaction::delete_by_range)?;
         report_deleted(guest, deleted, out)
     })
 }
@@ -268,6 +263,8 @@ pub(super) fn delete_point(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(point, point_len)?;
+        guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
         let deleted = with_bytes(guest, point, point_len, |transaction, point| {
             transaction.delete_by_range(user_index(index)?, &Range::point(point))
@@ -279,6 +276,7 @@ pub(super) fn delete_point(
 /// `datastore_clear(table_id, out) -> u16`
 pub(super) fn clear(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer {
     answer(caller, |guest| {
+        guest.in_bounds(out, 8)?;
         guest.charge(prices::SCAN)?;
         // Paid for before it is done: a table may hold more than any other call can touch.
         let rows = with(guest, |transaction| {
@@ -339,26 +337,31 @@ fn with_bytes<T>(
     work(transaction, bytes).map_err(|error| guest.refused(error))
 }
 
+/// Looks a name up, canonical or as the source has it, and writes the number it stands for.
 fn look_up(
     guest: &mut Guest<'_>,
-    name: u32,
-    len: u32,
+    (name, len): (u32, u32),
+    out: u32,
     unknown: Errno,
-    find: impl FnOnce(&Transaction, &str) -> Option<u32>,
-) -> Result<u32, Refusal> {
-    guest.charge(prices::LOOKUP)?;
-    if len as usize > LOOKUP_BYTES_MAX {
-        return Err(unknown.into());
-    }
-    let name = guest.text(name, len)?.to_owned();
+    find: impl FnOnce(&Schema, &str) -> Option<u32>,
+) -> Result<i32, Refusal> {
+    guest.in_bounds(name, len)?;
+    guest.charge(prices::LOOKUP + prices::copied(len as usize))?;
+    let name = guest.text(name, len)?;
+    // Nothing has a longer name.
+    let name = (name.len() <= LOOKUP_BYTES_MAX).then(|| name.to_owned());
+    guest.in_bounds(out, 4)?;
     let transaction = guest
         .session()
         .transaction
         .as_ref()
         .ok_or(Errno::NOT_IN_TRANSACTION)?;
-    find(transaction, &name)
+    let id = name
+        .and_then(|name| find(transaction.schema(), &name))
         .filter(|id| *id >= FIRST_ID)
-        .ok_or_else(|| unknown.into())
+        .ok_or(unknown)?;
+    guest.write_u32(out, id)?;
+    Ok(0)
 }
 
 /// Pointers and lengths of a range in the module's memory.
@@ -375,9 +378,13 @@ struct Bounds {
 /// Does something in the transaction with a range of an index.
 fn with_range<T>(
     guest: &mut Guest<'_>,
+    index: u32,
     bounds: &Bounds,
-    work: impl FnOnce(&mut Transaction, &Range<'_>) -> Result<T, DataError>,
+    out: u32,
+    work: impl FnOnce(&mut Transaction, IndexId, &Range<'_>) -> Result<T, DataError>,
 ) -> Result<T, Refusal> {
+    guest.in_bounds(out, 4)?;
+    guest.charge(prices::SCAN)?;
     let (memory, session) = guest.memory_and_session();
     // An empty prefix may come with a null pointer.
     let prefix = match bounds.prefix_elems {
@@ -386,14 +393,28 @@ fn with_range<T>(
     };
     let start = slice(memory, bounds.start, bounds.start_len)?;
     let end = slice(memory, bounds.end, bounds.end_len)?;
-    let prefix_len = u16::try_from(bounds.prefix_elems).map_err(|_| Errno::BSATN_DECODE_ERROR)?;
     let transaction = session
         .transaction
         .as_mut()
         .ok_or(Errno::NOT_IN_TRANSACTION)?;
-    Range::from_abi(prefix, prefix_len, start, end)
-        .and_then(|range| work(transaction, &range))
-        .map_err(|error| guest.refused(error))
+    let range = u16::try_from(bounds.prefix_elems)
+        .map_err(|_| DataError::Decode("no index has so many columns"))
+        .and_then(|elems| Range::from_abi(prefix, elems, start, end));
+    let done = user_index(index).and_then(|index| match range {
+        Ok(range) => work(transaction, index, &range),
+        // What is wrong with the index is told before what is wrong with the range.
+        Err(error) => Err(index_problem(transaction.schema(), index).unwrap_or(error)),
+    });
+    done.map_err(|error| guest.refused(error))
+}
+
+/// Why an index cannot be asked for a range.
+fn index_problem(schema: &Schema, index: IndexId) -> Option<DataError> {
+    match schema.index(index) {
+        None => Some(DataError::NoSuchIndex(index)),
+        Some((_, found)) if found.kind == IndexKind::Hash => Some(DataError::WrongIndexAlgo(index)),
+        Some(_) => None,
+    }
 }
 
 fn open_iterator(guest: &mut Guest<'_>, rows: Vec<Row>, out: u32) -> Result<i32, Refusal> {

@@ -9,7 +9,7 @@ use wasmparser::{
 
 use crate::engine::GUEST_FEATURES;
 use crate::error::PrepareError;
-use crate::imports::{ABI_MINOR, OFFERED, REFUSED};
+use crate::imports::{ABI_MAJOR, ABI_MINOR, OFFERED, REFUSED};
 use crate::limits::{
     EXPORTS_MAX, FUNCTION_BRANCHED_LOCALS_MAX, FUNCTION_BYTES_MAX, FUNCTION_PARAMS_MAX,
     FUNCTION_SLOTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_MAX, Limits,
@@ -132,6 +132,11 @@ impl Reasons {
         } else {
             self.more += 1;
         }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.listed.is_empty()
     }
 
     /// Refuses if there are any.
@@ -261,13 +266,7 @@ impl<'a> Checker<'a> {
             .iter()
             .find(|known| known.module == module && known.name == name)
         else {
-            self.reasons.add(match newer_abi(&module) {
-                Some(version) => format!(
-                    "it imports {name} of module ABI {version}, this peer offers 10.{ABI_MINOR}: \
-                     update the peer"
-                ),
-                None => format!("it imports {module}::{name}, which does not exist"),
-            });
+            self.reasons.add(why_not_offered(&module, &name));
             return;
         };
         // Validation has seen that the type exists.
@@ -439,12 +438,31 @@ fn is_vector(validator: &wasmparser::FuncValidator<ValidatorResources>) -> bool 
     validator.get_operand_type(0).flatten() == Some(ValType::V128)
 }
 
-/// The version in the name of an import module, if it is newer than what is offered.
-fn newer_abi(module: &str) -> Option<String> {
+/// Why an import is not among those that are offered.
+fn why_not_offered(module: &str, name: &str) -> String {
+    if module.starts_with("wasi") {
+        return format!(
+            "it imports {module}::{name}: modules that need WASI (C#, C++) are not supported yet"
+        );
+    }
+    match abi_version(module) {
+        Some((major, minor)) if (major, minor) > (ABI_MAJOR, ABI_MINOR) => format!(
+            "it imports {name} of module ABI {major}.{minor}, this peer offers \
+             {ABI_MAJOR}.{ABI_MINOR}: update the peer"
+        ),
+        Some((major, minor)) if major < ABI_MAJOR => format!(
+            "it imports {name} of module ABI {major}.{minor}, this peer offers {ABI_MAJOR}.0 to \
+             {ABI_MAJOR}.{ABI_MINOR}: build it with a newer library"
+        ),
+        _ => format!("it imports {module}::{name}, which does not exist"),
+    }
+}
+
+/// The version in the name of an import module.
+fn abi_version(module: &str) -> Option<(u32, u32)> {
     let version = module.strip_prefix("spacetime_")?;
     let (major, minor) = version.split_once('.')?;
-    let (major, minor) = (major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?);
-    ((major, minor) > (10, ABI_MINOR)).then(|| format!("{major}.{minor}"))
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// A name from a module, fit for a message.

@@ -189,6 +189,7 @@ impl Guard {
         export: &str,
         params: &[Val],
     ) -> Result<i32, PrepareError> {
+        store.data_mut().sink_is_open = !params.is_empty();
         let Some(function) = instance.get_func(&mut *store, export) else {
             return Err(HostError::Bug(format!("a checked module lacks {export}")).into());
         };

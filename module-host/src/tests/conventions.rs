@@ -6,85 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::{RowWrite, StateOptions};
 use wasm_encoder::{Instruction as I, ValType};
 
-use super::fixture::{
-    Bench, Fixture, ITEM, LOCAL, Reducer, SCRATCH, SOURCE, TEXTS, TICKET, at, import, item, reducer,
-};
+use super::fixture::{Bench, Fixture, ITEM, LOCAL, SOURCE, TEXTS, TICKET, import, item, reducer};
+use super::script::{BUFFER, LEN, NUMBER, Script};
 use crate::{HostError, Outcome};
-
-const NUMBER: i32 = SCRATCH + 64;
-const LEN: i32 = SCRATCH + 128;
-const BUFFER: i32 = SCRATCH + 256;
-
-/// A script: calls imports, checks what they answer and what they leave in memory, and returns the
-/// number of the first check that failed.
-struct Script {
-    body: Vec<I<'static>>,
-    checks: i32,
-}
-
-impl Script {
-    fn new() -> Self {
-        Self {
-            body: vec![],
-            checks: 1,
-        }
-    }
-
-    /// The number on the stack must be `expected`.
-    fn check(mut self, expected: i32) -> Self {
-        self.checks += 1;
-        self.body.extend([
-            I::I32Const(expected),
-            I::I32Ne,
-            I::If(wasm_encoder::BlockType::Empty),
-            I::I32Const(self.checks),
-            I::Return,
-            I::End,
-        ]);
-        self
-    }
-
-    /// Calls an import, which must answer with `expected`.
-    fn call(mut self, name: &str, arguments: &[i32], expected: i32) -> Self {
-        self.body
-            .extend(arguments.iter().map(|argument| I::I32Const(*argument)));
-        self.body.push(I::Call(import(name)));
-        self.check(expected)
-    }
-
-    /// The number in memory must be `expected`.
-    fn holds(mut self, address: i32, expected: i32) -> Self {
-        self.body.extend([I::I32Const(address), I::I32Load(at(0))]);
-        self.check(expected)
-    }
-
-    fn put(mut self, address: i32, number: i32) -> Self {
-        self.body.extend([
-            I::I32Const(address),
-            I::I32Const(number),
-            I::I32Store(at(0)),
-        ]);
-        self
-    }
-
-    fn copy(mut self, to: i32, from: i32, len: i32) -> Self {
-        self.body.extend([
-            I::I32Const(to),
-            I::I32Const(from),
-            I::I32Const(len),
-            I::MemoryCopy {
-                src_mem: 0,
-                dst_mem: 0,
-            },
-        ]);
-        self
-    }
-
-    fn end(mut self) -> Reducer {
-        self.body.push(I::I32Const(0));
-        reducer("script", self.body)
-    }
-}
 
 fn run(script: Script, texts: &[u8], rows: &[Vec<u8>]) -> Bench {
     let mut bench = Fixture::new(vec![script.end()]).texts(texts).bench();
@@ -451,7 +375,7 @@ fn misuse_ends_the_call_and_says_how() {
             "an import was handed 4 bytes at 4294967294: out of memory",
         ),
         ("text", "a name is not UTF-8"),
-        ("sleep", "a reducer cannot sleep"),
+        ("sleep", "only a procedure can sleep"),
         ("iterators", "too many row iterators are open"),
     ];
     for (name, why) in expected {

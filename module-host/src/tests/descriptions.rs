@@ -124,6 +124,7 @@ fn a_unique_constraint_has_an_index_whatever_the_module_says() {
         .with_index(btree([0, 1]), "a_x_y_idx_btree", "xy")
         // Said twice, it is one.
         .with_index(btree([0, 1]), "a_x_y_idx_btree", "again")
+        .with_unique_constraint(0)
         .with_index(direct(0), "a_x_idx_direct", "x")
         .finish();
     let def = read(module).unwrap();
@@ -133,7 +134,7 @@ fn a_unique_constraint_has_an_index_whatever_the_module_says() {
         .collect::<Vec<_>>();
     let expected = [
         ("a_x_y_idx_btree", true),
-        ("a_x_idx_direct", false),
+        ("a_x_idx_direct", true),
         ("a_y_idx_btree", true),
     ];
     assert_eq!(indexes, expected);
@@ -223,11 +224,11 @@ fn everything_that_is_wrong_is_listed() {
     for expected in [
         "it has a procedure (p): not supported yet",
         "it has a view (v): not supported yet",
-        "it has a schedule (go): not supported yet",
+        "table b schedules go: not supported yet",
         "it has a visibility filter (SELECT 1): not supported yet",
-        "it has a HTTP handler (h): not supported yet",
+        "it has an HTTP handler (h): not supported yet",
         "table a: two columns are called my_field",
-        "table b: an index names a column that does not exist, or none",
+        "table b: index b_x_idx_btree is over column 5, which does not exist",
         "table c: of column x its type contains itself",
         "table d: \"1\" cannot be the name of a column",
         "two reducers are called go",

@@ -88,6 +88,8 @@ pub(super) struct Fixture {
     pub(super) extra_imports: Vec<(String, String)>,
     pub(super) description: Option<Vec<u8>>,
     pub(super) extra_exports: Vec<String>,
+    /// What `__describe_module__` does before it writes the description.
+    pub(super) describing: Vec<I<'static>>,
     /// Exports without parameters and results.
     pub(super) initialisers: Vec<(&'static str, Vec<I<'static>>)>,
 }
@@ -102,6 +104,7 @@ impl Fixture {
             extra_imports: vec![],
             description: None,
             extra_exports: vec![],
+            describing: vec![],
             initialisers: vec![],
         }
     }
@@ -161,6 +164,9 @@ impl Fixture {
         }
         section.function(1);
         let mut function = Function::new([]);
+        self.describing.iter().for_each(|instruction| {
+            function.instruction(instruction);
+        });
         for instruction in [
             I::I32Const(DESCRIPTION_LEN),
             I::I32Const(i32::try_from(description.len()).unwrap()),

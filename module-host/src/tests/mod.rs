@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod abi;
 mod bounds;
+mod columns;
 mod conventions;
 mod descriptions;
 mod fixture;
@@ -11,5 +13,7 @@ mod initialising;
 mod isolation;
 mod metering;
 mod real_module;
+mod reasons;
 mod refusals;
+mod script;
 mod semantics;

@@ -21,6 +21,8 @@ pub(crate) enum ReplyTo {
     Call(RequestId),
     /// A request: with [`crate::Reply::Done`].
     Done(RequestId),
+    /// A request that publishes a module: with [`crate::Reply::Published`], once a cut judged it.
+    Publish(RequestId),
     /// A joiner on `/tombolo/join/1`.
     Joiner(RequestId),
 }

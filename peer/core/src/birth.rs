@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use module_host::Module;
-use store::{Log, Schema, Settlement, State, StateOptions};
+use store::{Log, Settlement, State, StateOptions};
 use sync_protocol::{
     BlobHash, Bodies, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId,
     Genesis, Options, Ordered, Rights, SecretKey, SystemCall, order_root,
@@ -22,6 +22,7 @@ use crate::outcome::CallOutcome;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, RequestError};
 use crate::system_tables::{self, RIGHT};
+use crate::upgrade::{Parked, Ruling};
 
 /// Bytes of redb's page cache for one database's base: a bound on what an idle peer holds.
 const BASE_CACHE_BYTES: usize = 32 << 20;
@@ -60,25 +61,30 @@ pub(crate) struct Newborn {
 }
 
 impl Unborn {
-    /// Opens the files of a database, whatever they hold.
+    /// Opens the files of a database, whatever they hold. The rows say which module rules; `first`
+    /// is the one of the genesis, if it is prepared already.
     pub(crate) fn open(
         entry: Arc<Entry>,
         genesis: Genesis,
-        module: Module,
+        first: Option<Module>,
         log: Log,
         ctx: &Context<'_>,
     ) -> Result<Self, Stop> {
         let id = DatabaseId::from(entry.id);
-        let tables = system_tables::schemas()
-            .into_iter()
-            .chain(module.def().tables.iter().cloned())
-            .collect();
-        let schema = Schema::new(tables).map_err(|error| Stop::Module(error.to_string()))?;
         let options = StateOptions {
             sequential_auto_inc: genesis.options.sequential_auto_inc,
             base_cache_bytes: BASE_CACHE_BYTES,
         };
-        let state = State::open(ctx.disk.base(&id)?, schema, options)?;
+        let mut module = None;
+        let state = State::open_choosing(ctx.disk.base(&id)?, options, |stored| {
+            let ruling = Ruling::of(stored, &genesis, first, ctx.modules, ctx.disk)?;
+            module = Some(ruling.module);
+            Ok::<_, Stop>(ruling.schema)
+        })?;
+        let module = module.ok_or(Stop::Damaged {
+            what: "module",
+            database: id,
+        })?;
         let executor = Executor::new(module, genesis.options, id)?;
         Ok(Self {
             entry,
@@ -187,6 +193,9 @@ pub(crate) fn living(
         links: BTreeMap::new(),
         fresh: Vec::new(),
         fresh_cut: None,
+        parked: Parked::default(),
+        judged: None,
+        publishers: Vec::new(),
         pending_cut: None,
         last_cut_at: ctx.now.tick,
         may_cut_from: ctx.now.tick,
@@ -255,7 +264,7 @@ fn bring_to_life(
         last_time: entry.last_time(),
     };
     let log = Log::open(ctx.disk.log(&id)?)?;
-    let newborn = Unborn::open(entry, genesis, module, log, ctx)?.run()?;
+    let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;
     if let Some(error) = newborn.outcome.error() {
         return Err(refuse(
             error.kind,
@@ -316,7 +325,7 @@ pub(crate) fn adopt(
     let name = genesis.name.clone();
     let made = (|| {
         let log = Log::open(ctx.disk.log(&id)?)?;
-        let newborn = Unborn::open(entry, genesis, module, log, ctx)?.run()?;
+        let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;
         if newborn.settlement.root != cut.state_root {
             return Err(Stop::Diverged { height: 0 });
         }

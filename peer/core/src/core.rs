@@ -68,6 +68,7 @@ impl Parts {
             device: self.device,
             disk: &*self.disk,
             partials: &mut self.partials,
+            modules: &self.modules,
             effects: &mut self.effects,
         }
     }
@@ -124,9 +125,8 @@ impl Core {
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
         for id in parts.disk.databases()? {
-            let modules = parts.modules.clone();
             let epoch = parts.epoch;
-            let opened = restart::open(&modules, id, epoch, &mut parts.context(now));
+            let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
                 Ok(Some(replica)) => {
                     replicas.insert(id, replica);
@@ -237,6 +237,7 @@ impl Core {
                 }
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
+                replica.answer_late_publishers(ctx);
                 replica.converse(ctx)
             });
         }

@@ -172,7 +172,8 @@ impl Replica {
         finals.checked()?;
         let segment = match segment {
             Ok(segment) => segment,
-            Err(missing) => {
+            Err(mut missing) => {
+                missing.retain(|id| !self.parked.holds(id));
                 self.pending_cut = Some(cut);
                 return Ok(TakenCut::Missing(missing));
             }
@@ -244,18 +245,37 @@ impl Replica {
         let rights_changed = self.executed[..segment.len()]
             .iter()
             .any(|ran| ran.rights_changed);
-        let extra = if rights_changed {
-            // The history of rights is read off the state at the end of the segment.
+        let publishes = self.executed[..segment.len()]
+            .iter()
+            .any(|ran| ran.publishes);
+        if rights_changed || publishes {
+            // Both are read off the state at the end of the segment.
             self.rewind(segment.len())?;
+        }
+        let mut extra = if rights_changed {
             self.right_rows(height)?
         } else {
             Vec::new()
         };
+        self.judged = if publishes {
+            self.judge(height, ctx)?
+        } else {
+            None
+        };
+        let mut migration = None;
+        if let Some(judged) = &mut self.judged {
+            extra.append(&mut judged.rows);
+            migration = judged.migration.take();
+        }
         let last = segment.last().map(|ordered| {
             let invocations = ordered.entry.header.invocations;
             ordered.entry.position(invocations.saturating_sub(1))
         });
-        Ok(self.state()?.plan_settle(last.as_ref(), extra)?)
+        let state = self.state()?;
+        Ok(match migration {
+            Some(migration) => state.plan_migration(last.as_ref(), extra, migration)?,
+            None => state.plan_settle(last.as_ref(), extra)?,
+        })
     }
 
     /// Lines to add to the history of rights at `height`: where the visible rows differ from it.
@@ -269,7 +289,7 @@ impl Replica {
         segment: &[Ordered],
         settlement: Settlement,
         into_log: bool,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
         let entries: Vec<Arc<Entry>> = segment
             .iter()
@@ -301,6 +321,7 @@ impl Replica {
         finals.checked()?;
         self.cut = cut;
         self.dirty = true;
+        self.take_effect(ctx)?;
         if !released.is_empty() {
             self.log.append(&released)?;
             self.accepted(&released, None, ctx.now.tick);
@@ -326,7 +347,7 @@ impl Replica {
 fn changes_rights(call: &SystemCall) -> bool {
     !matches!(
         call,
-        SystemCall::ClientConnected | SystemCall::ClientDisconnected
+        SystemCall::ClientConnected | SystemCall::ClientDisconnected | SystemCall::Publish(_)
     )
 }
 

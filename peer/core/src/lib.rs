@@ -21,6 +21,7 @@ mod finality;
 mod identity;
 mod input;
 mod joining;
+mod limits;
 mod mesh_time;
 mod modules;
 mod outcome;
@@ -36,6 +37,7 @@ mod sweep;
 mod system_tables;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod values;
 
 pub use crate::core::{Core, CoreOptions};
@@ -48,5 +50,6 @@ pub use outcome::CallOutcome;
 pub use reply::{
     BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, JoinProgress,
     JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError, SqlRows,
+    UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
 };
 pub use request::{Arguments, Request, RequestId, SchemaVersion};

@@ -17,8 +17,10 @@ use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::modules::Modules;
 use crate::outcome::CallOutcome;
 use crate::partials::Partials;
+use crate::upgrade::{Judged, Parked, Parking, Publisher};
 
 /// What a replica needs of the peer while it handles one input.
 pub(crate) struct Context<'a> {
@@ -31,6 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
     pub(crate) partials: &'a mut Partials,
+    pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -82,6 +85,8 @@ pub(crate) struct Executed {
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
+    /// A module was published.
+    pub(crate) publishes: bool,
 }
 
 /// The chain this process writes.
@@ -130,6 +135,12 @@ pub(crate) struct Replica {
     pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
     /// A cut to push.
     pub(crate) fresh_cut: Option<Vec<u8>>,
+    /// Entries that wait for the modules they publish.
+    pub(crate) parked: Parked,
+    /// What the cut that is being made or taken makes of its publishes.
+    pub(crate) judged: Option<Judged>,
+    /// Clients whose publish waits for its cut.
+    pub(crate) publishers: Vec<Publisher>,
     /// A cut that waits for entries.
     pub(crate) pending_cut: Option<Cut>,
     pub(crate) last_cut_at: Tick,
@@ -296,17 +307,13 @@ impl Replica {
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
         let mut taken: Vec<Arc<Entry>> = Vec::new();
-        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let mut arrived = Vec::with_capacity(encoded.len());
         for bytes in encoded {
             match Travelled::open(&bytes) {
                 Ok(Travelled::Whole(entry)) => {
-                    let offered = self.dag.offer(Arc::new(entry), Some(from), &finals);
-                    ingested.note(offered, &mut taken);
+                    self.admit(Arc::new(entry), from, &mut arrived, &mut ingested, ctx)?;
                 }
-                Ok(Travelled::Stub(stub)) => {
-                    let offer = Offer { stub, from };
-                    offer.take_in(&self.dag, &mut self.bodies, &finals, &mut ingested);
-                }
+                Ok(Travelled::Stub(stub)) => arrived.push(Arrived::Stub(Box::new(stub))),
                 // A newer peer wrote it. It comes again when this one has been updated.
                 Err(Malformed::UnknownFormat { .. }) => ingested.newer += 1,
                 Err(error) => {
@@ -314,26 +321,65 @@ impl Replica {
                 }
             }
         }
-        finals.checked()?;
+        self.offer(arrived, &mut taken, &mut ingested, from)?;
         self.keep(taken, &mut ingested, from, ctx)?;
         Ok(ingested)
     }
 
-    /// Takes in a large entry whose body has come.
-    pub(crate) fn ingest_with_body(
+    /// Takes in an entry that comes by itself: its body has come, or a module that it publishes.
+    pub(crate) fn ingest_one(
         &mut self,
-        entry: Entry,
+        entry: Arc<Entry>,
         from: DeviceKey,
         ctx: &mut Context<'_>,
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
         let mut taken = Vec::new();
-        let finals = FinalsAt::new(&self.log, self.cut.height);
-        let offered = self.dag.offer(Arc::new(entry), Some(from), &finals);
-        finals.checked()?;
-        ingested.note(offered, &mut taken);
+        let mut arrived = Vec::new();
+        self.admit(entry, from, &mut arrived, &mut ingested, ctx)?;
+        self.offer(arrived, &mut taken, &mut ingested, from)?;
         self.keep(taken, &mut ingested, from, ctx)?;
         Ok(ingested)
+    }
+
+    /// Lets an entry through to the DAG, unless it has to wait for a module.
+    fn admit(
+        &mut self,
+        entry: Arc<Entry>,
+        from: DeviceKey,
+        arrived: &mut Vec<Arrived>,
+        ingested: &mut Ingested,
+        ctx: &Context<'_>,
+    ) -> Result<(), Stop> {
+        match self.park(&entry, from, ctx)? {
+            Parking::Ready => arrived.push(Arrived::Whole(entry)),
+            Parking::Parked => {}
+            Parking::Full => ingested.full = true,
+        }
+        Ok(())
+    }
+
+    /// Hands the DAG what arrived.
+    fn offer(
+        &mut self,
+        arrived: Vec<Arrived>,
+        taken: &mut Vec<Arc<Entry>>,
+        ingested: &mut Ingested,
+        from: DeviceKey,
+    ) -> Result<(), Stop> {
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        for arrived in arrived {
+            match arrived {
+                Arrived::Whole(entry) => {
+                    ingested.note(self.dag.offer(entry, Some(from), &finals), taken);
+                }
+                Arrived::Stub(stub) => {
+                    let offer = Offer { stub: *stub, from };
+                    offer.take_in(&self.dag, &mut self.bodies, &finals, ingested);
+                }
+            }
+        }
+        Ok(finals.checked()?)
     }
 
     /// Stores what came in, and queues it for the sweep.
@@ -346,16 +392,22 @@ impl Replica {
     ) -> Result<(), Stop> {
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
-        let bodies = &self.bodies;
-        ingested
-            .missing
-            .retain(|id| !self.dag.contains(id) && !bodies.is_offered_by(id, &from));
+        let (bodies, parked) = (&self.bodies, &self.parked);
+        ingested.missing.retain(|id| {
+            !self.dag.contains(id) && !parked.holds(id) && !bodies.is_offered_by(id, &from)
+        });
         if !taken.is_empty() {
             self.log.append(&taken)?;
             self.accepted(&taken, Some(from), ctx.now.tick);
         }
         Ok(())
     }
+}
+
+/// An entry as it arrived.
+enum Arrived {
+    Whole(Arc<Entry>),
+    Stub(Box<SignedHeader>),
 }
 
 /// A stub that a remote sent.

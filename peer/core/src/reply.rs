@@ -9,6 +9,8 @@ use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
 pub enum Reply {
     /// To `Publish`.
     Published(Published),
+    /// To `PrePublish`.
+    UpgradePlan(UpgradePlan),
     /// To `Call`: it is durable here and ran without error.
     Called(Called),
     /// To `Connect` and `Disconnect`, `Delete`.
@@ -45,6 +47,8 @@ pub enum ErrorKind {
     NotFound,
     /// The caller may not (403).
     Denied,
+    /// The database is another's, so this peer may not publish to it (401 by name, else 403).
+    NotOwner,
     /// The module refused the connection (403).
     ConnectionRejected,
     /// The reducer returned an error; the message is its text (530).
@@ -74,10 +78,61 @@ pub struct Published {
     pub database: DatabaseId,
     /// Its local name.
     pub name: String,
-    /// False: the same module was there already.
+    /// False: it was there already.
     pub created: bool,
     /// Told once: the secret key (hex) that can hand finality over when its finaliser is lost.
     pub recovery_key: Option<String>,
+    /// What the publish does to a database that was there. `None`: nothing, it runs that module
+    /// already.
+    pub upgraded: Option<Upgraded>,
+}
+
+/// An accepted upgrade, or one that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upgraded {
+    /// The height of the cut from which on the module rules. `None`: no cut has covered the
+    /// publish yet, so the finaliser has not judged it.
+    pub effective: Option<u64>,
+    /// What it does, step by step.
+    pub steps: Vec<String>,
+}
+
+/// What a publish would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UpgradePlan {
+    /// What happens, step by step.
+    pub steps: Vec<String>,
+    /// Those of the steps that break clients compiled against the old module.
+    pub breaking: Vec<String>,
+    /// Why it would be refused; then there are no steps.
+    pub reasons: Vec<String>,
+}
+
+/// How an upgrade stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpgradeState {
+    /// No cut covers it yet.
+    Waiting,
+    /// Its module rules from `height` on.
+    Effective,
+    /// The cut at `height` refused it.
+    Refused,
+    /// It published the module that ruled already.
+    Unchanged,
+}
+
+/// The latest upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UpgradeStatus {
+    /// The module that was published.
+    pub module_hash: String,
+    /// How it stands.
+    pub state: UpgradeState,
+    /// The cut that judged it.
+    pub height: Option<u64>,
+    /// Why it was refused, as far as this peer was there.
+    pub reasons: Vec<String>,
 }
 
 /// A call that was made.
@@ -141,6 +196,8 @@ pub struct DatabaseStatus {
     pub name: String,
     /// The active module.
     pub module_hash: String,
+    /// The latest publish after the first, if there was one.
+    pub upgrade: Option<UpgradeStatus>,
     /// The last cut.
     pub cut: CutStatus,
     /// Invocations that no cut covers yet.

@@ -29,7 +29,8 @@ pub enum SchemaVersion {
 /// A question or an order. `database` is a local name or the identity in hex.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Creates a database from a module. Owner only. The same module under the same name: no-op.
+    /// Creates a database from a module, or gives the one of that name another module. Owner only.
+    /// The same module under the same name: no-op.
     Publish {
         /// The local name, and the suggestion to those who join.
         name: String,
@@ -37,8 +38,17 @@ pub enum Request {
         wasm: Vec<u8>,
         /// Count ids 1, 2, 3 in the one order instead of ids that never change.
         sequential_auto_inc: bool,
+        /// An upgrade may take away what clients were compiled against.
+        break_clients: bool,
         /// Fresh randomness: nonce of the genesis and the recovery key come from it.
         dice: [u8; 32],
+    },
+    /// What a publish would do to a database that is there. Owner only.
+    PrePublish {
+        /// Which.
+        database: String,
+        /// The compiled module.
+        wasm: Vec<u8>,
     },
     /// Calls a reducer.
     Call {

@@ -11,7 +11,6 @@ use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
 use crate::identity::Claims;
-use crate::modules::Modules;
 use crate::replica::{Context, FinalsAt, OwnChain, Replica};
 use crate::system_tables::{self, ClientRow};
 
@@ -24,7 +23,6 @@ const ASK_FIRST_MS: u64 = 3_000;
 
 /// Opens the database `id`. `None`: its files were made but it never came to be.
 pub(crate) fn open(
-    modules: &Modules,
     id: DatabaseId,
     epoch: u64,
     ctx: &mut Context<'_>,
@@ -42,13 +40,6 @@ pub(crate) fn open(
         .map(Arc::new)
         .ok_or_else(|| damaged("genesis"))?;
     let genesis = birth::genesis_of(&entry, &id).ok_or_else(|| damaged("genesis"))?;
-    let wasm = ctx
-        .disk
-        .blob(&genesis.module)?
-        .ok_or_else(|| damaged("module"))?;
-    let module = modules
-        .prepare(&wasm, &genesis.options)
-        .map_err(|error| Stop::Module(error.to_string()))?;
     let name = log
         .note(NAME_NOTE)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -59,7 +50,7 @@ pub(crate) fn open(
         previous: None,
         last_time: Hlc(0),
     };
-    let unborn = Unborn::open(entry, genesis, module, log, ctx)?;
+    let unborn = Unborn::open(entry, genesis, None, log, ctx)?;
     let mut replica = match unborn.state.height() {
         Some(height) => {
             let cut = unborn

@@ -27,7 +27,7 @@ impl Replica {
         DatabaseInfo {
             database: self.id,
             name: self.name.clone(),
-            module_hash: self.genesis.module.to_string(),
+            module_hash: self.executor.module().hash().to_string(),
             owner_identity: identity_hex(&identity_of(&did, &did)),
             status: self.health.word().to_owned(),
         }
@@ -56,7 +56,8 @@ impl Replica {
         Ok(DatabaseStatus {
             database: self.id,
             name: self.name.clone(),
-            module_hash: self.genesis.module.to_string(),
+            module_hash: self.executor.module().hash().to_string(),
+            upgrade: self.last_upgrade()?,
             cut: CutStatus {
                 height: self.cut.height,
                 id: self.cut.id(),
@@ -65,7 +66,7 @@ impl Replica {
             tail,
             entries: self.entries,
             executions: self.executions,
-            pending: (self.dag.pending_len() + self.bodies.len()) as u64,
+            pending: (self.dag.pending_len() + self.bodies.len() + self.parked.len()) as u64,
             status: self.health.word().to_owned(),
             detail: self.health.detail().or(warning),
             heads: self.dag.heads(),

@@ -91,6 +91,12 @@ impl Replica {
         }
         if let Some(expected) = self.expected.remove(&entry.id) {
             for expected in expected {
+                if let ReplyTo::Publish(id) = expected.reply
+                    && run.outcomes[usize::from(expected.index)].is_ok()
+                {
+                    self.wait_for_cut(id, entry.position(expected.index), ctx);
+                    continue;
+                }
                 answer(
                     expected,
                     entry.id,
@@ -105,6 +111,7 @@ impl Replica {
             void: ordered.void,
             outcomes: run.outcomes,
             rights_changed: run.rights_changed,
+            publishes: run.publishes,
         });
         Ok(())
     }
@@ -168,7 +175,8 @@ fn answer(
             id,
             reply: result.map(Reply::Called),
         },
-        ReplyTo::Done(id) => Effect::Reply {
+        // One that went well waits for its cut.
+        ReplyTo::Done(id) | ReplyTo::Publish(id) => Effect::Reply {
             id,
             reply: result.map(|_| Reply::Done),
         },

@@ -17,8 +17,6 @@ pub(crate) const TICKET: TableId = TableId(2);
 pub(crate) const EQUIVOCATION: TableId = TableId(3);
 /// `sys_client(connection, identity, author)`.
 pub(crate) const CLIENT: TableId = TableId(4);
-/// `sys_module(slot, module, engine)`.
-pub(crate) const MODULE: TableId = TableId(5);
 /// `sys_right(kind, key, height, role, expires)`: written at cuts only, so that a right can be
 /// judged at the height an entry names. Nothing in the tail ever reads it.
 pub(crate) const RIGHT: TableId = TableId(6);
@@ -31,7 +29,12 @@ const KIND_MEMBER: u8 = 0;
 const KIND_TICKET: u8 = 1;
 const KIND_FROZEN: u8 = 2;
 
-fn table(id: TableId, name: &str, columns: &[(&str, AlgebraicType)], keyed: bool) -> TableSchema {
+pub(crate) fn table(
+    id: TableId,
+    name: &str,
+    columns: &[(&str, AlgebraicType)],
+    keyed: bool,
+) -> TableSchema {
     let indexes = if keyed {
         vec![IndexSchema {
             id: IndexId(id.0),
@@ -67,7 +70,7 @@ fn table(id: TableId, name: &str, columns: &[(&str, AlgebraicType)], keyed: bool
 /// The schemas of all system tables.
 pub(crate) fn schemas() -> Vec<TableSchema> {
     let bytes = AlgebraicType::bytes;
-    vec![
+    let mut schemas = vec![
         table(
             MEMBER,
             "sys_member",
@@ -102,16 +105,6 @@ pub(crate) fn schemas() -> Vec<TableSchema> {
             true,
         ),
         table(
-            MODULE,
-            "sys_module",
-            &[
-                ("slot", AlgebraicType::U8),
-                ("module", bytes()),
-                ("engine", AlgebraicType::U32),
-            ],
-            true,
-        ),
-        table(
             RIGHT,
             "sys_right",
             &[
@@ -123,7 +116,14 @@ pub(crate) fn schemas() -> Vec<TableSchema> {
             ],
             false,
         ),
-    ]
+    ];
+    schemas.extend(crate::upgrade::rows::schemas());
+    schemas
+}
+
+/// Whether a table is one of these, and no module's.
+pub(crate) fn is_system(table: TableId) -> bool {
+    table.0 < 4_096
 }
 
 /// The index over a keyed system table's first column.
@@ -133,30 +133,32 @@ fn index_of(table: TableId) -> IndexId {
 
 /// Writes BSATN fields one after the other.
 #[derive(Default)]
-struct Fields(Vec<u8>);
+pub(crate) struct Fields(pub(crate) Vec<u8>);
 
 impl Fields {
-    fn u8(mut self, value: u8) -> Self {
+    pub(crate) fn u8(mut self, value: u8) -> Self {
         self.0.push(value);
         self
     }
 
-    fn fixed(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn fixed(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn bytes(self, bytes: &[u8; 32]) -> Self {
-        self.fixed(&32u32.to_le_bytes()).fixed(bytes)
+    /// A string or an array of bytes.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.fixed(&len.to_le_bytes()).fixed(bytes)
     }
 }
 
 /// Reads them again. The rows are ours, checked by the store against their types: a short row is a
 /// broken belief about our own code.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn take<const N: usize>(&mut self) -> [u8; N] {
         let (head, rest) = self
             .0
             .split_first_chunk::<N>()
@@ -165,11 +167,32 @@ impl<'a> Reader<'a> {
         *head
     }
 
-    fn u8(&mut self) -> u8 {
+    pub(crate) fn u8(&mut self) -> u8 {
         self.take::<1>()[0]
     }
 
-    fn key(&mut self) -> [u8; 32] {
+    /// A number of four bytes.
+    pub(crate) fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    /// A number of eight bytes.
+    pub(crate) fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+
+    /// A string or an array of bytes.
+    pub(crate) fn bytes(&mut self) -> &'a [u8] {
+        let len = self.u32() as usize;
+        let (head, rest) = self
+            .0
+            .split_at_checked(len)
+            .expect("system rows have the types of their tables");
+        self.0 = rest;
+        head
+    }
+
+    pub(crate) fn key(&mut self) -> [u8; 32] {
         assert_eq!(u32::from_le_bytes(self.take()), 32, "keys have 32 bytes");
         self.take()
     }
@@ -269,14 +292,6 @@ pub(crate) fn equivocation_row(author: &DeviceKey) -> Vec<u8> {
 
 pub(crate) fn read_equivocation(row: &[u8]) -> DeviceKey {
     DeviceKey(Reader(row).key())
-}
-
-pub(crate) fn module_row(module: &[u8; 32], engine: u32) -> Vec<u8> {
-    Fields::default()
-        .u8(0)
-        .bytes(module)
-        .fixed(&engine.to_le_bytes())
-        .0
 }
 
 /// A connected client's row.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use super::Target;
 use super::client::{Client, segment};
@@ -29,6 +30,12 @@ pub(crate) struct Publish {
     /// How new rows are numbered
     #[arg(long, value_enum, default_value_t = AutoInc::Unique)]
     auto_inc: AutoInc,
+    /// Let an upgrade take away what clients were compiled against
+    #[arg(long)]
+    break_clients: bool,
+    /// Empty the database first (only if there is none of that name yet)
+    #[arg(long)]
+    delete_data: bool,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
@@ -39,11 +46,17 @@ impl Publish {
         let wasm = std::fs::read(&self.bin_path)
             .with_context(|| format!("cannot read {}", self.bin_path.display()))?;
         let client = Client::of(target)?;
-        let query = match self.auto_inc {
-            AutoInc::Unique => "",
-            AutoInc::Sequential => "?auto_inc=sequential",
-        };
-        let path = format!("/v1/database/{}{query}", segment(&self.name));
+        let mut query = Vec::new();
+        if self.auto_inc == AutoInc::Sequential {
+            query.push("auto_inc=sequential");
+        }
+        if self.break_clients {
+            query.push("policy=BreakClients");
+        }
+        if self.delete_data {
+            query.push("clear=true");
+        }
+        let path = format!("/v1/database/{}?{}", segment(&self.name), query.join("&"));
         let answer = client.put(&path, &wasm)?;
         let success = &answer["Success"];
         if self.json {
@@ -51,11 +64,11 @@ impl Publish {
             return Ok(());
         }
         let identity = plain(&success["database_identity"]);
-        let done = match success["op"].as_str() {
-            Some("created") => "created",
-            _ => "unchanged: the same module is published already",
-        };
+        let done = done(success);
         let mut text = format!("{} {done}\nidentity      {identity}\n", self.name);
+        for step in success["upgrade"]["steps"].as_array().into_iter().flatten() {
+            text.push_str(&format!("  {}\n", plain(step)));
+        }
         if let Some(key) = success["recovery_key"].as_str() {
             text.push_str(&format!(
                 "recovery key  {key}\nKeep the recovery key; it is shown only now. It can hand the database's finality \
@@ -67,5 +80,40 @@ impl Publish {
             eprintln!("Numbers of auto_inc columns may change until their calls are final.");
         }
         Ok(())
+    }
+}
+
+/// What a publish came to, in a line.
+fn done(success: &Value) -> String {
+    if success["op"] == "created" {
+        return "created".to_owned();
+    }
+    let upgrade = &success["upgrade"];
+    match upgrade["state"].as_str() {
+        Some("effective") => format!("updated, effective at cut {}", plain(&upgrade["height"])),
+        Some("waiting") => {
+            "update published; it waits for the finaliser, whose next cut judges it: see `tombolo status`"
+                .to_owned()
+        }
+        _ => "unchanged: it runs that module already".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_publish_says_what_came_of_it() {
+        let check = |success: Value, expected: &str| {
+            let done = done(&success);
+            assert!(done.contains(expected), "{done}");
+        };
+        check(json!({"op": "created"}), "created");
+        let upgrade = |state: &str, height: Value| json!({"op": "updated", "upgrade": {"state": state, "height": height, "steps": []}});
+        check(upgrade("effective", json!(12)), "effective at cut 12");
+        check(upgrade("waiting", Value::Null), "waits for the finaliser");
+        check(upgrade("unchanged", Value::Null), "unchanged");
     }
 }

@@ -94,12 +94,29 @@ fn of_database(status: &Value) -> String {
         ),
         ("members", get("members")),
     ]);
+    text.push_str(&of_upgrade(&status["upgrade"]));
     if status["pending"].as_u64().unwrap_or(0) > 0 {
         text.push_str(&pairs(&[("entries waiting", get("pending"))]));
     }
     let remotes = status["peers"].as_array().cloned().unwrap_or_default();
     if !remotes.is_empty() {
         text.push_str(&super::peers::remotes_table(&remotes));
+    }
+    text
+}
+
+/// How the latest upgrade stands, if there was one.
+fn of_upgrade(upgrade: &Value) -> String {
+    let (hash, height) = (plain(&upgrade["module_hash"]), plain(&upgrade["height"]));
+    let line = match upgrade["state"].as_str() {
+        Some("waiting") => format!("to module {hash} waits for the finaliser's next cut"),
+        Some("refused") => format!("to module {hash} was refused at cut {height}"),
+        Some("effective") => format!("to module {hash}, effective since cut {height}"),
+        _ => return String::new(),
+    };
+    let mut text = pairs(&[("upgrade", line)]);
+    for reason in upgrade["reasons"].as_array().into_iter().flatten() {
+        text.push_str(&format!("  {}\n", plain(reason)));
     }
     text
 }

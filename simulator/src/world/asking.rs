@@ -78,6 +78,7 @@ impl World {
             name: "chat".to_owned(),
             wasm: CHAT.to_vec(),
             sequential_auto_inc: false,
+            break_clients: false,
             dice,
         };
         match self.ask(0, publish) {

@@ -16,7 +16,7 @@ const KEEPS: [Keep; 4] = [|_| false, |_| true, |n| n % 2 == 0, |n| n < 3];
 
 /// Runs `work` on a copy of what `prepare` makes, cut off after every possible number of writes,
 /// and hands what is left to `check` with whether `work` was done.
-fn crash_everywhere(
+pub(super) fn crash_everywhere(
     prepare: impl Fn() -> MemoryDisk,
     work: impl Fn(&MemoryDisk) -> Result<(), StoreError>,
     check: impl Fn(&MemoryDisk, bool),

@@ -33,6 +33,12 @@ fn keys_of_values() {
         key(&Type::F64, &(-1.5_f64).to_le_bytes()),
         "4007ffffffffffff"
     );
+    assert_eq!(key(&Type::F32, &(-0.0_f32).to_le_bytes()), "80000000");
+    assert_eq!(key(&Type::F32, &(-f32::NAN).to_le_bytes()), "ffc00000");
+    assert_eq!(
+        key(&Type::F64, &(-f64::NAN).to_le_bytes()),
+        "fff8000000000000"
+    );
     assert_eq!(key(&Type::String, &super::text("a\0b")), "6100ff620000");
     assert_eq!(key(&Type::bytes(), &[1, 0, 0, 0, 9]), "090000");
     assert_eq!(

@@ -114,10 +114,13 @@ impl Choices<'_> {
         out[place] = edges[usize::from(self.below(5))];
     }
 
-    /// No NaN and no negative zero: there the value type knows fewer differences than the bits.
     fn float(&mut self) -> f64 {
         let edges = [
             0.0,
+            -0.0,
+            f64::NAN,
+            -f64::NAN,
+            f64::from_bits(0x7FF4_0000_0000_0001),
             1.0,
             -1.0,
             f64::INFINITY,
@@ -128,7 +131,7 @@ impl Choices<'_> {
             -1e30,
             2.0,
         ];
-        edges[usize::from(self.below(10))]
+        edges[usize::from(self.below(14))]
     }
 }
 
@@ -226,14 +229,74 @@ proptest! {
         prop_assert_eq!(key_a.as_bytes(), a);
     }
 
+    /// Where a whole row is its own key, no two floats are one.
     #[test]
-    fn floats_are_in_total_order(a in any::<u64>(), b in any::<u64>()) {
+    fn exact_keys_of_floats_are_in_total_order(a in any::<u64>(), b in any::<u64>()) {
         let layout = layout(&AlgebraicType::F64);
-        let key = |bits: u64| key(&layout, &bits.to_le_bytes());
+        let key = |bits: u64| {
+            let mut key = Vec::new();
+            layout.encode_exact(&mut &bits.to_le_bytes()[..], &mut key).expect("eight bytes");
+            key
+        };
         let order = f64::from_bits(a).total_cmp(&f64::from_bits(b));
         prop_assert_eq!(key(a).cmp(&key(b)), order);
         prop_assert_eq!(order == Ordering::Equal, a == b);
     }
+
+    #[test]
+    fn keys_of_floats_are_in_the_order_of_their_library(a in any::<u32>(), b in any::<u32>()) {
+        let layout = layout(&AlgebraicType::F32);
+        let value = |bits: u32| AlgebraicValue::F32(f32::from_bits(bits).into());
+        prop_assert_eq!(
+            key(&layout, &a.to_le_bytes()).cmp(&key(&layout, &b.to_le_bytes())),
+            value(a).cmp(&value(b))
+        );
+    }
+}
+
+#[test]
+fn there_is_one_zero_and_one_nan() {
+    let check = |ty: AlgebraicType, ascending: &[&[&[u8]]]| {
+        let layout = layout(&ty);
+        let keys: Vec<Vec<Vec<u8>>> = ascending
+            .iter()
+            .map(|same| same.iter().map(|bytes| key(&layout, bytes)).collect())
+            .collect();
+        for same in &keys {
+            assert!(
+                same.iter().all(|key| *key == same[0]),
+                "{ty:?}: {same:02x?}"
+            );
+        }
+        assert!(
+            keys.windows(2).all(|pair| pair[0][0] < pair[1][0]),
+            "{ty:?}: {keys:02x?}"
+        );
+    };
+    let f = f64::to_le_bytes;
+    let odd_nan = f64::from_bits(0xFFF0_0000_0000_0001);
+    check(
+        AlgebraicType::F64,
+        &[
+            &[&f(f64::NEG_INFINITY)],
+            &[&f(-f64::MIN_POSITIVE)],
+            &[&f(0.0), &f(-0.0)],
+            &[&f(5e-324)],
+            &[&f(f64::INFINITY)],
+            &[&f(f64::NAN), &f(-f64::NAN), &f(odd_nan)],
+        ],
+    );
+    let f = f32::to_le_bytes;
+    check(
+        AlgebraicType::F32,
+        &[
+            &[&f(f32::NEG_INFINITY)],
+            &[&f(0.0), &f(-0.0)],
+            &[&f(1e-45)],
+            &[&f(f32::INFINITY)],
+            &[&f(f32::NAN), &f(-f32::NAN), &f(f32::from_bits(0xFF80_0001))],
+        ],
+    );
 }
 
 #[test]

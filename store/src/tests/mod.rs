@@ -5,6 +5,7 @@ mod crash;
 mod disks;
 mod golden;
 mod keys;
+mod migrating;
 mod model;
 mod numbers;
 mod reopening;

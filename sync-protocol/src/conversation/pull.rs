@@ -276,7 +276,7 @@ impl Conversation {
             {
                 // Another remote is faster. This one may be asked again when that one is done.
                 self.pull.stage = Stage::Idle;
-                self.pull.hold = Some(turn.now.tick.plus_ms(HOLD_MS));
+                self.ask_next(turn);
             }
             Stage::Asked { asks, .. } if *asks >= ASKS_MAX => {
                 let text = format!("no answer to a question asked {asks} times");
@@ -294,27 +294,30 @@ impl Conversation {
                 let (request, want) = (*request, want.clone());
                 turn.send(Message::Want { request, want });
             }
-            Stage::Idle => {
-                if self.may_ask()
-                    && let Some(want) = self.next_want(turn)
-                {
-                    let request = self.new_request();
-                    self.pull.pace.note_question(bulk_of(&want), turn.now.tick);
-                    turn.send(Message::Want {
-                        request,
-                        want: want.clone(),
-                    });
-                    self.pull.stage = Stage::Asked {
-                        request,
-                        want,
-                        asks: 1,
-                        again: turn.now.tick.plus_ms(ANSWER_WAIT_MS),
-                    };
-                } else {
-                    self.pull.pace = Pace::default();
-                }
-            }
+            Stage::Idle => self.ask_next(turn),
         }
+    }
+
+    fn ask_next(&mut self, turn: &mut Turn<'_>) {
+        if !self.may_ask() {
+            return;
+        }
+        let Some(want) = self.next_want(turn) else {
+            self.pull.pace = Pace::default();
+            return;
+        };
+        let request = self.new_request();
+        self.pull.pace.note_question(bulk_of(&want), turn.now.tick);
+        turn.send(Message::Want {
+            request,
+            want: want.clone(),
+        });
+        self.pull.stage = Stage::Asked {
+            request,
+            want,
+            asks: 1,
+            again: turn.now.tick.plus_ms(ANSWER_WAIT_MS),
+        };
     }
 
     fn next_want(&mut self, turn: &Turn<'_>) -> Option<Want> {

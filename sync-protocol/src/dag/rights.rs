@@ -244,9 +244,10 @@ fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Clai
                 author: proof.author(),
             })
         }
-        SystemCall::Genesis(_) | SystemCall::ClientConnected | SystemCall::ClientDisconnected => {
-            None
-        }
+        SystemCall::Genesis(_)
+        | SystemCall::ClientConnected
+        | SystemCall::ClientDisconnected
+        | SystemCall::Publish(_) => None,
     };
     entry.system_calls().filter_map(claim).collect()
 }

@@ -1,6 +1,7 @@
-//! Blobs that come in chunks: bodies of large entries.
+//! Blobs that come in chunks: bodies of large entries, and modules that were published.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sync_protocol::{BlobHash, DeviceKey, EntryId, Now};
 
@@ -79,6 +80,48 @@ impl Replica {
         Ok(())
     }
 
+    /// Takes in a part of a module; with the last one the entries come in that publish it.
+    pub(super) fn bring_module(
+        &mut self,
+        link: &mut Link,
+        chunk: &Chunk<'_>,
+        brought: &mut Brought,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        let Some(total) = self.parked.len_of(&chunk.hash) else {
+            return Ok(()); // it came from somebody else meanwhile
+        };
+        if chunk.total != total {
+            blame(
+                link,
+                "sent a module of another length than was published",
+                ctx,
+            );
+            return Ok(());
+        }
+        let is_named = |whole: &[u8]| BlobHash::of(whole) == chunk.hash;
+        match ctx.partials.take(chunk, is_named, ctx.now.tick, ctx.disk)? {
+            Taken::More => {}
+            Taken::Beyond => blame(link, "sent more of a module than there is", ctx),
+            Taken::Wrong { by, certain } => {
+                self.accuse(
+                    link,
+                    &by,
+                    certain,
+                    "sent another module than was published",
+                    ctx,
+                );
+            }
+            Taken::Whole(module) => {
+                ctx.disk.put_blob(&module)?;
+                ctx.partials.remove(&chunk.hash, ctx.disk)?;
+                let ready = self.parked.arrived(&chunk.hash);
+                self.unpark(ready, brought, ctx)?;
+            }
+        }
+        Ok(())
+    }
+
     fn bring_whole(
         &mut self,
         link: &mut Link,
@@ -92,7 +135,7 @@ impl Replica {
         };
         match stub.with_body(body) {
             Ok(entry) => {
-                let ingested = self.ingest_with_body(entry, link.conversation.remote(), ctx)?;
+                let ingested = self.ingest_one(Arc::new(entry), link.conversation.remote(), ctx)?;
                 brought.note(ingested, link, ctx);
             }
             Err(error) => {

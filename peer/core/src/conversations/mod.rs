@@ -18,6 +18,7 @@ use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
 use crate::finality::TakenCut;
 use crate::identity::Claims;
+use crate::partials::Chunk;
 use crate::replica::{Context, Ingested, Replica};
 use blobs::BodyChunk;
 pub(crate) use blobs::body_name;
@@ -180,7 +181,22 @@ impl Replica {
                 }
             }
             ConversationEffect::Cut(cut) => self.bring_cut(link, &cut, brought, ctx)?,
-            ConversationEffect::BlobChunk { .. } => brought.anything = true,
+            ConversationEffect::BlobChunk {
+                hash,
+                offset,
+                total,
+                bytes,
+            } => {
+                brought.anything = true;
+                let chunk = Chunk {
+                    hash,
+                    from: remote,
+                    offset,
+                    total,
+                    bytes: &bytes,
+                };
+                self.bring_module(link, &chunk, brought, ctx)?;
+            }
             ConversationEffect::BodyChunk {
                 entry,
                 offset,
@@ -235,6 +251,21 @@ impl Replica {
             });
         }
         brought.note(ingested, link, ctx);
+        Ok(())
+    }
+
+    /// Entries whose modules are here now are taken in as if they had just come.
+    fn unpark(
+        &mut self,
+        ready: Vec<(Arc<Entry>, DeviceKey)>,
+        brought: &mut Brought,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        for (entry, from) in ready {
+            let ingested = self.ingest_one(entry, from, ctx)?;
+            brought.missing.extend(ingested.missing);
+            brought.cut_missing |= ingested.cut_missing;
+        }
         Ok(())
     }
 
@@ -334,6 +365,7 @@ impl Replica {
             .filter_map(|link| link.wake)
             .chain(self.batch.due())
             .chain(self.cut_due(ctx))
+            .chain(self.publishers_due())
             .chain(held_back)
             .min()
     }

@@ -60,7 +60,7 @@ impl Holdings for View<'_> {
     }
 
     fn holds(&self, id: &EntryId) -> bool {
-        self.replica.dag.contains(id) || self.is_final(id)
+        self.replica.dag.contains(id) || self.replica.parked.holds(id) || self.is_final(id)
     }
 
     fn chains(&self) -> Vec<ChainTip> {
@@ -81,11 +81,11 @@ impl Holdings for View<'_> {
     }
 
     fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)> {
-        if *hash != self.replica.genesis.module {
+        if !self.replica.knows_module(hash) {
             return None; // other blobs are other databases' business
         }
         let max = sync_protocol::limits::BLOB_CHUNK_BYTES;
-        let total = u64::from(self.replica.genesis.module_len);
+        let total = self.disk.blob_len(hash).ok().flatten()?;
         let chunk = self.disk.blob_part(hash, offset, max).ok().flatten()?;
         (!chunk.is_empty()).then_some((total, chunk))
     }
@@ -99,11 +99,17 @@ impl Holdings for View<'_> {
     }
 
     fn wanted_blobs(&self) -> Vec<BlobHash> {
-        Vec::new()
+        let wanted = self.replica.parked.wanted().into_iter();
+        wanted
+            .filter(|hash| !self.partials.distrusts(hash, &self.remote))
+            .collect()
     }
 
-    fn blob_offset(&self, _hash: &BlobHash) -> u64 {
-        0
+    fn blob_offset(&self, hash: &BlobHash) -> u64 {
+        self.replica
+            .parked
+            .len_of(hash)
+            .map_or(0, |total| self.partials.offset(hash, &self.remote, total))
     }
 
     fn is_pulled(&self, bulk: &Bulk, now: Tick) -> bool {

@@ -28,6 +28,8 @@ pub(crate) struct EntryRun {
     pub(crate) console: Vec<String>,
     /// Whether a system call changed members, tickets or frozen authors.
     pub(crate) rights_changed: bool,
+    /// Whether a module was published.
+    pub(crate) publishes: bool,
 }
 
 /// A module with its one living instance and the options of its database.

@@ -3,17 +3,19 @@
 use module_host::{Call, Lifecycle};
 use store::Transaction;
 use sync_protocol::{
-    ConnectionId, DeviceKey, Entry, EquivocationProof, Genesis, Invocation, Role, Signature,
-    SystemCall, check_admission,
+    ConnectionId, DeviceKey, Entry, EquivocationProof, Genesis, Invocation, NewModule, Role,
+    Signature, SystemCall, check_admission,
 };
 
 use super::{EntryRun, Executor, Ran};
 use crate::error::Stop;
 use crate::outcome::CallOutcome;
 use crate::system_tables::{
-    CLIENT, ClientRow, EQUIVOCATION, MEMBER, MODULE, TICKET, TicketRow, equivocation_row,
-    member_role, member_row, module_row,
+    CLIENT, ClientRow, EQUIVOCATION, MEMBER, TICKET, TicketRow, equivocation_row, member_role,
+    member_row,
 };
+use crate::upgrade;
+use crate::upgrade::rows::PUBLISH;
 
 /// Where a system call stands and who makes it.
 #[derive(Clone, Copy)]
@@ -81,6 +83,7 @@ pub(super) fn run(
         SystemCall::ReportEquivocation(proof) => report(tx, place, proof, run),
         SystemCall::ClientConnected => connected(executor, tx, place, run),
         SystemCall::ClientDisconnected => disconnected(executor, tx, place, run),
+        SystemCall::Publish(new_module) => publish(tx, place, new_module, run),
     }
 }
 
@@ -93,7 +96,9 @@ fn be_born(
 ) -> Result<Ran, Stop> {
     let creator = &place.entry.header.author;
     tx.insert(MEMBER, &member_row(creator, Role::Owner))?;
-    tx.insert(MODULE, &module_row(&genesis.module.0, genesis.engine))?;
+    for (table, row) in upgrade::birth_rows(genesis, &executor.module) {
+        tx.insert(table, &row)?;
+    }
     run.rights_changed = true;
     let Some(init) = executor.module.def().lifecycle(Lifecycle::Init) else {
         return Ok((tx, DONE));
@@ -199,6 +204,25 @@ fn report(
     }
     tx.insert(EQUIVOCATION, &equivocation_row(&proof.author()))?;
     run.rights_changed = true;
+    Ok((tx, DONE))
+}
+
+/// The cut that covers this judges the module; until then it is a row.
+fn publish(
+    mut tx: Transaction,
+    place: &Place<'_>,
+    new_module: &NewModule,
+    run: &mut EntryRun,
+) -> Result<Ran, Stop> {
+    if place.role != Some(Role::Owner) {
+        return Ok(refused(
+            tx,
+            "only an owner of the database may publish its module",
+        ));
+    }
+    let position = place.entry.position(place.index);
+    tx.insert(PUBLISH, &upgrade::waiting_row(position, new_module))?;
+    run.publishes = true;
     Ok((tx, DONE))
 }
 

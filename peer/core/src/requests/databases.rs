@@ -1,6 +1,6 @@
 //! Databases come and go: publish, delete, and their local names.
 
-use sync_protocol::{BlobHash, DatabaseId, DeviceKey, Now};
+use sync_protocol::{DatabaseId, DeviceKey, Now};
 
 use super::Answer;
 use crate::birth::{self, Publication};
@@ -23,24 +23,6 @@ impl Core {
         dice: [u8; 32],
     ) -> Result<Answer, RequestError> {
         check_name(name)?;
-        let existing = self.find_id(name).ok().map(|id| &self.replicas[&id]);
-        if let Some(replica) = existing {
-            if replica.genesis.module == BlobHash::of(wasm) {
-                return Ok(Answer::Now(Reply::Published(Published {
-                    database: replica.id,
-                    name: replica.name.clone(),
-                    created: false,
-                    recovery_key: None,
-                })));
-            }
-            return Err(refuse(
-                ErrorKind::BadRequest,
-                format!(
-                    "`{name}` exists with another module, and a database's module cannot be changed yet: \
-                     publish under another name, or `tombolo delete {name}` first"
-                ),
-            ));
-        }
         let modules = self.parts.modules.clone();
         let publication = Publication {
             name,
@@ -56,6 +38,7 @@ impl Core {
             name: name.to_owned(),
             created: true,
             recovery_key: Some(data_hex(&recovery.to_bytes())),
+            upgraded: None,
         };
         let id = replica.id;
         self.replicas.insert(id, replica);

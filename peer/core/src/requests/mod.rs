@@ -3,6 +3,7 @@
 
 mod databases;
 mod query;
+mod upgrades;
 
 use sync_protocol::{ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
 
@@ -103,8 +104,12 @@ impl Core {
                 name,
                 wasm,
                 sequential_auto_inc,
+                break_clients,
                 dice,
-            } => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            } => match self.find_id(&name) {
+                Ok(database) => self.upgrade(now, id, database, &wasm, break_clients),
+                Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
+            },
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
     }
@@ -131,6 +136,9 @@ impl Core {
             Request::Members { database } => Reply::Members(self.members(self.find(&database)?)),
             Request::Peers => Reply::Peers(self.remotes(None)),
             Request::Peer => Reply::Peer(self.peer_info()),
+            Request::PrePublish { database, wasm } => {
+                Reply::UpgradePlan(self.pre_publish(now, &database, &wasm)?)
+            }
             Request::Delete { database } => self.delete(&database)?,
             Request::Join { ticket } => {
                 let database = self
@@ -425,15 +433,23 @@ impl Replica {
         for expected in batched.into_iter().chain(sealed) {
             match expected.reply {
                 ReplyTo::Nobody => {}
-                ReplyTo::Call(id) | ReplyTo::Done(id) => effects.push(Effect::Reply {
-                    id,
-                    reply: Err(refuse(ErrorKind::Internal, why)),
-                }),
+                ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Publish(id) => {
+                    effects.push(Effect::Reply {
+                        id,
+                        reply: Err(refuse(ErrorKind::Internal, why)),
+                    })
+                }
                 ReplyTo::Joiner(id) => effects.push(Effect::JoinAnswer {
                     id,
                     bytes: crate::joining::answer(Err(why.to_owned())),
                 }),
             }
+        }
+        for publisher in self.publishers.drain(..) {
+            effects.push(Effect::Reply {
+                id: publisher.id,
+                reply: Err(refuse(ErrorKind::Internal, why)),
+            });
         }
         effects.push(Effect::Note {
             level: NoteLevel::Info,
@@ -446,6 +462,7 @@ fn only_for_owner(request: &Request) -> bool {
     matches!(
         request,
         Request::Publish { .. }
+            | Request::PrePublish { .. }
             | Request::Delete { .. }
             | Request::Invite { .. }
             | Request::Join { .. }

@@ -39,8 +39,8 @@ impl Comparison {
         })
     }
 
-    /// Whether an index orders values as this does. Indexes tell `-0` from `0` and give NaN a
-    /// place, so floats are compared row by row.
+    /// Whether an index orders values as this does. Indexes take all NaNs for one and
+    /// give it a place, so floats are compared row by row.
     pub(super) const fn is_indexed_alike(self) -> bool {
         !matches!(self, Self::Float32 | Self::Float64)
     }

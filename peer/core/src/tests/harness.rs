@@ -9,8 +9,8 @@ use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, T
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
-    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Reply, Request, RequestError,
-    RequestId,
+    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Published, Reply, Request,
+    RequestError, RequestId,
 };
 
 /// The committed chat module.
@@ -42,7 +42,7 @@ impl Dice {
 }
 
 /// All tests share one preparation of the module.
-pub(super) fn modules() -> Modules {
+pub(crate) fn modules() -> Modules {
     static MODULES: OnceLock<Modules> = OnceLock::new();
     MODULES
         .get_or_init(|| Modules::new().expect("wasm runs here"))
@@ -401,6 +401,7 @@ impl Mesh {
                 name: "chat".to_owned(),
                 wasm: CHAT.to_vec(),
                 sequential_auto_inc: false,
+                break_clients: false,
                 dice,
             },
         );
@@ -408,6 +409,53 @@ impl Mesh {
             panic!("publish: {reply:?}");
         };
         published.database
+    }
+
+    /// Publishes a module under the name that all tests use, and lets time pass until somebody
+    /// answers.
+    pub(super) fn publish(
+        &mut self,
+        at: usize,
+        wasm: &[u8],
+        break_clients: bool,
+    ) -> Result<Published, RequestError> {
+        let id = self.publish_later(at, wasm, break_clients);
+        self.published(id)
+    }
+
+    pub(super) fn publish_later(
+        &mut self,
+        at: usize,
+        wasm: &[u8],
+        break_clients: bool,
+    ) -> RequestId {
+        let dice = self.dice.bytes();
+        let request = Request::Publish {
+            name: "chat".to_owned(),
+            wasm: wasm.to_vec(),
+            sequential_auto_inc: false,
+            break_clients,
+            dice,
+        };
+        self.ask_later(at, request)
+    }
+
+    pub(super) fn published(&mut self, id: RequestId) -> Result<Published, RequestError> {
+        for _ in 0..300 {
+            if let Some(reply) = self.replies.remove(&id) {
+                return reply.map(|reply| match reply {
+                    Reply::Published(published) => published,
+                    other => panic!("publish: {other:?}"),
+                });
+            }
+            self.settle();
+            self.pass_ms(50);
+        }
+        panic!("a publish is not answered");
+    }
+
+    pub(super) fn disk(&self, at: usize) -> &MemoryDisk {
+        &self.peers[at].disk
     }
 
     pub(super) fn join(&mut self, at: usize, ticket: &str) {

@@ -189,7 +189,7 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
         let unborn = Unborn::open(
             Arc::clone(&set.birth),
             set.genesis.clone(),
-            module.clone(),
+            Some(module.clone()),
             log,
             ctx,
         )
@@ -313,6 +313,7 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         device: key.public(),
         disk: &disk as &dyn Disk,
         partials: &mut partials,
+        modules: &modules(),
         effects: &mut effects,
     };
     act(&mut ctx)

@@ -54,7 +54,9 @@ pub(crate) fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::Denied | ErrorKind::ConnectionRejected => StatusCode::FORBIDDEN,
+        ErrorKind::Denied | ErrorKind::NotOwner | ErrorKind::ConnectionRejected => {
+            StatusCode::FORBIDDEN
+        }
         ErrorKind::ReducerFailed | ErrorKind::Trapped => {
             StatusCode::from_u16(REDUCER_FAILED).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         }

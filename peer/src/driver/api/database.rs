@@ -8,22 +8,29 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use peer_core::{Arguments, Published, Reply, Request, SchemaVersion};
+use peer_core::{Arguments, ErrorKind, Published, Reply, Request, SchemaVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sync_protocol::ConnectionId;
+use sync_protocol::{ConnectionId, DatabaseId};
 
 use super::answer::{Answer, Refusal};
 use super::caller::{Caller, Owner};
 use super::{Api, CALL_HEADER, hex, views};
 use crate::driver::clock::dice;
 
+/// Why `clear=true` is refused: it would have to run `init` again on every member, in the middle of
+/// a history that all share.
+const NO_CLEARING: &str = "a database that members share cannot be emptied by publishing: publish under another name, \
+     or `tombolo delete` it here first, which leaves the others theirs";
+
 /// What may be asked of a publish.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct PublishOptions {
     #[serde(default)]
     clear: bool,
+    /// `BreakClients`: an upgrade may take away what clients were compiled against.
+    policy: Option<String>,
     /// `sequential`: count ids 1, 2, 3 in the one order. Ours.
     auto_inc: Option<String>,
 }
@@ -57,10 +64,10 @@ async fn publish_as(
     options: &PublishOptions,
     wasm: Bytes,
 ) -> Answer {
-    if options.clear {
-        let text = "clearing a database is not built yet: delete it and publish again";
-        return Err(Refusal(StatusCode::NOT_IMPLEMENTED, text.to_owned()));
+    if options.clear && api.resolve(caller, name.clone()).await.is_ok() {
+        return Err(Refusal(StatusCode::NOT_IMPLEMENTED, NO_CLEARING.to_owned()));
     }
+    let break_clients = breaks_clients(options.policy.as_deref())?;
     let sequential_auto_inc = match options.auto_inc.as_deref() {
         None | Some("unique") => false,
         Some("sequential") => true,
@@ -72,19 +79,59 @@ async fn publish_as(
     if wasm.is_empty() {
         return Err(Refusal::bad_request("the body must be the compiled module"));
     }
+    let target = name.clone();
     let request = Request::Publish {
         name,
         wasm: wasm.into(),
         sequential_auto_inc,
+        break_clients,
         dice: dice(),
     };
-    match api.ask(caller, request).await? {
-        Reply::Published(published) => Ok(Json(success(published)).into_response()),
+    match api.ask_core(caller, request).await {
+        Ok(Reply::Published(published)) => Ok(Json(success(published)).into_response()),
+        Ok(_) => Err(Refusal::unexpected()),
+        Err(error) if error.kind == ErrorKind::NotOwner && !is_identity(&target) => {
+            let denied = json!({ "PermissionDenied": { "name": target } });
+            Ok((StatusCode::UNAUTHORIZED, Json(denied)).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn breaks_clients(policy: Option<&str>) -> Result<bool, Refusal> {
+    match policy {
+        None | Some("Compatible") => Ok(false),
+        Some("BreakClients") => Ok(true),
+        Some(other) => Err(Refusal::bad_request(format!(
+            "policy is `Compatible` or `BreakClients`, not `{other}`"
+        ))),
+    }
+}
+
+/// Whether somebody means a database by its identity, not by a name.
+fn is_identity(text: &str) -> bool {
+    text.trim_start_matches("0x").parse::<DatabaseId>().is_ok()
+}
+
+/// `POST /v1/database/:db/pre_publish`: what a publish would do.
+pub(super) async fn pre_publish(
+    State(api): State<Arc<Api>>,
+    Owner(caller): Owner,
+    Path(database): Path<String>,
+    wasm: Bytes,
+) -> Answer {
+    let wasm = wasm.into();
+    match api
+        .ask(&caller, Request::PrePublish { database, wasm })
+        .await?
+    {
+        Reply::UpgradePlan(plan) => Ok(Json(views::upgrade_plan(&plan)).into_response()),
         _ => Err(Refusal::unexpected()),
     }
 }
 
-/// SpacetimeDB's answer to a publish, and the recovery key, which is told once.
+/// SpacetimeDB's answer to a publish; beside it the recovery key, which is told once, and how an
+/// upgrade stands.
 fn success(published: Published) -> Value {
     let op = if published.created {
         "created"
@@ -98,6 +145,20 @@ fn success(published: Published) -> Value {
     });
     if let (Some(key), Some(success)) = (published.recovery_key, success.as_object_mut()) {
         success.insert("recovery_key".to_owned(), Value::String(key));
+    }
+    if let (false, Some(success)) = (published.created, success.as_object_mut()) {
+        let upgraded = published.upgraded;
+        let waits = upgraded.as_ref().is_some_and(|it| it.effective.is_none());
+        let state = match &upgraded {
+            None => "unchanged",
+            Some(_) if waits => "waiting",
+            Some(_) => "effective",
+        };
+        let (height, steps) = upgraded.map_or((None, Vec::new()), |it| (it.effective, it.steps));
+        success.insert(
+            "upgrade".to_owned(),
+            json!({ "state": state, "height": height, "steps": steps }),
+        );
     }
     json!({ "Success": success })
 }
@@ -281,7 +342,7 @@ pub(super) async fn schema(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sync_protocol::DatabaseId;
+    use peer_core::Upgraded;
 
     #[test]
     fn only_json_is_json() {
@@ -318,10 +379,48 @@ mod tests {
             name: "chat".into(),
             created: true,
             recovery_key: None,
+            upgraded: None,
         };
         let expected = json!({ "Success": {
             "domain": "chat", "database_identity": "01".repeat(32), "op": "created",
         }});
-        assert_eq!(success(published), expected);
+        assert_eq!(success(published.clone()), expected);
+        let upgraded = |upgraded| Published {
+            created: false,
+            upgraded,
+            ..published.clone()
+        };
+        let check = |published, state: &str, height: Value, steps: Value| {
+            let answer = success(published);
+            let expected = json!({ "state": state, "height": height, "steps": steps });
+            assert_eq!(answer["Success"]["op"], json!("updated"));
+            assert_eq!(answer["Success"]["upgrade"], expected);
+        };
+        check(upgraded(None), "unchanged", Value::Null, json!([]));
+        let waiting = Upgraded {
+            effective: None,
+            steps: vec![],
+        };
+        check(upgraded(Some(waiting)), "waiting", Value::Null, json!([]));
+        let effective = Upgraded {
+            effective: Some(7),
+            steps: vec!["a".into()],
+        };
+        check(
+            upgraded(Some(effective)),
+            "effective",
+            json!(7),
+            json!(["a"]),
+        );
+    }
+
+    #[test]
+    fn policies_and_names() {
+        assert!(!breaks_clients(None).expect("a policy"));
+        assert!(!breaks_clients(Some("Compatible")).expect("a policy"));
+        assert!(breaks_clients(Some("BreakClients")).expect("a policy"));
+        assert!(breaks_clients(Some("breakclients")).is_err());
+        assert!(is_identity(&"ab".repeat(32)) && is_identity(&format!("0x{}", "01".repeat(32))));
+        assert!(!is_identity("chat"));
     }
 }

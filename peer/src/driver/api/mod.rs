@@ -21,7 +21,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use axum::{Router, response::Response};
-use peer_core::{Reply, Request};
+use peer_core::{Reply, Request, RequestError};
 use sync_protocol::DatabaseId;
 use sync_protocol::limits::MODULE_BYTES_MAX;
 use tokio::sync::watch;
@@ -66,8 +66,13 @@ pub(crate) struct Api {
 impl Api {
     /// Puts a question to the core in the caller's name.
     async fn ask(&self, caller: &Caller, request: Request) -> Result<Reply, Refusal> {
+        Ok(self.ask_core(caller, request).await?)
+    }
+
+    /// The same, with the core's own error.
+    async fn ask_core(&self, caller: &Caller, request: Request) -> Result<Reply, RequestError> {
         let claims = caller.bearer.claims.clone();
-        Ok(self.mailbox.request(claims, caller.owner, request).await?)
+        self.mailbox.request(claims, caller.owner, request).await
     }
 
     /// What a name or an identity in hex means here.
@@ -93,6 +98,10 @@ pub(crate) fn router(api: Arc<Api>, config: &Config) -> Router {
             get(database::describe)
                 .put(database::publish)
                 .delete(database::delete),
+        )
+        .route(
+            "/v1/database/{database}/pre_publish",
+            post(database::pre_publish),
         )
         .layer(DefaultBodyLimit::max(MODULE_BYTES_MAX))
         .route(

@@ -2,7 +2,8 @@
 //! Written out by hand, so that a field renamed in the core does not change what programs read.
 
 use peer_core::{
-    Called, DatabaseInfo, DatabaseStatus, JoinProgress, JoinState, MemberInfo, PeerInfo, RemoteInfo,
+    Called, DatabaseInfo, DatabaseStatus, JoinProgress, JoinState, MemberInfo, PeerInfo,
+    RemoteInfo, UpgradePlan, UpgradeState, UpgradeStatus,
 };
 use serde_json::{Value, json};
 
@@ -34,6 +35,7 @@ pub(super) fn status(status: &DatabaseStatus) -> Value {
         "database": status.database.to_string(),
         "name": status.name,
         "module_hash": status.module_hash,
+        "upgrade": status.upgrade.as_ref().map(upgrade),
         "cut": {
             "height": status.cut.height,
             "id": status.cut.id.to_string(),
@@ -50,6 +52,39 @@ pub(super) fn status(status: &DatabaseStatus) -> Value {
         "state_root": status.state_root.to_string(),
         "members": status.members,
         "peers": status.peers.iter().map(remote).collect::<Vec<_>>(),
+    })
+}
+
+/// How the latest upgrade stands.
+fn upgrade(upgrade: &UpgradeStatus) -> Value {
+    let state = match upgrade.state {
+        UpgradeState::Waiting => "waiting",
+        UpgradeState::Effective => "effective",
+        UpgradeState::Refused => "refused",
+        UpgradeState::Unchanged => "unchanged",
+    };
+    json!({
+        "module_hash": upgrade.module_hash,
+        "state": state,
+        "height": upgrade.height,
+        "reasons": upgrade.reasons,
+    })
+}
+
+/// What a publish would do, in SpacetimeDB's shape, and its parts beside it.
+pub(super) fn upgrade_plan(plan: &UpgradePlan) -> Value {
+    if !plan.reasons.is_empty() {
+        return json!({
+            "ManualMigrate": { "reason": plan.reasons.join("\n"), "reasons": plan.reasons },
+        });
+    }
+    json!({
+        "AutoMigrate": {
+            "migrate_plan": plan.steps.join("\n"),
+            "break_clients": !plan.breaking.is_empty(),
+            "steps": plan.steps,
+            "breaking": plan.breaking,
+        },
     })
 }
 
@@ -109,6 +144,22 @@ pub(super) fn joining(progress: &JoinProgress) -> Value {
 mod tests {
     use super::*;
     use sync_protocol::EntryId;
+
+    #[test]
+    fn a_plan_says_what_breaks_or_why_not() {
+        let plan = upgrade_plan(&UpgradePlan {
+            steps: vec!["a".into(), "b".into()],
+            breaking: vec!["b".into()],
+            reasons: vec![],
+        });
+        assert_eq!(plan["AutoMigrate"]["migrate_plan"], json!("a\nb"));
+        assert_eq!(plan["AutoMigrate"]["break_clients"], json!(true));
+        let refused = upgrade_plan(&UpgradePlan {
+            reasons: vec!["c".into(), "d".into()],
+            ..UpgradePlan::default()
+        });
+        assert_eq!(refused["ManualMigrate"]["reason"], json!("c\nd"));
+    }
 
     #[test]
     fn ids_are_hex() {

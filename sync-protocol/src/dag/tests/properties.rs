@@ -211,7 +211,8 @@ fn rights_after(rights: &Rights, segment: &[Ordered], height: u64) -> Rights {
                 }
                 SystemCall::Genesis(_)
                 | SystemCall::ClientConnected
-                | SystemCall::ClientDisconnected => {}
+                | SystemCall::ClientDisconnected
+                | SystemCall::Publish(_) => {}
             }
         }
     }
