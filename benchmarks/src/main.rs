@@ -17,6 +17,9 @@ mod offline;
 mod places;
 mod processes;
 mod report;
+mod resident;
+mod rows;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -49,6 +52,8 @@ fn run() -> anyhow::Result<bool> {
     report.measure("offline", offline::measure);
     report.measure("latency", latency::measure);
     report.measure("memory", memory::measure);
+    report.measure("rows", rows::measure);
+    report.measure("tail", tail::measure);
     report.measure("binary", binary::measure);
     report.finish(&places::report()?)
 }

@@ -1,4 +1,5 @@
-//! Memory of a peer's process that has a small database, has worked, and has nothing to do.
+//! Memory of a peer's process that has worked and has nothing to do: with one small database, and
+//! with ten.
 
 use std::time::Duration;
 
@@ -6,8 +7,13 @@ use anyhow::Context;
 
 use crate::arguments::Options;
 use crate::clock::pause;
-use crate::processes::pair;
+use crate::places::chat;
+use crate::processes::{PeerProcess, pair};
 use crate::report::{Better, Row};
+use crate::resident;
+
+/// Databases of a peer that holds many.
+const MANY: usize = 10;
 
 pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let (first, second) = pair()?;
@@ -15,25 +21,43 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     for _ in 0..options.amount(500) {
         first.client().call("transfer", "[0, 1, 1]")?;
     }
-    // Cuts are made, caches trimmed: what an idle peer does, it does within seconds.
-    pause(Duration::from_secs(if options.quick { 2 } else { 5 }));
-    let resident = resident_mib(first.pid())?.max(resident_mib(second.pid())?);
-    Ok(vec![Row::new(
-        "resident memory of an idle peer",
-        resident,
-        "MiB",
-        Better::Less,
-        64.0,
-    )])
+    rest(options);
+    let (a, b) = (resident::of(first.pid())?, resident::of(second.pid())?);
+    let many = PeerProcess::start()?;
+    let module = chat();
+    let module = module.to_str().context("the module's path is UTF-8")?;
+    for n in 0..MANY {
+        many.tombolo(&["publish", &format!("chat-{n}"), "--bin-path", module])?;
+    }
+    rest(options);
+    let fresh = resident::of(many.pid())?;
+    let many = PeerProcess::start_on(many.stop()?)?;
+    rest(options);
+    let restarted = resident::of(many.pid())?;
+    Ok(vec![
+        Row::new(
+            "resident memory of an idle peer",
+            a.all.max(b.all),
+            "MiB",
+            Better::Less,
+            64.0,
+        ),
+        Row::note("of it anonymous", a.anonymous.max(b.anonymous), "MiB"),
+        Row::note(
+            format!("resident memory after publishing {MANY} databases"),
+            fresh.all,
+            "MiB",
+        ),
+        Row::note(
+            format!("resident memory of an idle peer with {MANY} databases"),
+            restarted.all,
+            "MiB",
+        ),
+        Row::note("of it anonymous", restarted.anonymous, "MiB"),
+    ])
 }
 
-fn resident_mib(pid: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{pid}/status");
-    let status = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .and_then(|line| line.split_whitespace().next())
-        .context("a process has a VmRSS line")?
-        .parse()?;
-    Ok(kib / 1_024.0)
+/// Cuts are made, caches trimmed: what an idle peer does, it does within seconds.
+fn rest(options: &Options) {
+    pause(Duration::from_secs(if options.quick { 2 } else { 5 }));
 }

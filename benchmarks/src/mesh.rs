@@ -2,11 +2,14 @@
 //! hand, and no driver in between.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, bail};
 use peer_core::{
-    Arguments, Called, Claims, Core, CoreOptions, DatabaseStatus, Effect, Input, JoinState, Reply,
-    Request, RequestError, RequestId,
+    Arguments, Called, Claims, Core, CoreOptions, DatabaseStatus, Effect, Input, JoinState,
+    MemoryBudget, Reply, Request, RequestError, RequestId,
 };
 use store::DirDisk;
 use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey, Tick};
@@ -25,8 +28,9 @@ pub(crate) const ACCOUNTS: u32 = 1_000;
 struct Peer {
     core: Core,
     wake_at: Option<Tick>,
+    key: [u8; 32],
     /// Removed with the peer.
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// Some peers in one thread.
@@ -70,9 +74,11 @@ impl Mesh {
     pub(crate) fn add_peer(&mut self) -> anyhow::Result<usize> {
         let data = scratch()?;
         let disk = DirDisk::open(data.path())?;
-        let key = SecretKey::from_bytes(&self.dice.bytes());
+        let secret = self.dice.bytes();
+        let key = SecretKey::from_bytes(&secret);
         let options = CoreOptions {
             epoch: self.dice.draw(),
+            memory: MemoryBudget::default(),
         };
         let device = key.public();
         let core = Core::open(Box::new(disk), key, &options, self.clock.now())?;
@@ -81,7 +87,8 @@ impl Mesh {
         self.peers.push(Peer {
             core,
             wake_at: None,
-            _data: data,
+            key: secret,
+            data,
         });
         for other in 0..at {
             self.link(at, other);
@@ -194,6 +201,26 @@ impl Mesh {
                 _ => {}
             }
         }
+    }
+
+    /// Stops the first peer and makes its directory one that the program can be started on.
+    ///
+    /// # Errors
+    /// If the key cannot be written.
+    pub(crate) fn into_data_dir(mut self) -> anyhow::Result<TempDir> {
+        let Peer {
+            core, key, data, ..
+        } = self.peers.swap_remove(0);
+        drop(core);
+        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = data.path().join("peer.key");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        writeln!(file, "{digits}")?;
+        Ok(data)
     }
 
     /// Asks as the peer's owner, without waiting for the answer.
@@ -345,6 +372,26 @@ impl Mesh {
                 self.call_later(at, "transfer", arguments)
             })
             .collect();
+        self.settle();
+        ids.into_iter()
+            .try_for_each(|id| self.called(id).map(|_| ()))
+    }
+
+    /// Writes `in_flight` short messages, each a row of its own, as [`Mesh::transfer_burst`] does.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub(crate) fn message_burst(&mut self, at: usize, in_flight: u64) -> anyhow::Result<()> {
+        let ids: Vec<_> = (0..in_flight)
+            .map(|_| {
+                let mut arguments = vec![];
+                for text in ["lobby", "a short message"] {
+                    arguments.extend_from_slice(&u32::try_from(text.len())?.to_le_bytes());
+                    arguments.extend_from_slice(text.as_bytes());
+                }
+                Ok(self.call_later(at, "send_message", arguments))
+            })
+            .collect::<anyhow::Result<_>>()?;
         self.settle();
         ids.into_iter()
             .try_for_each(|id| self.called(id).map(|_| ()))

@@ -20,7 +20,8 @@ const LOOK_EVERY_MS: u64 = 10;
 /// A running `tombolo start`; it is stopped when dropped.
 pub(crate) struct PeerProcess {
     child: Child,
-    data: TempDir,
+    /// `None` once it was handed on.
+    data: Option<TempDir>,
     http: String,
     token: String,
 }
@@ -31,7 +32,14 @@ impl PeerProcess {
     /// # Errors
     /// If it does not start.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let data = scratch()?;
+        Self::start_on(scratch()?)
+    }
+
+    /// The same on a directory that a peer was stopped on.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub(crate) fn start_on(data: TempDir) -> anyhow::Result<Self> {
         let mut child = Command::new(tombolo()?)
             .args([
                 "start",
@@ -68,10 +76,42 @@ impl PeerProcess {
             .to_owned();
         Ok(Self {
             child,
-            data,
+            data: Some(data),
             http,
             token,
         })
+    }
+
+    /// Stops it as Ctrl-C does; answers its directory.
+    ///
+    /// # Errors
+    /// If it does not stop by itself.
+    pub(crate) fn stop(mut self) -> anyhow::Result<TempDir> {
+        drop(self.child.stdin.take());
+        let deadline = Deadline::after_s(PATIENCE_S);
+        while self.child.try_wait()?.is_none() {
+            deadline.check("tombolo to stop")?;
+            pause(Duration::from_millis(LOOK_EVERY_MS));
+        }
+        self.data.take().context("it is handed on once")
+    }
+
+    /// Ends it without a chance to tidy up; answers its directory.
+    ///
+    /// # Errors
+    /// If it cannot be ended.
+    pub(crate) fn kill(mut self) -> anyhow::Result<TempDir> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let data = self.data.take().context("it is handed on once")?;
+        // What said where it listened is stale, and would be found before the next one is written.
+        std::fs::remove_file(data.path().join("run.json"))?;
+        Ok(data)
+    }
+
+    fn data(&self) -> anyhow::Result<&Path> {
+        let data = self.data.as_ref().context("it is still running")?;
+        Ok(data.path())
     }
 
     /// The process number.
@@ -87,7 +127,7 @@ impl PeerProcess {
         let output = Command::new(tombolo()?)
             .args(arguments)
             .arg("--data-dir")
-            .arg(self.data.path())
+            .arg(self.data()?)
             .output()
             .context("running tombolo")?;
         if !output.status.success() {

@@ -26,6 +26,10 @@ impl Disk for LyingDisk {
         self.0.base(database)
     }
 
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        self.0.spill(database)
+    }
+
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
         self.0.remove(database)
     }

@@ -347,15 +347,21 @@ impl World {
                 }
             }
             // Who has a link to whom is the world's decision.
-            Effect::Dial { .. } => {}
-            Effect::HangUp { remote, why } => {
+            Effect::Dial { .. } | Effect::Release { .. } | Effect::Members { .. } => {}
+            Effect::CloseLink { remote, why } => {
+                self.say(format_args!("{at} closes {}: {why}", remote.short()));
+                if let Some(&other) = self.by_device.get(&remote) {
+                    self.unlink(at, other);
+                }
+            }
+            Effect::HangUp { remote, why, .. } => {
                 self.counts.hang_ups += 1;
                 self.say(format_args!("{at} hangs up on {}: {why}", remote.short()));
                 let Some(&other) = self.by_device.get(&remote) else {
                     return self.stranger_leaves(at);
                 };
                 let honest = !self.is_rogue(at) && !self.is_rogue(other);
-                if honest && !why.starts_with("no answer") {
+                if honest {
                     self.breaks(format!(
                         "peer {at} blames peer {other}, which is honest: {why}"
                     ));
@@ -536,5 +542,8 @@ fn describe(input: &Input) -> String {
         Input::Listening { .. } => "listening".to_owned(),
         Input::Idle => "idle".to_owned(),
         Input::Woken => "woken".to_owned(),
+        Input::Noticed { remote, .. } => format!("notices {}", remote.short()),
+        Input::Unreachable { remote } => format!("cannot reach {}", remote.short()),
+        Input::Misbehaved { remote, why } => format!("{} {why}", remote.short()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use redb::{BackendError, Database, StorageBackend};
 
@@ -22,6 +23,28 @@ const UNFINISHED_BYTES_MAX: u64 = 1 << 20;
 /// If it cannot be read or written, or is no redb file.
 pub(crate) fn open(
     backend: Box<dyn StorageBackend>,
+    cache_bytes: usize,
+) -> Result<Database, StoreError> {
+    open_shared(backend.into(), cache_bytes)
+}
+
+/// Empties a file that no database has open.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn empty(backend: &dyn StorageBackend) -> Result<(), StoreError> {
+    backend.set_len(0).map_err(|source| StoreError::Io {
+        what: "emptying a database file".to_owned(),
+        source,
+    })
+}
+
+/// The same with a file that is opened again after the database was closed.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_shared(
+    backend: Arc<dyn StorageBackend>,
     cache_bytes: usize,
 ) -> Result<Database, StoreError> {
     let failed = |source| StoreError::Io {
@@ -54,9 +77,9 @@ fn is_unfinished(backend: &dyn StorageBackend) -> io::Result<bool> {
         .all(|byte| *byte == 0))
 }
 
-/// redb wants a type, a disk hands out boxes.
+/// redb wants a type, a disk hands out trait objects.
 #[derive(Debug)]
-struct AnyBackend(Box<dyn StorageBackend>);
+struct AnyBackend(Arc<dyn StorageBackend>);
 
 impl StorageBackend for AnyBackend {
     fn len(&self) -> io::Result<u64> {

@@ -18,6 +18,7 @@ use crate::overlay::Row;
 use crate::reindex::bounds;
 use crate::root::{RowSum, SUM_BYTES};
 use crate::schema::{Schema, TableId};
+use crate::spill::SpillAt;
 
 /// Format of the base file that this release writes and reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -157,7 +158,8 @@ impl Base {
         Ok(self.rows()?.range::<&[u8]>(low..high)?)
     }
 
-    /// Writes one cut, durably, all or nothing.
+    /// Writes one cut, durably, all or nothing: what the spill holds up to it, then `changes` above
+    /// that.
     ///
     /// # Errors
     /// If the disk fails. The file then holds the state before or after the cut; open it again to
@@ -165,6 +167,7 @@ impl Base {
     pub(crate) fn apply(
         &mut self,
         changes: BaseChanges,
+        spilled: Option<SpillAt<'_>>,
         height: u64,
         schema: &Schema,
     ) -> Result<(), StoreError> {
@@ -172,6 +175,9 @@ impl Base {
         let write = self.begin_write()?;
         {
             let mut rows = write.open_table(ROWS)?;
+            if let Some(spilled) = spilled {
+                write_spilled(spilled, &mut rows)?;
+            }
             for (key, value) in &changes.writes {
                 match value {
                     Some(value) => rows.insert(key.as_bytes(), &**value)?,
@@ -304,6 +310,20 @@ impl std::fmt::Debug for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Base(height {:?})", self.height)
     }
+}
+
+/// Writes what the spill holds, value by value.
+pub(crate) fn write_spilled(
+    spilled: SpillAt<'_>,
+    rows: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+) -> Result<(), StoreError> {
+    spilled.each(|key, value| {
+        match value {
+            Some(value) => rows.insert(key, &*value)?,
+            None => rows.remove(key)?,
+        };
+        Ok(())
+    })
 }
 
 /// Writes which columns and indexes the stored bytes were made under.

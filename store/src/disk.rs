@@ -10,7 +10,7 @@ use sync_protocol::{BlobHash, DatabaseId};
 
 use crate::error::StoreError;
 
-/// A peer's storage: two files per database, and blobs by hash. A trait, so that the simulator can
+/// A peer's storage: three files per database, and blobs by hash. A trait, so that the simulator can
 /// lend a made-up one.
 pub trait Disk: Send {
     /// The databases that are here, by id.
@@ -30,6 +30,13 @@ pub trait Disk: Send {
     /// # Errors
     /// If the disk fails.
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+
+    /// The spill file of a database, emptied: what a tail too long for memory needs until the next
+    /// start. Nothing in it has to be durable.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
 
     /// Removes a database, whose files must be closed. Blobs stay: others may need them.
     ///
@@ -98,12 +105,13 @@ const BLOBS: &str = "blobs";
 const PARTIAL: &str = "partial";
 const LOG: &str = "log.redb";
 const BASE: &str = "base.redb";
+const SPILL: &str = "spill.redb";
 
 /// Files that were not finished: half-written blobs, databases being removed.
 const UNFINISHED: &str = "unfinished-";
 
-/// A data directory: `databases/<id>/log.redb`, `databases/<id>/base.redb`, `blobs/<hash>` and
-/// `blobs/partial/<hash>`.
+/// A data directory: `log.redb`, `base.redb` and `spill.redb` in `databases/<id>`, `blobs/<hash>`
+/// and `blobs/partial/<hash>`.
 #[derive(Debug)]
 pub struct DirDisk {
     databases: PathBuf,
@@ -200,6 +208,20 @@ impl Disk for DirDisk {
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
         self.file(database, BASE)
+    }
+
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        let dir = self.databases.join(database.to_string());
+        let path = dir.join(SPILL);
+        fs::create_dir_all(&dir).map_err(failed("making", &dir))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(failed("emptying", &path))?;
+        Ok(Box::new(Unsynced(FileBackend::new(file)?)))
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
@@ -323,6 +345,32 @@ impl Disk for DirDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("removing", &path)(error)),
         }
+    }
+}
+
+/// A file that nobody reads after a crash, so it never waits for the disk.
+#[derive(Debug)]
+struct Unsynced(FileBackend);
+
+impl StorageBackend for Unsynced {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
     }
 }
 

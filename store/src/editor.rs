@@ -11,6 +11,7 @@ use crate::limits::{ROW_BYTES_MAX, ROW_OVERHEAD_BYTES, TRANSACTION_BYTES_MAX};
 use crate::overlay::{Overlay, Row};
 use crate::plan::{Cells, IndexPlan, TablePlan};
 use crate::sequence::Numbering;
+use crate::spill::SpillAt;
 use crate::view::{View, Write, Writes, damaged_row};
 
 /// What a call has written so far.
@@ -78,6 +79,7 @@ impl Buffer {
 /// Changes rows in a buffer over the layers below.
 pub(crate) struct Editor<'a> {
     pub(crate) base: &'a Base,
+    pub(crate) spill: Option<SpillAt<'a>>,
     pub(crate) overlay: Option<&'a Overlay>,
     pub(crate) buffer: &'a mut Buffer,
 }
@@ -93,6 +95,7 @@ impl Editor<'_> {
     pub(crate) fn view(&self) -> View<'_> {
         View {
             base: self.base,
+            spill: self.spill,
             overlay: self.overlay,
             writes: Some(&self.buffer.writes),
         }

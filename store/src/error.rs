@@ -63,6 +63,12 @@ pub enum StoreError {
     /// A cut could not be written, so it is not known what the file holds.
     #[error("writing a cut failed earlier: open the database again")]
     Stopped,
+    /// The spill file could not be written, so it is not known what it holds.
+    #[error("writing the spill file failed earlier: start again, it is made anew")]
+    SpillFailed,
+    /// The spill file does not say what was written to it.
+    #[error("the spill file is damaged: check the disk, then start again; it is made anew")]
+    SpillDamaged,
     /// A cut was stored out of turn.
     #[error("cut {height} cannot follow: the log expects height {expected}")]
     CutOutOfTurn {

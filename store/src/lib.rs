@@ -3,8 +3,9 @@
 //! Two files hold a database. The *log* ([`Log`]) has every accepted entry and every cut; it grows
 //! by small durable commits. The *base* has all rows as they were at the last cut; it is written
 //! once per cut. Above the base lies the *overlay*, in memory: what the calls of the tail wrote, by
-//! position. Together they are the [`State`]. After a crash the overlay is gone and the tail is
-//! executed again from the log.
+//! position. What it has no memory for is in the *spill*, a file that is emptied at every start.
+//! Together they are the [`State`]. After a crash overlay and spill are gone and the tail is executed
+//! again from the log.
 //!
 //! A call runs in a [`Transaction`], which takes the state and gives it back. A late entry
 //! [rewinds](State::rewind) the overlay; a cut [settles](State::settle) it into the base. The
@@ -38,6 +39,8 @@ mod root;
 mod schema;
 mod sequence;
 mod settle;
+mod spill;
+mod spill_record;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -54,5 +57,6 @@ pub use overlay::Row;
 pub use range::Range;
 pub use schema::{Column, IndexId, IndexKind, IndexSchema, Schema, TableId, TableSchema};
 pub use settle::{RowWrite, Settlement};
+pub use spill::OverlayBudget;
 pub use state::{State, StateOptions};
 pub use transaction::{CallContext, RowChange, Transaction};

@@ -49,14 +49,27 @@ pub const ID_MAX: u32 = 1 << 30;
 /// stretch of any length costs a bounded number of look-ups.
 pub const SEQUENCE_STEPS_MAX: u32 = 1_024;
 
+/// Bytes of memory that the row versions of a tail may take. What is beyond goes to the spill
+/// file, oldest first, until half of this is left. A tail of small rows as long as
+/// [`OVERLAY_COMMITS_MAX`] fits.
+pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
+
+/// Calls whose row versions may be in memory: as many as a finaliser covers in a few seconds, so
+/// that a spill file means that none is there.
+pub const OVERLAY_COMMITS_MAX: usize = 100_000;
+
 /// Keys that the check of a new unique constraint remembers at a time, 16 bytes each: 32 MiB. A
 /// larger table is read in several passes.
 pub const CHECKED_KEYS_MAX: usize = 1 << 21;
 
-/// Bytes of cache for a base file, unless the options say otherwise.
+/// Bytes of cache for a spill file. It is there only while a tail is too long for memory.
+pub const SPILL_CACHE_BYTES: usize = 8 << 20;
+
+/// Bytes of cache for a base file, unless the options say otherwise, and at most. redb would take
+/// 1 GiB. Beyond a few MiB a cache saves only the copy from the system's.
 pub const BASE_CACHE_BYTES: usize = 16 << 20;
 
-/// Bytes of cache for a log file: it is mostly appended to.
+/// Bytes of cache for a log file at most: it is appended to, and read mostly where it ends.
 pub const LOG_CACHE_BYTES: usize = 4 << 20;
 
 // A scan must be able to hold the largest row, and a transaction the largest scan.

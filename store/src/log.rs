@@ -12,13 +12,12 @@ use redb::{
     StorageBackend, TableDefinition,
 };
 use sync_protocol::{
-    Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position,
+    Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position, Stub,
 };
 
 use crate::backend;
 use crate::base::exact;
 use crate::error::StoreError;
-use crate::limits::LOG_CACHE_BYTES;
 
 /// Format of the log file that this release writes and reads.
 const FORMAT: u32 = 1;
@@ -62,12 +61,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the file, creating it if it is empty.
+    /// Opens the file, creating it if it is empty. `cache_bytes` of its pages are kept in memory.
     ///
     /// # Errors
     /// If it cannot be read or written, is damaged, or has another format.
-    pub fn open(backend: Box<dyn StorageBackend>) -> Result<Self, StoreError> {
-        let db = backend::open(backend, LOG_CACHE_BYTES)?;
+    pub fn open(backend: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Self, StoreError> {
+        let db = backend::open(backend, cache_bytes)?;
         create_tables(&db)?;
         let log = Self {
             readers: OnceCell::new(),
@@ -143,6 +142,31 @@ impl Log {
         Ok(entries)
     }
 
+    /// A page of the same: those at and after `from`, as many as fit into `bytes_max` bytes, at
+    /// least one; and where the next page begins.
+    ///
+    /// # Errors
+    /// As [`Log::tail`].
+    pub fn tail_page(
+        &self,
+        from: &Position,
+        bytes_max: usize,
+    ) -> Result<(Vec<Vec<u8>>, Option<Position>), StoreError> {
+        let readers = self.readers()?;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for item in readers.tail.range(from.to_bytes()..)? {
+            let position = Position::from_bytes(&item?.0.value());
+            let entry = entry_of(readers, &position.entry.0)?;
+            bytes += entry.len();
+            if bytes > bytes_max && !entries.is_empty() {
+                return Ok((entries, Some(position)));
+            }
+            entries.push(entry);
+        }
+        Ok((entries, None))
+    }
+
     /// Adds a cut and the entries it covers, by position, in one durable commit. Entries that the
     /// log does not hold yet are appended. A cut that it holds already changes nothing.
     ///
@@ -150,6 +174,30 @@ impl Log {
     /// If the disk fails, or the cut's height is not one more than the last one's; then nothing of
     /// it is in.
     pub fn put_cut(&mut self, cut: &Cut, segment: &[Arc<Entry>]) -> Result<(), StoreError> {
+        let entries = segment.iter();
+        self.write_cut(
+            cut,
+            entries.map(|entry| (&**entry.stub(), Some(&**entry.encoded()))),
+        )
+    }
+
+    /// The same of entries that the log holds already.
+    ///
+    /// # Errors
+    /// As [`Log::put_cut`], and if the log does not hold one of them.
+    pub fn put_cut_of_tail<'a>(
+        &mut self,
+        cut: &Cut,
+        segment: impl Iterator<Item = &'a Stub>,
+    ) -> Result<(), StoreError> {
+        self.write_cut(cut, segment.map(|entry| (entry, None)))
+    }
+
+    fn write_cut<'a>(
+        &mut self,
+        cut: &Cut,
+        segment: impl Iterator<Item = (&'a Stub, Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
         let last = self.last_height()?;
         let expected = last.map_or(0, |last| last + 1);
         if cut.height != expected {
@@ -168,9 +216,13 @@ impl Log {
             let mut tail = write.open_table(TAIL)?;
             let mut order = write.open_table(ORDER)?;
             let mut finals = write.open_table(FINALS)?;
-            for (ordinal, entry) in (0_u32..).zip(segment) {
+            for (ordinal, (entry, encoded)) in (0_u32..).zip(segment) {
                 if tail.remove(entry.position(0).to_bytes())?.is_none() {
-                    held.insert(entry.id.0, &**entry.encoded())?;
+                    if let Some(encoded) = encoded {
+                        held.insert(entry.id.0, encoded)?;
+                    } else if held.get(entry.id.0)?.is_none() {
+                        return Err(missing(&entry.id));
+                    }
                 }
                 order.insert((cut.height, ordinal), entry.id.0)?;
                 finals.insert(entry.id.0, encode_final(&final_entry(entry, cut.height)))?;
@@ -353,11 +405,12 @@ fn create_tables(db: &Database) -> Result<(), StoreError> {
 fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {
     match readers.entries.get(id)? {
         Some(entry) => Ok(entry.value().to_vec()),
-        None => Err(StoreError::damaged(format!(
-            "log: entry {} is missing",
-            EntryId(*id)
-        ))),
+        None => Err(missing(&EntryId(*id))),
     }
+}
+
+fn missing(id: &EntryId) -> StoreError {
+    StoreError::damaged(format!("log: entry {id} is missing"))
 }
 
 /// A cut as stored: its id is asked for often, and would cost a decoding and a hash.
@@ -372,7 +425,7 @@ fn split_cut(stored: &[u8]) -> Result<(CutId, &[u8]), StoreError> {
     Ok((CutId(*id), cut))
 }
 
-fn final_entry(entry: &Entry, height: u64) -> FinalEntry {
+fn final_entry(entry: &Stub, height: u64) -> FinalEntry {
     FinalEntry {
         author: entry.header.author,
         epoch: entry.header.epoch,

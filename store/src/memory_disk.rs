@@ -22,6 +22,7 @@ pub struct MemoryDisk {
 enum FileName {
     Log(DatabaseId),
     Base(DatabaseId),
+    Spill(DatabaseId),
 }
 
 #[derive(Default)]
@@ -156,7 +157,7 @@ impl Disk for MemoryDisk {
         let shared = self.lock();
         let logs = shared.files.keys().filter_map(|name| match name {
             FileName::Log(id) => Some(*id),
-            FileName::Base(_) => None,
+            FileName::Base(_) | FileName::Spill(_) => None,
         });
         Ok(logs.collect())
     }
@@ -169,9 +170,16 @@ impl Disk for MemoryDisk {
         Ok(self.open(FileName::Base(*database)))
     }
 
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+        let name = FileName::Spill(*database);
+        self.lock().files.remove(&name);
+        Ok(self.open(name))
+    }
+
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
         let mut shared = self.lock();
         shared.spend().map_err(Shared::failed)?;
+        shared.files.remove(&FileName::Spill(*database));
         shared.files.remove(&FileName::Log(*database));
         shared.files.remove(&FileName::Base(*database));
         Ok(())

@@ -1,6 +1,7 @@
 //! Row versions of the tail, in memory: what every executed call wrote, by position, above the
 //! base. A late entry takes back what was written at and after its position; a cut moves what was
-//! written up to its end into the base.
+//! written up to its end into the base. Beyond a budget the oldest commits go to the
+//! [spill](crate::spill), and only the later ones are here.
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::iter::repeat_n;
@@ -16,9 +17,9 @@ pub type Row = Arc<[u8]>;
 
 /// What one commit wrote under one key: a value, or `None` where it deleted.
 #[derive(Clone, Debug)]
-struct Version {
-    commit: u64,
-    value: Option<Row>,
+pub(crate) struct Version {
+    pub(crate) commit: u64,
+    pub(crate) value: Option<Row>,
 }
 
 /// The versions of one key, oldest first, the newest apart: most keys have one, and it is the one
@@ -44,6 +45,12 @@ impl Versions {
         self.older.get(count.checked_sub(1)?)
     }
 
+    /// The versions of commits before `end`, oldest first.
+    pub(crate) fn all_before(&self, end: u64) -> impl Iterator<Item = &Version> {
+        let all = self.older.iter().chain([&self.newest]);
+        all.take_while(move |version| version.commit < end)
+    }
+
     /// Drops the versions of commits before `end` and takes them off `bytes`. Tells whether one is
     /// left.
     fn forget(&mut self, end: u64, key: &Key, bytes: &mut usize) -> bool {
@@ -58,16 +65,18 @@ impl Versions {
     }
 }
 
+/// Change in the number of rows, by the table's slot, where there is one.
+pub(crate) type Counts = Vec<(usize, i64)>;
+
 #[derive(Debug)]
 struct Commit {
     position: Position,
     /// How many keys of the journal are its own.
     keys: usize,
-    /// Change in the number of rows, by the table's slot, where there is one.
-    counts: Vec<(usize, i64)>,
+    counts: Counts,
 }
 
-/// All versions above the base.
+/// The versions above the base and the spill.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     keys: BTreeMap<Key, Versions>,
@@ -77,7 +86,7 @@ pub(crate) struct Overlay {
     /// Every key that the commits wrote, commit after commit. Makes taking back and settling cost
     /// what they touch, not what there is.
     journal: VecDeque<Key>,
-    /// Rows beyond the base's, by the table's slot.
+    /// Rows beyond the base's, spilled commits included, by the table's slot.
     counts: Vec<i64>,
     bytes: usize,
 }
@@ -132,12 +141,17 @@ impl Overlay {
         self.journal.len()
     }
 
+    /// Commits held.
+    pub(crate) fn commits_len(&self) -> usize {
+        self.commits.len()
+    }
+
     /// Adds what one call wrote. Its position is later than every other's.
     pub(crate) fn commit(
         &mut self,
         position: Position,
         writes: impl Iterator<Item = (Key, Option<Row>)>,
-        counts: Vec<(usize, i64)>,
+        counts: Counts,
     ) {
         let number = self.first + self.commits.len() as u64;
         let before = self.journal.len();
@@ -195,11 +209,22 @@ impl Overlay {
                     }
                 }
             }
-            for (slot, change) in &commit.counts {
-                self.counts[*slot] -= change;
-            }
+            self.take_back_counts(&commit.counts);
         }
         self.commits.len() < before
+    }
+
+    /// Undoes changes of row counts.
+    pub(crate) fn take_back_counts(&mut self, counts: &Counts) {
+        for (slot, change) in counts {
+            self.counts[*slot] -= change;
+        }
+    }
+
+    /// Counts its next commit from `number` on. Only while it holds none.
+    pub(crate) fn restart_at(&mut self, number: u64) {
+        assert!(self.commits.is_empty(), "commits keep their numbers");
+        self.first = number;
     }
 
     /// Number of the first commit after `through`: all before it are at or before `through`.
@@ -210,7 +235,7 @@ impl Overlay {
                 .partition_point(|commit| commit.position <= *through) as u64
     }
 
-    /// Number of the oldest commit: what [`Overlay::end_of`] answers if it covers nothing.
+    /// Number of the oldest commit here: what [`Overlay::end_of`] answers if it covers nothing.
     pub(crate) fn start(&self) -> u64 {
         self.first
     }
@@ -237,8 +262,61 @@ impl Overlay {
         newest.collect()
     }
 
+    /// The keys written by commits before `end`, each once, in order, with its versions.
+    pub(crate) fn written(&self, end: u64) -> Vec<(&Key, &Versions)> {
+        let count = self.written_before(end);
+        if self.keys.len() <= count {
+            return self.keys.iter().collect();
+        }
+        let mut keys: Vec<&Key> = self.journal.iter().take(count).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter()
+            .filter_map(|key| self.keys.get_key_value(key))
+            .collect()
+    }
+
+    /// The commits before `end`, oldest first: position, changes of row counts, keys.
+    pub(crate) fn records(
+        &self,
+        end: u64,
+    ) -> impl Iterator<Item = (&Position, &Counts, impl Iterator<Item = &Key>)> {
+        let mut from = 0;
+        (self.first..end)
+            .zip(&self.commits)
+            .map(move |(_, commit)| {
+                let keys = self.journal.range(from..from + commit.keys);
+                from += commit.keys;
+                (&commit.position, &commit.counts, keys)
+            })
+    }
+
+    /// Number of the first commit that stays if at least `versions` of the oldest versions go.
+    pub(crate) fn end_of_oldest(&self, versions: usize) -> u64 {
+        let mut end = self.first;
+        let mut left = versions;
+        for commit in &self.commits {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(commit.keys);
+            end += 1;
+        }
+        end
+    }
+
     /// Forgets the commits before `end`: the base holds what they wrote.
     pub(crate) fn forget(&mut self, end: u64) {
+        let settled = (self.first..end).zip(&self.commits);
+        for (slot, change) in settled.flat_map(|(_, commit)| &commit.counts) {
+            self.counts[*slot] -= change;
+        }
+        self.hand_over(end);
+    }
+
+    /// Forgets the commits before `end`, but not that they change row counts: the spill holds what
+    /// they wrote.
+    pub(crate) fn hand_over(&mut self, end: u64) {
         let written = self.written_before(end);
         let journal = self.journal.drain(..written);
         let bytes = &mut self.bytes;
@@ -256,13 +334,8 @@ impl Overlay {
                 }
             }
         }
-        while self.first < end
-            && let Some(commit) = self.commits.pop_front()
-        {
+        while self.first < end && self.commits.pop_front().is_some() {
             self.first += 1;
-            for (slot, change) in &commit.counts {
-                self.counts[*slot] -= change;
-            }
         }
     }
 

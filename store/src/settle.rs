@@ -1,18 +1,22 @@
-//! Settling: at a cut, what the overlay holds up to its end moves into the base. First planned,
-//! with the state root that results, then written in one transaction.
+//! Settling: at a cut, what the tail wrote up to its end moves into the base. First planned, with
+//! the state root that results, then written in one transaction.
+//!
+//! What the overlay holds is gathered, as it fits into memory. What the spill holds is not: it is
+//! walked once for the plan, and once more when it is written.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sync_protocol::{Position, StateRoot};
 
-use crate::base::BaseChanges;
+use crate::base::{Base, BaseChanges};
 use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
 use crate::migrate::Moves;
 use crate::overlay::{Overlay, Row};
-use crate::schema::TableId;
+use crate::root::{RowHasher, RowSum};
+use crate::schema::{Schema, TableId};
 use crate::state::{Inner, State};
 use crate::view::Write;
 
@@ -33,9 +37,11 @@ pub struct Settlement {
     /// Root of the state at the cut.
     pub root: StateRoot,
     pub(crate) changes: BaseChanges,
+    /// How many values come from the spill.
+    spilled: usize,
     /// The other schema that comes with the cut, if one does.
     pub(crate) moves: Option<Box<Moves>>,
-    /// Number of the first commit that stays in the overlay.
+    /// Number of the first commit that stays in the tail.
     end: u64,
     generation: u64,
 }
@@ -44,13 +50,13 @@ impl Settlement {
     /// Rows, index entries and sequences that will be written or deleted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.changes.writes.len()
+        self.changes.writes.len() + self.spilled
     }
 
     /// Whether the state stays as it is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.writes.is_empty() && self.moves.is_none()
+        self.len() == 0 && self.moves.is_none()
     }
 }
 
@@ -78,18 +84,16 @@ impl State {
             schema,
             base,
             overlay,
+            spill,
             hasher,
             generation,
             ..
         } = &*self.0;
-        let end = through.map_or(overlay.start(), |through| overlay.end_of(through));
+        let end = self.end_of(through)?;
+        let spilled = spill.at(end)?;
         let mut buffer = Buffer::default();
         for (key, value) in overlay.settling(end) {
-            let old = match Space::of(key.as_bytes()) {
-                // Entries follow their rows: what they were is of no interest.
-                Some(Space::Index(_)) => None,
-                _ => base.get(key.as_bytes())?,
-            };
+            let old = old_of(base, key.as_bytes())?;
             let new = value.clone();
             buffer.writes.insert(key.clone(), Write { old, new });
         }
@@ -106,6 +110,7 @@ impl State {
             }
             let mut editor = Editor {
                 base,
+                spill: spilled,
                 overlay: None,
                 buffer: &mut buffer,
             };
@@ -115,31 +120,35 @@ impl State {
                 Err(refused) => return Err(bad(refused.to_string())),
             }
         }
-        let mut sum = base.sum().clone();
-        let mut counts = base.counts().to_vec();
+        let mut totals = Totals {
+            schema,
+            hasher,
+            sum: base.sum().clone(),
+            counts: base.counts().to_vec(),
+        };
+        let mut spilled_len = 0;
+        if let Some(spilled) = spilled {
+            // What is written above the spill hides it, but what it replaces is in the base.
+            for (key, write) in &mut buffer.writes {
+                write.old = old_of(base, key.as_bytes())?;
+            }
+            spilled.each(|key, new| {
+                if !buffer.writes.contains_key(&Key::from(key)) {
+                    let old = old_of(base, key)?;
+                    totals.replace(key, old.as_ref(), new.as_ref())?;
+                    spilled_len += 1;
+                }
+                Ok(())
+            })?;
+        }
         let mut writes: Vec<(Key, Option<Row>)> = Vec::with_capacity(buffer.writes.len());
         for (key, Write { old, new }) in buffer.writes {
-            let bytes = key.as_bytes();
-            let space = Space::of(bytes);
-            if let Some(Space::Rows(_) | Space::Sequences(_)) = space {
-                if old == new {
-                    continue;
-                }
-                old.iter()
-                    .for_each(|row| hasher.take_away(&mut sum, bytes, row));
-                new.iter().for_each(|row| hasher.add(&mut sum, bytes, row));
+            let changes = totals.replace(key.as_bytes(), old.as_ref(), new.as_ref())?;
+            if changes || spilled.is_some() {
+                writes.push((key, new));
             }
-            if let Some(Space::Rows(table)) = space
-                && let Some(plan) = schema.plan(table)
-            {
-                let count = &mut counts[plan.slot];
-                let change = i64::from(new.is_some()) - i64::from(old.is_some());
-                *count = count.checked_add_signed(change).ok_or_else(|| {
-                    StoreError::damaged(format!("row count of table {}", plan.name))
-                })?;
-            }
-            writes.push((key, new));
         }
+        let Totals { sum, counts, .. } = totals;
         let root = sum.root();
         let changes = BaseChanges {
             writes,
@@ -149,10 +158,24 @@ impl State {
         Ok(Settlement {
             root,
             changes,
+            spilled: spilled_len,
             moves: None,
             end,
             generation: *generation,
         })
+    }
+
+    /// Number of the first commit after `through`; of the oldest one if there is no `through`.
+    fn end_of(&self, through: Option<&Position>) -> Result<u64, StoreError> {
+        let Inner { overlay, spill, .. } = &*self.0;
+        let Some(through) = through else {
+            return Ok(spill.numbers().map_or(overlay.start(), |(first, _)| first));
+        };
+        let end = overlay.end_of(through);
+        if end > overlay.start() {
+            return Ok(end);
+        }
+        Ok(spill.end_of(through)?.unwrap_or(end))
     }
 
     /// Writes a settlement to the base, durably and all or nothing, as the state of the cut at
@@ -171,6 +194,7 @@ impl State {
             schema,
             base,
             overlay,
+            spill,
             generation,
             ..
         } = &mut *self.0;
@@ -189,19 +213,75 @@ impl State {
             base.height().is_none_or(|last| last < height),
             "cuts settle in order"
         );
+        let spilled = spill.at(end)?;
         match moves {
             None => {
-                base.apply(changes, height, schema)?;
+                base.apply(changes, spilled, height, schema)?;
+                let counts = spill.forget(end)?;
+                overlay.take_back_counts(&counts);
                 overlay.forget(end);
             }
             Some(moves) => {
                 let new = Arc::clone(moves.migration.schema());
-                base.apply_migration(changes, height, schema, overlay, *moves)?;
+                base.apply_migration(changes, height, schema, (spilled, overlay), *moves)?;
+                // Everything is settled: nothing later was executed.
+                spill.forget(end)?;
                 *overlay = Overlay::new(new.tables().len());
                 *schema = new;
             }
         }
         *generation += 1;
         Ok(())
+    }
+}
+
+/// What the base holds under a key that is written, as far as that is of interest: entries follow
+/// their rows.
+fn old_of(base: &Base, key: &[u8]) -> Result<Option<Row>, StoreError> {
+    match Space::of(key) {
+        Some(Space::Index(_)) => Ok(None),
+        _ => base.get(key),
+    }
+}
+
+/// What a cut changes as a whole, summed up value by value.
+struct Totals<'a> {
+    schema: &'a Schema,
+    hasher: &'a RowHasher,
+    sum: RowSum,
+    counts: Vec<u64>,
+}
+
+impl Totals<'_> {
+    /// Notes that a key gets another value. Tells whether that changes anything; entries are taken
+    /// to change always.
+    fn replace(
+        &mut self,
+        key: &[u8],
+        old: Option<&Row>,
+        new: Option<&Row>,
+    ) -> Result<bool, StoreError> {
+        let space = Space::of(key);
+        if let Some(Space::Rows(_) | Space::Sequences(_)) = space {
+            if old == new {
+                return Ok(false);
+            }
+            if let Some(row) = old {
+                self.hasher.take_away(&mut self.sum, key, row);
+            }
+            if let Some(row) = new {
+                self.hasher.add(&mut self.sum, key, row);
+            }
+        }
+        if let Some(Space::Rows(table)) = space
+            && let Some(plan) = self.schema.plan(table)
+        {
+            let count = &mut self.counts[plan.slot];
+            let change = i64::from(new.is_some()) - i64::from(old.is_some());
+            *count = count
+                .checked_add_signed(change)
+                .ok_or_else(|| StoreError::damaged(format!("row count of table {}", plan.name)))?;
+        }
+        Ok(true)
     }
 }

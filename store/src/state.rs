@@ -9,13 +9,14 @@ use sync_protocol::{Position, StateRoot};
 use crate::base::{Base, Stored};
 use crate::editor::Buffer;
 use crate::error::{DataError, StoreError};
-use crate::key::Space;
+use crate::key::{Key, Space};
 use crate::limits::BASE_CACHE_BYTES;
 use crate::overlay::{Overlay, Row};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{KeyRange, Range};
 use crate::root::RowHasher;
 use crate::schema::{IndexId, IndexKind, Schema, TableId};
+use crate::spill::{OverlayBudget, Spill};
 use crate::transaction::{CallContext, Transaction};
 use crate::view::View;
 
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) options: StateOptions,
     pub(crate) base: Base,
     pub(crate) overlay: Overlay,
+    pub(crate) spill: Spill,
     pub(crate) hasher: RowHasher,
     /// Grows whenever the overlay loses something, so that a stale plan is noticed.
     pub(crate) generation: u64,
@@ -88,6 +90,7 @@ impl State {
         base.fit(&schema)?;
         Ok(Self(Box::new(Inner {
             overlay: Overlay::new(schema.tables().len()),
+            spill: Spill::none(),
             schema: Arc::new(schema),
             options,
             base,
@@ -95,6 +98,36 @@ impl State {
             generation: 0,
             spare: Buffer::default(),
         })))
+    }
+
+    /// The same, with a file for the row versions of a tail that is too long for memory. What the
+    /// file holds is lost. Without one everything stays in memory.
+    ///
+    /// # Panics
+    /// If something has been executed already.
+    #[must_use]
+    pub fn spilling_to(mut self, file: Box<dyn StorageBackend>, budget: OverlayBudget) -> Self {
+        assert_eq!(self.overlay_len(), 0, "a tail begins in one place");
+        self.0.spill = Spill::to(file, budget);
+        self
+    }
+
+    /// How much of the tail stays in memory from now on; [`State::relieve`] keeps to it.
+    pub fn set_overlay_budget(&mut self, budget: OverlayBudget) {
+        self.0.spill.set_budget(budget);
+    }
+
+    /// Moves the oldest versions of the tail to the spill file if they take more memory than they
+    /// may. Costs a comparison if they do not.
+    ///
+    /// # Errors
+    /// If the disk fails. The state must not be used any more then.
+    pub fn relieve(&mut self) -> Result<(), StoreError> {
+        let Inner { spill, overlay, .. } = &mut *self.0;
+        if spill.relieve(overlay)? {
+            self.0.generation += 1;
+        }
+        Ok(())
     }
 
     /// Height of the last cut that was settled; `None` before the first.
@@ -115,7 +148,7 @@ impl State {
     /// If something at or after `context.position` has been executed: [`State::rewind`] first.
     #[must_use]
     pub fn begin(self, context: CallContext) -> Transaction {
-        let last = self.0.overlay.last_position();
+        let last = self.last_position();
         assert!(
             last.is_none_or(|last| *last < context.position),
             "a call must come after all executed ones: rewind to {:?} first",
@@ -124,14 +157,37 @@ impl State {
         Transaction::begin(self, context)
     }
 
-    /// Takes back everything executed at or after `from`.
-    pub fn rewind(&mut self, from: &Position) {
-        if self.0.overlay.rewind(from) {
-            self.0.generation += 1;
-        }
+    /// Position of the last call that wrote something.
+    pub(crate) fn last_position(&self) -> Option<&Position> {
+        let Inner { overlay, spill, .. } = &*self.0;
+        overlay.last_position().or_else(|| spill.last_position())
     }
 
-    /// Root of the visible state. Costs two hashes per row that the overlay holds.
+    /// Takes back everything executed at or after `from`.
+    ///
+    /// # Errors
+    /// If the disk fails. The state must not be used any more then.
+    pub fn rewind(&mut self, from: &Position) -> Result<(), StoreError> {
+        let Inner {
+            overlay,
+            spill,
+            generation,
+            ..
+        } = &mut *self.0;
+        if overlay.rewind(from) {
+            *generation += 1;
+        }
+        if overlay.commits_len() == 0
+            && let Some((counts, next)) = spill.rewind(from)?
+        {
+            overlay.take_back_counts(&counts);
+            overlay.restart_at(next);
+            *generation += 1;
+        }
+        Ok(())
+    }
+
+    /// Root of the visible state. Costs two hashes per row that the tail has changed.
     ///
     /// # Errors
     /// If the disk fails.
@@ -139,20 +195,30 @@ impl State {
         let Inner {
             base,
             overlay,
+            spill,
             hasher,
             ..
         } = &*self.0;
         let mut sum = base.sum().clone();
-        for (key, versions) in overlay.iter() {
-            let key = key.as_bytes();
+        let mut replace = |key: &[u8], new: Option<&Row>| -> Result<(), StoreError> {
             if let Some(Space::Rows(_) | Space::Sequences(_)) = Space::of(key) {
-                let (old, new) = (base.get(key)?, versions.visible());
+                let old = base.get(key)?;
                 if old.as_ref() != new {
                     old.iter()
                         .for_each(|row| hasher.take_away(&mut sum, key, row));
                     new.iter().for_each(|row| hasher.add(&mut sum, key, row));
                 }
             }
+            Ok(())
+        };
+        for (key, versions) in overlay.iter() {
+            replace(key.as_bytes(), versions.visible())?;
+        }
+        if let Some(spilled) = spill.at_end()? {
+            spilled.each(|key, value| match overlay.get(&Key::from(key)) {
+                Some(_) => Ok(()),
+                None => replace(key, value.as_ref()),
+            })?;
         }
         Ok(sum.root())
     }
@@ -171,7 +237,7 @@ impl State {
         &self,
         table: TableId,
     ) -> Result<impl Iterator<Item = Result<Row, StoreError>>, DataError> {
-        Ok(self.view().rows(self.plan(table)?)?)
+        Ok(self.view()?.rows(self.plan(table)?)?)
     }
 
     /// How many visible rows a table has. Counted as they change, so it costs nothing.
@@ -201,7 +267,7 @@ impl State {
     ) -> Result<impl Iterator<Item = Result<Row, StoreError>> + use<'a>, DataError> {
         let (plan, index) = index_plan(&self.0.schema, index)?;
         Ok(self
-            .view()
+            .view()?
             .scan(plan, index, key_range(plan, index, range)?)?)
     }
 
@@ -212,30 +278,38 @@ impl State {
     pub fn final_rows(&self, table: TableId) -> Result<Vec<Row>, DataError> {
         let view = View {
             base: &self.0.base,
+            spill: None,
             overlay: None,
             writes: None,
         };
         view.rows(self.plan(table)?)?.collect_bounded()
     }
 
-    /// Bytes of memory that the tail's versions take, estimated.
+    /// Bytes of memory that the tail's versions take, estimated; those in the spill file take none.
     #[must_use]
     pub fn overlay_bytes(&self) -> usize {
         self.0.overlay.bytes()
     }
 
-    /// Versions of rows and index entries that the tail holds.
+    /// Versions of rows and index entries that the tail holds, spilled ones included.
     #[must_use]
     pub fn overlay_len(&self) -> usize {
-        self.0.overlay.len()
+        self.0.overlay.len() + self.0.spill.len()
     }
 
-    pub(crate) fn view(&self) -> View<'_> {
-        View {
+    /// Bytes of rows and keys in the spill file.
+    #[must_use]
+    pub fn spilled_bytes(&self) -> u64 {
+        self.0.spill.bytes()
+    }
+
+    pub(crate) fn view(&self) -> Result<View<'_>, StoreError> {
+        Ok(View {
             base: &self.0.base,
+            spill: self.0.spill.at_end()?,
             overlay: Some(&self.0.overlay),
             writes: None,
-        }
+        })
     }
 
     fn plan(&self, table: TableId) -> Result<&TablePlan, DataError> {

@@ -274,12 +274,19 @@ impl Transaction {
         work: impl FnOnce(&Schema, Editor<'_>) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
         let inner = &*self.state.0;
-        let editor = Editor {
-            base: &inner.base,
-            overlay: Some(&inner.overlay),
-            buffer: &mut self.buffer,
+        let buffer = &mut self.buffer;
+        let result = match inner.spill.at_end() {
+            Ok(spill) => {
+                let editor = Editor {
+                    base: &inner.base,
+                    spill,
+                    overlay: Some(&inner.overlay),
+                    buffer,
+                };
+                work(&inner.schema, editor)
+            }
+            Err(failed) => Err(failed.into()),
         };
-        let result = work(&inner.schema, editor);
         self.note_failure(&result);
         result
     }
@@ -289,12 +296,18 @@ impl Transaction {
         work: impl FnOnce(&Schema, View<'_>) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
         let inner = &*self.state.0;
-        let view = View {
-            base: &inner.base,
-            overlay: Some(&inner.overlay),
-            writes: (!self.buffer.writes.is_empty()).then_some(&self.buffer.writes),
+        let result = match inner.spill.at_end() {
+            Ok(spill) => {
+                let view = View {
+                    base: &inner.base,
+                    spill,
+                    overlay: Some(&inner.overlay),
+                    writes: (!self.buffer.writes.is_empty()).then_some(&self.buffer.writes),
+                };
+                work(&inner.schema, view)
+            }
+            Err(failed) => Err(failed.into()),
         };
-        let result = work(&inner.schema, view);
         self.note_failure(&result);
         result
     }

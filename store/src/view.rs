@@ -1,4 +1,5 @@
-//! What is visible: the base, above it the overlay, above that what a call has written so far.
+//! What is visible: the base, above it the spill and the overlay, above these what a call has
+//! written so far.
 //! Point reads ask from the top down; scans merge the layers in key order.
 
 use std::collections::{BTreeMap, btree_map};
@@ -11,6 +12,7 @@ use crate::limits::{ROW_OVERHEAD_BYTES, SCAN_BYTES_MAX};
 use crate::overlay::{Overlay, Row, Versions};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{FullBounds, KeyRange};
+use crate::spill::{SpillAt, SpillItem, SpillRange};
 
 /// What a call has done to one key.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub(crate) type Writes = BTreeMap<Key, Write>;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) base: &'a Base,
+    pub(crate) spill: Option<SpillAt<'a>>,
     pub(crate) overlay: Option<&'a Overlay>,
     pub(crate) writes: Option<&'a Writes>,
 }
@@ -34,8 +37,8 @@ pub(crate) struct View<'a> {
 impl<'a> View<'a> {
     /// The value of a key of the table with this slot.
     pub(crate) fn get(&self, slot: usize, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        if let Some(above) = self.get_above(key) {
-            return Ok(above.cloned());
+        if let Some(above) = self.get_above(key)? {
+            return Ok(above);
         }
         // Most tables of a young database are in the overlay alone.
         if self.base.count(slot) == 0 {
@@ -47,19 +50,25 @@ impl<'a> View<'a> {
 
     /// The value of a key that is no row and no entry, so that no row count can say it is absent.
     pub(crate) fn get_uncounted(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        match self.get_above(key) {
-            Some(above) => Ok(above.cloned()),
+        match self.get_above(key)? {
+            Some(above) => Ok(above),
             None => self.base.get(key),
         }
     }
 
     /// What the layers above the base say; `None` if they say nothing.
-    fn get_above(&self, key: &[u8]) -> Option<Option<&'a Row>> {
-        let key = Key::from(key);
-        if let Some(write) = self.writes.and_then(|writes| writes.get(&key)) {
-            return Some(write.new.as_ref());
+    fn get_above(&self, key: &[u8]) -> Result<Option<Option<Row>>, StoreError> {
+        let stored = Key::from(key);
+        if let Some(write) = self.writes.and_then(|writes| writes.get(&stored)) {
+            return Ok(Some(write.new.clone()));
         }
-        Some(self.overlay?.get(&key)?.visible())
+        if let Some(held) = self.overlay.and_then(|overlay| overlay.get(&stored)) {
+            return Ok(Some(held.visible().cloned()));
+        }
+        match self.spill {
+            Some(spill) => Ok(spill.get(key)?.map(|version| version.value)),
+            None => Ok(None),
+        }
     }
 
     /// The values of the keys from `low` up to but without `high`, in order.
@@ -69,6 +78,8 @@ impl<'a> View<'a> {
             return Ok(Merged {
                 writes: None,
                 overlay: None,
+                spill: None,
+                spill_next: None,
                 base: None,
                 base_next: None,
             });
@@ -80,9 +91,16 @@ impl<'a> View<'a> {
             overlay: self
                 .overlay
                 .map(|overlay| overlay.range(&low_key, &high_key).peekable()),
+            spill: None,
+            spill_next: None,
             base: None,
             base_next: None,
         };
+        if let Some(spill) = self.spill {
+            let mut range = spill.range(low, high)?;
+            merged.spill_next = range.next()?;
+            merged.spill = Some(range);
+        }
         if self.base.count(slot) > 0 {
             let mut range = self.base.range(low, high)?;
             merged.base_next = next_of_base(&mut range)?;
@@ -166,6 +184,8 @@ type BaseItem = (
 struct Merged<'a> {
     writes: Option<Peekable<btree_map::Range<'a, Key, Write>>>,
     overlay: Option<Peekable<btree_map::Range<'a, Key, Versions>>>,
+    spill: Option<SpillRange<'a>>,
+    spill_next: Option<SpillItem>,
     base: Option<BytesRange>,
     base_next: Option<BaseItem>,
 }
@@ -183,13 +203,14 @@ impl Merged<'_> {
                 .as_mut()
                 .and_then(|held| held.peek())
                 .map(|(key, _)| *key);
+            let spilled = self.spill_next.as_ref().map(|(key, _)| key.value());
             let base = self.base_next.as_ref().map(|(key, _)| key.value());
             let (write, held) = (write.map(Key::as_bytes), held.map(Key::as_bytes));
-            let Some(key) = [write, held, base].into_iter().flatten().min() else {
+            let Some(key) = [write, held, spilled, base].into_iter().flatten().min() else {
                 return Ok(None);
             };
-            let (in_writes, in_overlay, in_base) =
-                (write == Some(key), held == Some(key), base == Some(key));
+            let (in_writes, in_overlay) = (write == Some(key), held == Some(key));
+            let (in_spill, in_base) = (spilled == Some(key), base == Some(key));
             // The upper layer decides, and every layer steps past the key.
             let mut value: Option<Option<Row>> = None;
             if in_writes && let Some((_, write)) = self.writes.as_mut().and_then(Iterator::next) {
@@ -197,6 +218,12 @@ impl Merged<'_> {
             }
             if in_overlay && let Some((_, held)) = self.overlay.as_mut().and_then(Iterator::next) {
                 value = value.or_else(|| Some(held.visible().cloned()));
+            }
+            if in_spill
+                && let (Some(range), Some((_, row))) = (&mut self.spill, self.spill_next.take())
+            {
+                value = value.or(Some(row));
+                self.spill_next = range.next()?;
             }
             if in_base && let (Some(range), Some((_, row))) = (&mut self.base, &self.base_next) {
                 value = value.or_else(|| Some(Some(Row::from(row.value()))));

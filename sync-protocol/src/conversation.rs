@@ -21,6 +21,7 @@
 //! show that it is one: this side pulls cuts and the remote's tail from it, answers nothing, and
 //! begins to talk once the remote's admission is among what it was shown.
 
+mod addresses;
 mod blob;
 mod conduct;
 mod limits;
@@ -34,17 +35,15 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::address::AddressRecord;
 use crate::cut::CutRef;
 use crate::dag::ChainTip;
 use crate::entry::Entry;
 use crate::equivocation::EquivocationProof;
 use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
 use crate::limits::EQUALISE_EVERY_MS;
-use crate::message::limits::{
-    ADDRESS_BYTES_MAX, ADDRESSED_PEERS_MAX, ADDRESSES_PER_PEER_MAX, CHAINS_MAX,
-    ENTRIES_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX,
-};
-use crate::message::{Hello, Message, PeerAddresses, Standing};
+use crate::message::limits::{CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX};
+use crate::message::{Hello, Message, Standing};
 use crate::time::{Now, Tick};
 use limits::{
     HELLO_AGAIN_MS, HISTORY_LEN, LACKING_MAX, QUESTIONS_AT_ONCE, QUESTIONS_PER_S,
@@ -89,6 +88,8 @@ pub trait Holdings {
     fn wanted_blobs(&self) -> Vec<BlobHash>;
     /// How many bytes of a wanted blob, from its start, are here already.
     fn blob_offset(&self, hash: &BlobHash) -> u64;
+    /// Where members listen, this peer among them: sorted by device, each device once.
+    fn address_records(&self) -> Vec<Arc<AddressRecord>>;
     /// Entries whose stubs this remote offered and whose bodies are not here, in the order in which
     /// they are to be asked for, with the bytes of each body.
     fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)>;
@@ -137,13 +138,8 @@ pub enum ConversationInput<'a> {
         /// Whether entries from this remote wait for a cut that is not here.
         cut_missing: bool,
     },
-    /// Where members listen.
-    AddressesChanged {
-        /// This peer.
-        own: &'a [String],
-        /// Others, the remote itself left out or not.
-        others: &'a [(DeviceKey, Vec<String>)],
-    },
+    /// [`Holdings::address_records`] has something new.
+    AddressesChanged,
 }
 
 /// What to do.
@@ -195,12 +191,15 @@ pub enum ConversationEffect {
     },
     /// Evidence against an author. Not verified yet.
     Proof(EquivocationProof),
-    /// Where members say they listen. Hearsay: a wrong address costs a dial, no more.
-    Addresses(Vec<(DeviceKey, Vec<String>)>),
+    /// Where devices say they listen. Nothing is verified yet, not even that they are members.
+    Addresses(Vec<AddressRecord>),
     /// Both sides hold the same now, and a moment ago they did not.
     InSync,
-    /// The remote breaks the rules, or no longer answers: close the link. The text says why.
+    /// The remote breaks the rules: cut it off. The text says why.
     Misbehaved(String),
+    /// The remote no longer answers, which is no fault: close the link, so that another is opened.
+    /// The text says what was asked in vain.
+    Silent(String),
     /// Hand in [`ConversationInput::Wake`] at this tick; the latest one counts.
     WakeAt(Tick),
 }
@@ -223,8 +222,7 @@ pub struct Conversation {
     remote: DeviceKey,
     database: DatabaseId,
     opened: bool,
-    own_addresses: Vec<String>,
-    others: Vec<PeerAddresses>,
+    told_addresses: addresses::Told,
     /// Where the remote said it stands.
     theirs: Option<Standing>,
     /// Where we last said we stand.
@@ -280,8 +278,7 @@ impl Conversation {
             remote,
             database,
             opened: false,
-            own_addresses: Vec::new(),
-            others: Vec::new(),
+            told_addresses: addresses::Told::default(),
             theirs: None,
             told: None,
             stuck: false,
@@ -388,6 +385,25 @@ impl Conversation {
         report.then(|| ConversationEffect::Misbehaved(why.to_owned()))
     }
 
+    /// Faults that the remote made and that are not forgiven yet, so that a link that is closed
+    /// and opened again does not wipe them out.
+    #[must_use]
+    pub fn faults(&self) -> u32 {
+        self.conduct.faults()
+    }
+
+    /// Begins with faults that the remote made on an earlier link.
+    pub fn remember_faults(&mut self, now: Now, faults: u32) {
+        self.conduct = conduct::Conduct::remembering(now.tick, faults);
+    }
+
+    /// Makes the remote a neighbour again to whom forwarded entries go whole too, until it says
+    /// that they come doubled: for one that takes the place of a neighbour that is gone.
+    pub fn promote(&mut self) {
+        self.spread.set_neighbour(true);
+        self.spread.graft();
+    }
+
     /// Takes in what happened, says what to do.
     pub fn step(
         &mut self,
@@ -403,10 +419,6 @@ impl Conversation {
         if !self.opened {
             match input {
                 ConversationInput::Opened => self.open(&mut turn),
-                ConversationInput::AddressesChanged { own, others } => {
-                    self.remember_addresses(own, others);
-                    return turn.effects;
-                }
                 // Nothing is said before the link is open.
                 _ => return turn.effects,
             }
@@ -424,10 +436,7 @@ impl Conversation {
                     missing,
                     cut_missing,
                 } => self.ingested(missing, cut_missing, &mut turn),
-                ConversationInput::AddressesChanged { own, others } => {
-                    self.remember_addresses(own, others);
-                    self.tell_addresses(&mut turn);
-                }
+                ConversationInput::AddressesChanged => self.tell_addresses(&mut turn),
             }
         }
         self.go_on(&mut turn);
@@ -436,20 +445,17 @@ impl Conversation {
 
     /// A link is open: whatever an earlier one left half done is forgotten.
     fn open(&mut self, turn: &mut Turn<'_>) {
-        let (own_addresses, others) = (
-            std::mem::take(&mut self.own_addresses),
-            std::mem::take(&mut self.others),
-        );
+        let neighbour = self.spread.is_neighbour();
         *self = Self {
             opened: true,
-            own_addresses,
-            others,
             hello_due: turn.now.tick,
             // Numbers of an earlier link are smaller: an answer that outlived it fits nothing.
             next_request: u32::try_from(turn.now.tick.0 / 1_000 % u64::from(u32::MAX / 2))
                 .expect("below half of the range"),
+            conduct: std::mem::take(&mut self.conduct),
             ..Self::new(self.remote, self.database)
         };
+        self.spread.set_neighbour(neighbour);
         self.trust = self.judge(turn);
     }
 
@@ -508,11 +514,10 @@ impl Conversation {
         turn.send(Message::Hello(Hello {
             standing: own,
             wall: turn.now.wall,
-            addresses: self.own_addresses.clone(),
         }));
         self.told = Some(own);
         self.standing_due = None;
-        self.tell_addresses(turn);
+        self.tell_addresses_again(turn);
     }
 
     /// Tells a changed standing, a moment after the change.
@@ -548,27 +553,6 @@ impl Conversation {
         for proofs in untold.chunks(PROOFS_PER_MESSAGE_MAX) {
             turn.send(Message::Proofs {
                 proofs: proofs.to_vec(),
-            });
-        }
-    }
-
-    fn remember_addresses(&mut self, own: &[String], others: &[(DeviceKey, Vec<String>)]) {
-        self.own_addresses = fitting(own);
-        self.others = others
-            .iter()
-            .filter(|(peer, addresses)| *peer != self.remote && !addresses.is_empty())
-            .take(ADDRESSED_PEERS_MAX)
-            .map(|(peer, addresses)| PeerAddresses {
-                peer: *peer,
-                addresses: fitting(addresses),
-            })
-            .collect();
-    }
-
-    fn tell_addresses(&mut self, turn: &mut Turn<'_>) {
-        if self.trust == Trust::Member && !self.others.is_empty() {
-            turn.send(Message::Addresses {
-                others: self.others.clone(),
             });
         }
     }
@@ -618,11 +602,3 @@ const LIGHT_FAULT: u32 = 1;
 
 /// A fault that no honest program makes.
 const HEAVY_FAULT: u32 = 5;
-
-/// The addresses that may be told: not too long, not too many.
-fn fitting(addresses: &[String]) -> Vec<String> {
-    let short = addresses
-        .iter()
-        .filter(|address| address.len() <= ADDRESS_BYTES_MAX);
-    short.take(ADDRESSES_PER_PEER_MAX).cloned().collect()
-}

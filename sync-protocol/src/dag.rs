@@ -26,7 +26,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cut::{Cut, CutRef};
-use crate::entry::Entry;
+use crate::entry::{Entry, Stub};
 use crate::ids::{CutId, DatabaseId, DeviceKey, EntryId};
 use crate::limits::PENDING_ENTRIES_MAX;
 use crate::membership::Rights;
@@ -79,8 +79,8 @@ pub struct ChainTip {
 /// An entry at its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ordered {
-    /// The entry.
-    pub entry: Arc<Entry>,
+    /// The entry; its body is in the log.
+    pub entry: Arc<Stub>,
     /// Its invocations do not run: its author was struck.
     pub void: bool,
 }
@@ -117,7 +117,7 @@ pub struct Fault {
     pub why: Invalid,
 }
 
-/// The entries that no cut covers, in memory.
+/// The entries that no cut covers, in memory without their bodies.
 #[derive(Debug)]
 pub struct Dag {
     database: DatabaseId,
@@ -138,15 +138,30 @@ pub struct Dag {
 /// A valid entry and what follows for it from its ancestors and the rows of the last cut.
 #[derive(Debug)]
 struct Node {
-    entry: Arc<Entry>,
+    entry: Arc<Stub>,
     standing: Standing,
-    /// What it claims about members, once it was worth checking.
-    claims: Option<Box<[Claim]>>,
+    claims: Claims,
     /// It has a place in the tail.
     clean: bool,
 }
 
+/// What an entry claims about members.
+#[derive(Debug)]
+enum Claims {
+    /// Not checked yet: only those of sound entries are worth the work. What is not sound is in
+    /// quarantine, where there is little room, so the body may stay until then.
+    Unread(Arc<Entry>),
+    Checked(Box<[Claim]>),
+}
+
 impl Node {
+    fn claims(&self) -> &[Claim] {
+        match &self.claims {
+            Claims::Unread(_) => &[],
+            Claims::Checked(claims) => claims,
+        }
+    }
+
     fn position(&self) -> Position {
         self.entry.position(0)
     }
@@ -297,9 +312,9 @@ impl Dag {
         self.bytes += bytes;
         self.quarantine.add(&author, bytes, standing.sound);
         let node = Node {
-            entry: Arc::clone(entry),
+            entry: Arc::clone(entry.stub()),
             standing,
-            claims: None,
+            claims: Claims::Unread(Arc::clone(entry)),
             clean: false,
         };
         self.nodes.insert(entry.id, node);
@@ -345,7 +360,7 @@ impl Dag {
             };
             let position = node.position();
             covered_until = covered_until.max(Some(position));
-            self.bytes -= node.entry.encoded().len();
+            self.bytes -= node.entry.bytes;
             self.clean.forget(&position);
             self.equivocations.cover(&node.entry);
             stack.extend(&node.entry.header.parents);
@@ -395,7 +410,7 @@ impl Dag {
 
     /// An entry that no cut covers and that does not wait; it may be quarantined.
     #[must_use]
-    pub fn get(&self, id: &EntryId) -> Option<&Arc<Entry>> {
+    pub fn get(&self, id: &EntryId) -> Option<&Arc<Stub>> {
         self.nodes.get(id).map(|node| &node.entry)
     }
 

@@ -9,6 +9,7 @@ mod tests;
 mod travel;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub use body::{Body, CallName, Caller, Invocation};
@@ -55,15 +56,23 @@ pub struct Draft {
 #[error("this entry cannot be made: {0}")]
 pub struct SealError(#[from] pub Malformed);
 
-/// An entry whose encoding is canonical and whose body is the one its header names. Immutable.
-#[derive(Clone)]
-pub struct Entry {
+/// An entry without its body: what has to be in memory of an entry in the tail.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stub {
     /// Hash of the header.
     pub id: EntryId,
     /// The signed statement.
     pub header: Header,
-    /// Signature of the id. Checked by [`Entry::verify`], not by [`Entry::open`].
+    /// Signature of the id. Checked by [`Stub::verify`], not by [`Entry::open`].
     pub signature: Signature,
+    /// Bytes of the whole entry, as stored and sent.
+    pub bytes: usize,
+}
+
+/// An entry whose encoding is canonical and whose body is the one its header names. Immutable.
+#[derive(Clone)]
+pub struct Entry {
+    stub: Arc<Stub>,
     /// What is called.
     pub body: Body,
     encoded: Arc<[u8]>,
@@ -108,13 +117,27 @@ impl Entry {
             &body_bytes,
         ]
         .concat();
-        Ok(Self {
+        Ok(Self::of_parts(id, header, signature, body, &encoded))
+    }
+
+    fn of_parts(
+        id: EntryId,
+        header: Header,
+        signature: Signature,
+        body: Body,
+        encoded: &[u8],
+    ) -> Self {
+        let stub = Stub {
             id,
             header,
             signature,
+            bytes: encoded.len(),
+        };
+        Self {
+            stub: Arc::new(stub),
             body,
             encoded: encoded.into(),
-        })
+        }
     }
 
     /// Makes a database's first entry: its id is the database's identity.
@@ -189,15 +212,36 @@ impl Entry {
         genesis_fits(&header, &body)?;
         let id = header::id_of(header_bytes);
         let signature = Signature(*signature);
-        Ok(Self {
-            id,
-            header,
-            signature,
-            body,
-            encoded: bytes.into(),
-        })
+        Ok(Self::of_parts(id, header, signature, body, bytes))
     }
 
+    /// The entry without its body, which lives on when the body is dropped.
+    #[must_use]
+    pub fn stub(&self) -> &Arc<Stub> {
+        &self.stub
+    }
+
+    /// The bytes as stored and sent.
+    #[must_use]
+    pub fn encoded(&self) -> &Arc<[u8]> {
+        &self.encoded
+    }
+
+    /// Every system call that decodes, with its index.
+    pub fn system_calls(&self) -> impl Iterator<Item = (u16, SystemCall)> + '_ {
+        self.body.system_calls()
+    }
+}
+
+impl Deref for Entry {
+    type Target = Stub;
+
+    fn deref(&self) -> &Stub {
+        &self.stub
+    }
+}
+
+impl Stub {
     /// Whether the author signed it.
     ///
     /// # Errors
@@ -207,12 +251,6 @@ impl Entry {
         self.header
             .author
             .verify(header::SIGNATURE_CONTEXT, &self.id.0, &self.signature)
-    }
-
-    /// The bytes as stored and sent.
-    #[must_use]
-    pub fn encoded(&self) -> &Arc<[u8]> {
-        &self.encoded
     }
 
     /// The database it belongs to.
@@ -255,11 +293,6 @@ impl Entry {
         self.header.is_genesis()
     }
 
-    /// Every system call that decodes, with its index.
-    pub fn system_calls(&self) -> impl Iterator<Item = (u16, SystemCall)> + '_ {
-        self.body.system_calls()
-    }
-
     /// The header with its signature, for a proof.
     #[must_use]
     pub fn signed_header(&self) -> SignedHeader {
@@ -280,6 +313,12 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.stub, f)
+    }
+}
+
+impl fmt::Debug for Stub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Header {
             author,

@@ -154,7 +154,7 @@ impl Birth {
         birth.cover(
             &cut,
             &[Ordered {
-                entry: genesis,
+                entry: Arc::clone(genesis.stub()),
                 void: false,
             }],
         );

@@ -16,9 +16,10 @@
 //! else *clean*.
 //!
 //! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
-//! `equivocation`; `dag`, `bodies`; `message`, `conversation`, `ticket`.
+//! `equivocation`; `dag`, `awaited`; `address`, `message`, `conversation`, `ticket`.
 
-mod bodies;
+mod address;
+mod awaited;
 mod codec;
 mod conversation;
 mod cut;
@@ -38,13 +39,14 @@ mod system_call;
 mod ticket;
 mod time;
 
-pub use bodies::Bodies;
+pub use address::AddressRecord;
+pub use awaited::AwaitedBodies;
 pub use conversation::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings};
 pub use cut::{CUT_FORMAT, Cut, CutDraft, CutError, CutRef, order_root, quorum};
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
-    SignedHeader, Travelled, body_of, travelling,
+    SignedHeader, Stub, Travelled, body_of, travelling,
 };
 pub use equivocation::{EquivocationProof, NoEquivocation};
 pub use error::Malformed;
@@ -61,5 +63,8 @@ pub use order::{POSITION_BYTES, Position};
 pub use system_call::{
     Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
 };
-pub use ticket::{JOIN_BYTES_MAX, JoinAnswer, JoinError, JoinRequest, Ticket, TicketError};
+pub use ticket::{
+    JOIN_BYTES_MAX, JoinAnswer, JoinError, JoinRequest, TICKET_ADDRESSES_MAX, TICKET_MEMBERS_MAX,
+    Ticket, TicketError, TicketMember,
+};
 pub use time::{Hlc, Now, Tick};

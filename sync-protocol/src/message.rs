@@ -14,16 +14,16 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::AddressRecord;
 use crate::codec;
 use crate::cut::CutRef;
 use crate::dag::ChainTip;
 use crate::equivocation::EquivocationProof;
-use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
+use crate::ids::{BlobHash, DatabaseId, EntryId, HeadsHash};
 use crate::limits::{CUT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use limits::{
-    ADDRESS_BYTES_MAX, ADDRESSED_PEERS_MAX, ADDRESSES_PER_PEER_MAX, CHAINS_MAX,
-    ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX,
-    SEGMENTS_PER_MESSAGE_MAX,
+    ADDRESS_RECORDS_PER_MESSAGE_MAX, CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX,
+    IDS_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX, SEGMENTS_PER_MESSAGE_MAX,
 };
 
 /// The version of the messages that this code speaks, the first byte of every frame.
@@ -48,9 +48,6 @@ pub struct Hello {
     pub standing: Standing,
     /// The sender's clock, microseconds since the Unix epoch.
     pub wall: u64,
-    /// Where the sender listens (multiaddr texts).
-    #[serde(deserialize_with = "codec::at_most::<_, _, ADDRESSES_PER_PEER_MAX>")]
-    pub addresses: Vec<String>,
 }
 
 /// One thing said.
@@ -88,11 +85,11 @@ pub enum Message {
         #[serde(deserialize_with = "codec::at_most::<_, _, PROOFS_PER_MESSAGE_MAX>")]
         proofs: Vec<EquivocationProof>,
     },
-    /// Where other members listen, as far as the sender heard.
+    /// Where members listen, the sender among them.
     Addresses {
-        /// Each member at most once.
-        #[serde(deserialize_with = "codec::at_most::<_, _, ADDRESSED_PEERS_MAX>")]
-        others: Vec<PeerAddresses>,
+        /// At least one, sorted by device, each device once.
+        #[serde(deserialize_with = "codec::at_most::<_, _, ADDRESS_RECORDS_PER_MESSAGE_MAX>")]
+        records: Vec<AddressRecord>,
     },
     /// A question.
     Want {
@@ -108,16 +105,6 @@ pub enum Message {
         /// What was found.
         answer: Answer,
     },
-}
-
-/// Where one member listens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerAddresses {
-    /// The member.
-    pub peer: DeviceKey,
-    /// Multiaddr texts.
-    #[serde(deserialize_with = "codec::at_most::<_, _, ADDRESSES_PER_PEER_MAX>")]
-    pub addresses: Vec<String>,
 }
 
 /// What one side asks the other for.
@@ -309,17 +296,15 @@ impl Message {
     /// The bounds that decoding alone does not check.
     fn within_bounds(&self) -> bool {
         match self {
-            Self::Hello(hello) => addresses_within_bounds(&hello.addresses),
-            Self::Standing(_) | Self::Prune => true,
+            Self::Hello(_) | Self::Standing(_) | Self::Prune => true,
             Self::Push { entries, .. } => within(entries, ENTRIES_PER_MESSAGE_MAX),
             Self::Have { ids } => within(ids, IDS_PER_MESSAGE_MAX),
             Self::Cut { bytes } => bytes.len() <= CUT_BYTES_MAX,
             Self::Proofs { proofs } => within(proofs, PROOFS_PER_MESSAGE_MAX),
-            Self::Addresses { others } => {
-                others.len() <= ADDRESSED_PEERS_MAX
-                    && others
-                        .iter()
-                        .all(|other| addresses_within_bounds(&other.addresses))
+            Self::Addresses { records } => {
+                within(records, ADDRESS_RECORDS_PER_MESSAGE_MAX)
+                    && records.iter().all(AddressRecord::within_bounds)
+                    && records.is_sorted_by(|a, b| a.device < b.device)
             }
             Self::Want { want, .. } => want.within_bounds(),
             Self::Answer { answer, .. } => answer.within_bounds(),
@@ -367,11 +352,4 @@ impl Answer {
 /// A list that says something and is not over its bound.
 fn within<T>(list: &[T], max: usize) -> bool {
     (1..=max).contains(&list.len())
-}
-
-fn addresses_within_bounds(addresses: &[String]) -> bool {
-    addresses.len() <= ADDRESSES_PER_PEER_MAX
-        && addresses
-            .iter()
-            .all(|address| address.len() <= ADDRESS_BYTES_MAX)
 }

@@ -16,7 +16,7 @@ use crate::codec;
 use crate::ids::{DatabaseId, DeviceKey, Signature, hash};
 use crate::keys::{BadSignature, SecretKey};
 use crate::membership::{check_admission, prove_admission};
-use crate::message::limits::{ADDRESS_BYTES_MAX, ADDRESSES_PER_PEER_MAX};
+use crate::message::limits::ADDRESS_BYTES_MAX;
 
 /// What every ticket starts with: the name, and the version of the form.
 const PREFIX: &str = "tombolo1";
@@ -24,8 +24,16 @@ const PREFIX: &str = "tombolo1";
 /// Bytes of the checksum at a ticket's end: one mistyped ticket in four thousand million passes.
 const CHECKSUM_BYTES: usize = 4;
 
+/// Members that a ticket names. Any of them can admit, so three that are rarely away together are
+/// enough; each makes the text longer by some 200 characters.
+pub const TICKET_MEMBERS_MAX: usize = 3;
+
+/// Addresses of one member in a ticket: two transports on two interfaces.
+pub const TICKET_ADDRESSES_MAX: usize = 4;
+
 /// Bytes of a ticket before its checksum.
-const TICKET_BYTES_MAX: usize = 3 * 32 + 2 + ADDRESSES_PER_PEER_MAX * (ADDRESS_BYTES_MAX + 2);
+const TICKET_BYTES_MAX: usize =
+    2 * 32 + 1 + TICKET_MEMBERS_MAX * (32 + 1 + TICKET_ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 2));
 
 /// Bytes of an encoded join request or answer.
 pub const JOIN_BYTES_MAX: usize = 1_024;
@@ -41,22 +49,59 @@ const JOIN_VERSION: u8 = 1;
 pub struct Ticket {
     /// What can be joined.
     pub database: DatabaseId,
-    /// The device that made the ticket.
-    pub inviter: DeviceKey,
-    /// Where the inviter listens (multiaddr texts).
-    pub addresses: Vec<String>,
+    /// Who can be asked for admission: the device that made the ticket, then other members. At
+    /// least one, at most [`TICKET_MEMBERS_MAX`].
+    pub members: Vec<TicketMember>,
     /// The one-time private key. Its public half names the ticket's row.
     pub key: SecretKey,
+}
+
+/// A member that a ticket names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketMember {
+    /// Who.
+    pub device: DeviceKey,
+    /// Where it listens (multiaddr texts), at most [`TICKET_ADDRESSES_MAX`].
+    #[serde(deserialize_with = "codec::at_most::<_, _, TICKET_ADDRESSES_MAX>")]
+    pub addresses: Vec<String>,
+}
+
+impl TicketMember {
+    /// A member with as many of its addresses as a ticket takes.
+    #[must_use]
+    pub fn new(device: DeviceKey, addresses: &[String]) -> Self {
+        let short = addresses
+            .iter()
+            .filter(|address| address.len() <= ADDRESS_BYTES_MAX);
+        Self {
+            device,
+            addresses: short.take(TICKET_ADDRESSES_MAX).cloned().collect(),
+        }
+    }
+
+    fn within_bounds(&self) -> bool {
+        self.addresses.len() <= TICKET_ADDRESSES_MAX
+            && self
+                .addresses
+                .iter()
+                .all(|address| address.len() <= ADDRESS_BYTES_MAX)
+    }
 }
 
 /// The part of a ticket that travels as text, before the checksum.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     database: DatabaseId,
-    inviter: DeviceKey,
     key: [u8; 32],
-    #[serde(deserialize_with = "codec::at_most::<_, _, ADDRESSES_PER_PEER_MAX>")]
-    addresses: Vec<String>,
+    #[serde(deserialize_with = "codec::at_most::<_, _, TICKET_MEMBERS_MAX>")]
+    members: Vec<TicketMember>,
+}
+
+impl Payload {
+    fn within_bounds(&self) -> bool {
+        (1..=TICKET_MEMBERS_MAX).contains(&self.members.len())
+            && self.members.iter().all(TicketMember::within_bounds)
+    }
 }
 
 /// Text that is no ticket. Each sentence tells a person what to do next.
@@ -109,18 +154,18 @@ impl fmt::Display for Ticket {
     /// The ticket's text.
     ///
     /// # Panics
-    /// If the addresses are over their bounds: whoever makes a ticket keeps them.
+    /// If the members or addresses are over their bounds: whoever makes a ticket keeps them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        assert!(
-            addresses_within_bounds(&self.addresses),
-            "a ticket we made has too many or too long addresses"
-        );
-        let mut bytes = codec::encode(&Payload {
+        let payload = Payload {
             database: self.database,
-            inviter: self.inviter,
             key: self.key.to_bytes(),
-            addresses: self.addresses.clone(),
-        });
+            members: self.members.clone(),
+        };
+        assert!(
+            payload.within_bounds(),
+            "a ticket we made has no member, or too many or too long addresses"
+        );
+        let mut bytes = codec::encode(&payload);
         let checksum = checksum(&bytes);
         bytes.extend_from_slice(&checksum);
         let text = BASE32_NOPAD.encode(&bytes).to_ascii_lowercase();
@@ -167,13 +212,12 @@ impl FromStr for Ticket {
         }
         let payload: Payload = codec::decode("ticket", payload, TICKET_BYTES_MAX)
             .map_err(|_| TicketError::Malformed)?;
-        if !addresses_within_bounds(&payload.addresses) {
+        if !payload.within_bounds() {
             return Err(TicketError::Malformed);
         }
         Ok(Self {
             database: payload.database,
-            inviter: payload.inviter,
-            addresses: payload.addresses,
+            members: payload.members,
             key: SecretKey::from_bytes(&payload.key),
         })
     }
@@ -184,13 +228,6 @@ fn checksum(payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let mut checksum = [0; CHECKSUM_BYTES];
     checksum.copy_from_slice(&whole[..CHECKSUM_BYTES]);
     checksum
-}
-
-fn addresses_within_bounds(addresses: &[String]) -> bool {
-    addresses.len() <= ADDRESSES_PER_PEER_MAX
-        && addresses
-            .iter()
-            .all(|address| address.len() <= ADDRESS_BYTES_MAX)
 }
 
 /// What a joiner sends on `/tombolo/join/1`. The device that asks is the one that the transport
@@ -308,15 +345,16 @@ mod tests {
     fn ticket() -> Ticket {
         Ticket {
             database: DatabaseId([0xDA; 32]),
-            inviter: SecretKey::from_bytes(&[1; 32]).public(),
-            addresses: vec!["/ip4/127.0.0.1/tcp/4001".to_owned()],
+            members: vec![TicketMember {
+                device: SecretKey::from_bytes(&[1; 32]).public(),
+                addresses: vec!["/ip4/127.0.0.1/tcp/4001".to_owned()],
+            }],
             key: SecretKey::from_bytes(&[2; 32]),
         }
     }
 
     fn same(a: &Ticket, b: &Ticket) -> bool {
-        (a.database, a.inviter, &a.addresses, a.key.to_bytes())
-            == (b.database, b.inviter, &b.addresses, b.key.to_bytes())
+        (a.database, &a.members, a.key.to_bytes()) == (b.database, &b.members, b.key.to_bytes())
     }
 
     #[test]
@@ -327,9 +365,9 @@ mod tests {
         assert!(same(&GOLDEN.parse().expect("a ticket"), &ticket()));
     }
 
-    const GOLDEN: &str = "tombolo13lnnvww23lnnvww23lnnvww23lnnvww23lnnvww23lnnvww23lnivchd3v2at4mv7vjnwlj4\
-        xjoxfsthbg7r3fasdpzxjcabwqhw6xacaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqc\
-        aiarol3joa2c6mjsg4xdalrqfyys65ddoaxtimbqggkjwfz3";
+    const GOLDEN: &str = "tombolo13lnnvww23lnnvww23lnnvww23lnnvww23lnnvww23lnnvww23lnaeaqcaibaea\
+        qcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqbrkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7tose\
+        adnapn5oacfzpnfydilzrgi3s4mbogaxdcl3umnyc6nbqgayvukresq";
 
     #[test]
     fn blanks_line_ends_and_capitals_do_not_matter() {
@@ -407,6 +445,26 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_names_between_one_and_three_members() {
+        let member = ticket().members[0].clone();
+        for count in [0, TICKET_MEMBERS_MAX + 1] {
+            let mut payload = codec::encode(&Payload {
+                database: DatabaseId([0xDA; 32]),
+                key: [2; 32],
+                members: vec![member.clone(); count],
+            });
+            let checksum = checksum(&payload);
+            payload.extend_from_slice(&checksum);
+            let text = BASE32_NOPAD.encode(&payload).to_ascii_lowercase();
+            let read = format!("{PREFIX}{text}").parse::<Ticket>();
+            assert_eq!(read.expect_err("a bound"), TicketError::Malformed);
+        }
+        let many = vec!["/ip4/127.0.0.1/tcp/4001".to_owned(); 10];
+        let fitting = TicketMember::new(member.device, &many);
+        assert_eq!(fitting.addresses.len(), TICKET_ADDRESSES_MAX);
+    }
+
+    #[test]
     fn a_request_proves_the_ticket_for_one_joiner_only() {
         let joiner = SecretKey::from_bytes(&[3; 32]).public();
         let other = SecretKey::from_bytes(&[4; 32]).public();
@@ -458,13 +516,22 @@ mod tests {
     proptest! {
         #[test]
         fn every_ticket_is_read_as_it_was_written(
-            database: [u8; 32], inviter: [u8; 32], key: [u8; 32],
-            addresses in proptest::collection::vec("\\PC{0,60}", 0..=ADDRESSES_PER_PEER_MAX),
+            database: [u8; 32], key: [u8; 32],
+            members in proptest::collection::vec(
+                (
+                    any::<[u8; 32]>(),
+                    proptest::collection::vec("\\PC{0,60}", 0..=TICKET_ADDRESSES_MAX),
+                ),
+                1..=TICKET_MEMBERS_MAX,
+            ),
         ) {
+            let members = members.into_iter().map(|(device, addresses)| TicketMember {
+                device: DeviceKey(device),
+                addresses,
+            });
             let ticket = Ticket {
                 database: DatabaseId(database),
-                inviter: DeviceKey(inviter),
-                addresses,
+                members: members.collect(),
                 key: SecretKey::from_bytes(&key),
             };
             let read: Ticket = ticket.to_string().parse().expect("a ticket");

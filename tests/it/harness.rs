@@ -161,7 +161,7 @@ pub(crate) struct Peer {
     name: String,
     data: tempfile::TempDir,
     /// Given to `--p2p` again at each start, so that others find it where it was.
-    p2p: String,
+    p2p: Vec<String>,
     running: Option<Running>,
 }
 
@@ -187,6 +187,14 @@ impl Peer {
         peer
     }
 
+    /// The same, without TCP.
+    pub(crate) fn start_quic_only(name: &str) -> Peer {
+        let mut peer = Peer::new(name);
+        peer.p2p.retain(|address| address.ends_with("/quic-v1"));
+        peer.start_again();
+        peer
+    }
+
     /// A data directory with no process on it yet.
     pub(crate) fn new(name: &str) -> Peer {
         Peer {
@@ -195,7 +203,10 @@ impl Peer {
                 .prefix(&format!("tombolo-test-{name}-"))
                 .tempdir()
                 .expect("a scratch directory can be made"),
-            p2p: format!("/ip4/127.0.0.1/tcp/{}", free_port()),
+            p2p: vec![
+                format!("/ip4/127.0.0.1/tcp/{}", free_port()),
+                format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_udp_port()),
+            ],
             running: None,
         }
     }
@@ -208,16 +219,12 @@ impl Peer {
     pub(crate) fn start_command(&self) -> Command {
         let mut command = Command::new(tombolo());
         command
-            .args([
-                "start",
-                "--listen",
-                "127.0.0.1:0",
-                "--no-mdns",
-                "--p2p",
-                &self.p2p,
-            ])
+            .args(["start", "--listen", "127.0.0.1:0", "--no-mdns"])
             .arg("--data-dir")
             .arg(self.data_dir());
+        for address in &self.p2p {
+            command.args(["--p2p", address]);
+        }
         clean_environment(&mut command);
         command
     }
@@ -390,6 +397,12 @@ pub(crate) fn wait_until_equal(peers: &[&Peer], database: &str) {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     listener.local_addr().expect("it is bound").port()
+}
+
+/// The same of UDP.
+fn free_udp_port() -> u16 {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    socket.local_addr().expect("it is bound").port()
 }
 
 /// What a person has set must not decide a test.

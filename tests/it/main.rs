@@ -14,6 +14,8 @@ mod layering;
 mod lifecycle;
 mod mesh;
 mod modules;
+mod network;
+mod network_namespaces;
 mod old_modules;
 mod repository;
 mod upgrades;

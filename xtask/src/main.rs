@@ -9,6 +9,7 @@
 mod ci;
 mod command;
 mod demo_module;
+mod iproute;
 mod places;
 mod test;
 mod wasm;

@@ -7,25 +7,25 @@ use std::sync::Arc;
 use module_host::Module;
 use store::{Log, Settlement, State, StateOptions};
 use sync_protocol::{
-    BlobHash, Bodies, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId,
-    Genesis, Options, Ordered, Rights, SecretKey, SystemCall, order_root,
+    AwaitedBodies, BlobHash, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry,
+    EntryId, Genesis, Options, Rights, SecretKey, SystemCall, order_root,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::Batch;
+use crate::bodies::Bodies;
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
 use crate::execute::Executor;
 use crate::finality::right_rows;
 use crate::identity::Claims;
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Health, OwnChain, Replica};
 use crate::reply::{ErrorKind, RequestError};
 use crate::system_tables::{self, RIGHT};
 use crate::upgrade::{Parked, Ruling};
-
-/// Bytes of redb's page cache for one database's base: a bound on what an idle peer holds.
-const BASE_CACHE_BYTES: usize = 32 << 20;
 
 /// Purpose of the key that can hand finality over when its finaliser is lost.
 const RECOVERY_CONTEXT: &str = "tombolo recovery key 1";
@@ -73,14 +73,15 @@ impl Unborn {
         let id = DatabaseId::from(entry.id);
         let options = StateOptions {
             sequential_auto_inc: genesis.options.sequential_auto_inc,
-            base_cache_bytes: BASE_CACHE_BYTES,
+            base_cache_bytes: ctx.caches.base_bytes,
         };
         let mut module = None;
         let state = State::open_choosing(ctx.disk.base(&id)?, options, |stored| {
             let ruling = Ruling::of(stored, &genesis, first, ctx.modules, ctx.disk)?;
             module = Some(ruling.module);
             Ok::<_, Stop>(ruling.schema)
-        })?;
+        })?
+        .spilling_to(ctx.disk.spill(&id)?, ctx.memory.overlay);
         let module = module.ok_or(Stop::Damaged {
             what: "module",
             database: id,
@@ -97,11 +98,7 @@ impl Unborn {
 
     /// Runs the genesis on the empty tables and plans the settling of cut 0.
     pub(crate) fn run(mut self) -> Result<Newborn, Stop> {
-        let ordered = Ordered {
-            entry: Arc::clone(&self.entry),
-            void: false,
-        };
-        let (state, run) = self.executor.run(self.state, &ordered)?;
+        let (state, run) = self.executor.run(self.state, &self.entry, false)?;
         let extra = right_rows(&state, &Rights::default(), 0)?;
         let settlement = state.plan_settle(Some(&self.entry.position(0)), extra)?;
         let outcome = run.outcomes.into_iter().next().unwrap_or(CallOutcome::Void);
@@ -174,7 +171,7 @@ pub(crate) fn living(
         entries: parts.log.entries_len()?,
         log: parts.log,
         dag: Dag::new(id, cut.reference(), cut.frontier.clone(), rights.clone()),
-        bodies: Bodies::default(),
+        awaited: AwaitedBodies::default(),
         cut,
         rights,
         executor: parts.executor,
@@ -187,10 +184,13 @@ pub(crate) fn living(
         own,
         batch: Batch::default(),
         expected: BTreeMap::new(),
+        bodies: Bodies::default(),
         accepted_at: BTreeMap::new(),
         tail_since: None,
         logged: BTreeSet::new(),
         links: BTreeMap::new(),
+        neighbours: Neighbours::default(),
+        addresses: Addresses::default(),
         fresh: Vec::new(),
         fresh_cut: None,
         parked: Parked::default(),
@@ -263,7 +263,7 @@ fn bring_to_life(
         previous: Some(entry.id),
         last_time: entry.last_time(),
     };
-    let log = Log::open(ctx.disk.log(&id)?)?;
+    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
     let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;
     if let Some(error) = newborn.outcome.error() {
         return Err(refuse(
@@ -324,7 +324,7 @@ pub(crate) fn adopt(
     let id = DatabaseId::from(entry.id);
     let name = genesis.name.clone();
     let made = (|| {
-        let log = Log::open(ctx.disk.log(&id)?)?;
+        let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
         let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;
         if newborn.settlement.root != cut.state_root {
             return Err(Stop::Diverged { height: 0 });

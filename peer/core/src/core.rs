@@ -1,14 +1,17 @@
 //! The peer's core: every database it holds, every join it is at, every link that is up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use store::Disk;
-use sync_protocol::{DatabaseId, DeviceKey, Now, SecretKey, Tick};
+use sync_protocol::{AddressRecord, DatabaseId, DeviceKey, Now, SecretKey, Tick};
 
+use crate::conduct::Conduct;
 use crate::effect::{Effect, NoteLevel};
 use crate::error::{OpenError, Stop};
 use crate::input::Input;
 use crate::joining::Joining;
+use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
 use crate::partials::Partials;
@@ -25,6 +28,8 @@ pub struct CoreOptions {
     /// Fresh randomness: the epoch of the chains this process writes. Two starts with the same
     /// value would make an honest peer look like one that equivocates.
     pub epoch: u64,
+    /// What the databases may hold in memory.
+    pub memory: MemoryBudget,
 }
 
 /// A whole peer without its sockets and clock.
@@ -49,11 +54,21 @@ pub(crate) struct Parts {
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) databases: usize,
     pub(crate) mesh: MeshTime,
     pub(crate) links: BTreeSet<DeviceKey>,
-    /// Where remotes listen, as far as conversations told.
-    pub(crate) addresses: BTreeMap<DeviceKey, Vec<String>>,
-    pub(crate) own_addresses: Vec<String>,
+    /// Where this peer listens, signed; none before it does.
+    pub(crate) own_record: Option<Arc<AddressRecord>>,
+    /// Members that the driver keeps links to, with the addresses it was told.
+    pub(crate) wanted: BTreeMap<DeviceKey, Vec<String>>,
+    /// All members of all databases, as the driver was told.
+    pub(crate) known_members: BTreeSet<DeviceKey>,
+    /// Members that could not be reached, and until when they are left out.
+    pub(crate) away: BTreeMap<DeviceKey, Tick>,
+    /// Joins came or went, or somebody came back: ask again whom to keep links to.
+    pub(crate) links_stale: bool,
+    pub(crate) conduct: Conduct,
     pub(crate) effects: Vec<Effect>,
     wake_at: Option<Tick>,
 }
@@ -68,9 +83,17 @@ impl Parts {
             device: self.device,
             disk: &*self.disk,
             partials: &mut self.partials,
+            memory: self.memory,
+            caches: self.memory.share(self.databases),
+            conduct: &mut self.conduct,
             modules: &self.modules,
             effects: &mut self.effects,
         }
+    }
+
+    /// Cuts a remote off.
+    pub(crate) fn hang_up(&mut self, remote: DeviceKey, now: Now, why: String) {
+        self.context(now).hang_up(remote, why);
     }
 
     pub(crate) fn note(&mut self, level: NoteLevel, text: impl Into<String>) {
@@ -113,10 +136,16 @@ impl Core {
             key,
             device,
             epoch: options.epoch,
+            memory: options.memory,
+            databases: 0,
             mesh: MeshTime::starting(now),
             links: BTreeSet::new(),
-            addresses: BTreeMap::new(),
-            own_addresses: Vec::new(),
+            own_record: None,
+            wanted: BTreeMap::new(),
+            known_members: BTreeSet::new(),
+            away: BTreeMap::new(),
+            links_stale: true,
+            conduct: Conduct::default(),
             effects: Vec::new(),
             wake_at: None,
             partials: Partials::open(&*disk, now.tick)?,
@@ -124,7 +153,9 @@ impl Core {
         };
         let mut replicas = BTreeMap::new();
         let mut broken = BTreeMap::new();
-        for id in parts.disk.databases()? {
+        let databases = parts.disk.databases()?;
+        parts.databases = databases.len();
+        for id in databases {
             let epoch = parts.epoch;
             let opened = restart::open(id, epoch, &mut parts.context(now));
             match opened {
@@ -166,14 +197,14 @@ impl Core {
                 request,
             } => self.request(now, id, caller, owner, request),
             Input::LinkUp { remote } => self.link_up(now, remote),
-            Input::LinkDown { remote } => self.link_down(remote),
+            Input::LinkDown { remote } => self.link_down(now, remote),
             Input::Message { remote, bytes } => self.message(now, remote, &bytes),
             Input::JoinAsked { id, remote, bytes } => self.join_asked(now, id, remote, &bytes),
             Input::JoinAnswered { join, result } => self.join_answered(now, join, result),
-            Input::Listening { addresses } => {
-                self.parts.own_addresses = addresses;
-                self.pass_addresses(now);
-            }
+            Input::Listening { addresses } => self.sign_addresses(now, &addresses),
+            Input::Noticed { remote, addresses } => self.noticed(remote, addresses),
+            Input::Unreachable { remote } => self.unreachable(now, remote),
+            Input::Misbehaved { remote, why } => self.parts.hang_up(remote, now, why),
             Input::Idle => {
                 for id in self.replica_ids() {
                     self.with(id, now, |replica, ctx| replica.flush(ctx));
@@ -188,7 +219,10 @@ impl Core {
             }
         }
         self.flush_overdue(now);
+        self.spread_addresses(now);
+        self.choose_links(now);
         self.schedule(now);
+        self.parts.databases = self.replicas.len() + self.joins.len();
         std::mem::take(&mut self.parts.effects)
     }
 

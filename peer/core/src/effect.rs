@@ -1,5 +1,7 @@
 //! What the core tells the driver to do.
 
+use std::collections::BTreeSet;
+
 use sync_protocol::{DatabaseId, DeviceKey, Tick};
 
 use crate::reply::{Reply, RequestError};
@@ -37,7 +39,7 @@ pub enum Effect {
     JoinAsk {
         /// Repeated by [`Input::JoinAnswered`](crate::Input::JoinAnswered).
         join: RequestId,
-        /// The member that invited.
+        /// A member that the ticket names.
         remote: DeviceKey,
         /// Where it listens (multiaddr texts).
         addresses: Vec<String>,
@@ -55,14 +57,34 @@ pub enum Effect {
     Dial {
         /// The member.
         remote: DeviceKey,
-        /// Where it listens (multiaddr texts).
+        /// Where it listens (multiaddr texts). May be empty: wherever it was met before.
         addresses: Vec<String>,
     },
-    /// Close the link: the remote misbehaved.
+    /// A link to this remote need no longer be kept: stop dialling it, and close a connection that
+    /// was dialled from here. One that the remote dialled stays: it wants it.
+    Release {
+        /// Who.
+        remote: DeviceKey,
+    },
+    /// All members of the databases here have changed to these. Others are strangers.
+    Members {
+        /// All of them.
+        members: BTreeSet<DeviceKey>,
+    },
+    /// Cut the remote off: close its connections and refuse it for a while. It misbehaved.
     HangUp {
-        /// Whose link.
+        /// Who.
         remote: DeviceKey,
         /// Why, for the log.
+        why: String,
+        /// Milliseconds for which it is refused.
+        refuse_ms: u64,
+    },
+    /// Close the link, so that a fresh one is opened: the remote does not answer, which is no fault.
+    CloseLink {
+        /// Whose link.
+        remote: DeviceKey,
+        /// What was asked in vain, for the log.
         why: String,
     },
     /// Hand in [`Input::Woken`](crate::Input::Woken) at this tick. The latest one counts.

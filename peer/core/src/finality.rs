@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use store::{RowWrite, Settlement};
 use sync_protocol::limits::{FRONTIER_MAX, SETTLE_US};
-use sync_protocol::{Cut, CutDraft, Entry, EntryId, Ordered, SystemCall, Tick, order_root};
+use sync_protocol::{Cut, CutDraft, EntryId, Ordered, Stub, Tick, order_root};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
@@ -94,8 +94,8 @@ impl Replica {
     }
 
     /// Executed entries that a cut may cover now.
-    fn settled_entries(&self, ctx: &Context<'_>) -> Vec<Arc<Entry>> {
-        let held = |entry: &Entry| {
+    fn settled_entries(&self, ctx: &Context<'_>) -> Vec<Arc<Stub>> {
+        let held = |entry: &Stub| {
             self.accepted_at
                 .get(&entry.id)
                 .map_or(u64::MAX, |at| ctx.now.tick.since(*at))
@@ -122,7 +122,7 @@ impl Replica {
     }
 
     /// Heads of what is final plus `entries`, which are closed under ancestors.
-    fn frontier_of(&self, entries: &[Arc<Entry>]) -> Vec<EntryId> {
+    fn frontier_of(&self, entries: &[Arc<Stub>]) -> Vec<EntryId> {
         let parents: BTreeSet<EntryId> = entries
             .iter()
             .flat_map(|entry| entry.header.parents.iter().copied())
@@ -291,12 +291,9 @@ impl Replica {
         into_log: bool,
         ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
-        let entries: Vec<Arc<Entry>> = segment
-            .iter()
-            .map(|ordered| Arc::clone(&ordered.entry))
-            .collect();
         if into_log {
-            self.log.put_cut(&cut, &entries)?;
+            let stubs = segment.iter().map(|ordered| &*ordered.entry);
+            self.log.put_cut_of_tail(&cut, stubs)?;
         }
         let database = self.id;
         let state = self.state.as_mut().ok_or(Stop::Damaged {
@@ -304,16 +301,18 @@ impl Replica {
             database,
         })?;
         state.settle(settlement, cut.height)?;
-        let touches_rights = entries
-            .iter()
-            .any(|entry| entry.system_calls().any(|(_, call)| changes_rights(&call)));
-        if touches_rights {
+        // Lines of the history of rights are written only where rights changed.
+        let rights_changed = self
+            .executed
+            .drain(..segment.len())
+            .fold(false, |changed, ran| changed | ran.rights_changed);
+        if rights_changed {
             self.rights = system_tables::rights(&self.state()?.final_rows(RIGHT)?);
         }
-        self.executed.drain(..segment.len());
-        for entry in &entries {
-            self.accepted_at.remove(&entry.id);
-            self.logged.remove(&entry.id);
+        for ordered in segment {
+            self.accepted_at.remove(&ordered.entry.id);
+            self.logged.remove(&ordered.entry.id);
+            self.bodies.forget(&ordered.entry.id);
         }
         self.tail_since = self.accepted_at.values().min().copied();
         let finals = FinalsAt::new(&self.log, cut.height);
@@ -342,13 +341,6 @@ impl Replica {
         }
         Ok(())
     }
-}
-
-fn changes_rights(call: &SystemCall) -> bool {
-    !matches!(
-        call,
-        SystemCall::ClientConnected | SystemCall::ClientDisconnected | SystemCall::Publish(_)
-    )
 }
 
 fn root_of(segment: &[Ordered]) -> sync_protocol::OrderRoot {

@@ -59,6 +59,25 @@ pub enum Input {
         /// All of them.
         addresses: Vec<String>,
     },
+    /// A remote was noticed in the local network. Nothing proves that it is there.
+    Noticed {
+        /// Who it says it is.
+        remote: DeviceKey,
+        /// Where it says it listens (multiaddr texts).
+        addresses: Vec<String>,
+    },
+    /// A remote that was to be dialled could not be reached.
+    Unreachable {
+        /// Who.
+        remote: DeviceKey,
+    },
+    /// The transport saw a remote break a rule: a frame over the bound, for instance.
+    Misbehaved {
+        /// Who.
+        remote: DeviceKey,
+        /// What it did, for a person.
+        why: String,
+    },
     /// The driver's queue is empty: what waits in a batch is flushed, what is dirty is swept.
     Idle,
     /// The time of the last [`Effect::WakeAt`](crate::Effect::WakeAt) has come.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use store::{Disk, StoreError};
 use sync_protocol::{
     BlobHash, Cut, DatabaseId, DeviceKey, Entry, Genesis, Hlc, JoinAnswer, JoinRequest, Now,
-    SystemCall, Tick, Ticket,
+    SystemCall, Tick, Ticket, TicketMember,
 };
 
 use crate::batch::{Group, ReplyTo, Waiting};
@@ -38,16 +38,62 @@ pub(crate) struct Joining {
     /// The module, once all of it is here and it is the one that was named.
     pub(crate) module: Option<Vec<u8>>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
+    /// Whom the ticket names; they are asked one after the other.
+    members: Vec<TicketMember>,
+    /// Why those who were asked did not admit: one reason for each.
+    refusals: Vec<String>,
+    /// The encoded request.
+    request: Vec<u8>,
 }
 
 impl Joining {
-    fn asking() -> Self {
+    fn asking(ticket: &Ticket, device: &DeviceKey) -> Self {
         Self {
             state: JoinState::Asking,
             error: None,
             birth: None,
             module: None,
             links: BTreeMap::new(),
+            members: ticket.members.clone(),
+            refusals: Vec::new(),
+            request: ticket.request(device).encode(),
+        }
+    }
+
+    /// The members that this join needs a connection to.
+    pub(crate) fn asking_of(&self) -> &[TicketMember] {
+        match self.state {
+            JoinState::Asking | JoinState::Fetching => &self.members,
+            JoinState::Done | JoinState::Failed => &[],
+        }
+    }
+
+    /// The effect that asks the next member, if one is left.
+    fn ask_next(&self, join: RequestId) -> Option<Effect> {
+        let member = self.members.get(self.refusals.len())?;
+        Some(Effect::JoinAsk {
+            join,
+            remote: member.device,
+            addresses: member.addresses.clone(),
+            bytes: self.request.clone(),
+        })
+    }
+
+    /// Why nobody admitted, for the person who joins.
+    fn refused(&self) -> String {
+        match self.refusals.as_slice() {
+            [only] => only.clone(),
+            all => {
+                let reasons = self.members.iter().zip(all);
+                let reasons: Vec<String> = reasons
+                    .map(|(member, why)| format!("{}: {why}", member.device.short()))
+                    .collect();
+                format!(
+                    "none of the {} members that the ticket names let this peer in; {}",
+                    all.len(),
+                    reasons.join("; ")
+                )
+            }
         }
     }
 
@@ -172,23 +218,15 @@ impl Core {
             .get(&database)
             .is_some_and(|replica| replica.members.contains_key(&self.parts.device));
         if is_member {
-            let mut done = Joining::asking();
+            let mut done = Joining::asking(&ticket, &self.parts.device);
             done.state = JoinState::Done;
             self.joins.insert(database, done);
             return Ok(database);
         }
-        let request = ticket.request(&self.parts.device);
-        self.joins.insert(database, Joining::asking());
-        self.parts.effects.push(Effect::Dial {
-            remote: ticket.inviter,
-            addresses: ticket.addresses.clone(),
-        });
-        self.parts.effects.push(Effect::JoinAsk {
-            join: id,
-            remote: ticket.inviter,
-            addresses: ticket.addresses.clone(),
-            bytes: request.encode(),
-        });
+        let joining = Joining::asking(&ticket, &self.parts.device);
+        self.parts.effects.extend(joining.ask_next(id));
+        self.parts.links_stale = true;
+        self.joins.insert(database, joining);
         self.asked.insert(id, database);
         Ok(database)
     }
@@ -211,9 +249,25 @@ impl Core {
         });
         match answer {
             Ok(JoinAnswer::Admitted) => joining.state = JoinState::Fetching,
-            Ok(JoinAnswer::Refused(why)) => joining.fail(format!("the member refused: {why}")),
-            Err(why) => joining.fail(why),
+            Ok(JoinAnswer::Refused(why)) => {
+                joining.refusals.push(format!("the member refused: {why}"));
+            }
+            Err(why) => joining.refusals.push(why),
         }
+        if joining.state == JoinState::Asking {
+            match joining.ask_next(join) {
+                Some(ask) => {
+                    self.asked.insert(join, database);
+                    self.parts.effects.push(ask);
+                    return;
+                }
+                None => {
+                    let why = joining.refused();
+                    joining.fail(why);
+                }
+            }
+        }
+        self.parts.links_stale = true;
         for remote in self.parts.links.clone() {
             self.open_link(now, remote, database);
         }

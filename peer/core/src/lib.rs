@@ -10,8 +10,11 @@
 //! Words used here: an *entry* is a signed batch of invocations by one author; a *sweep* brings the
 //! overlay up to date after entries came in; the *tail* are the entries no cut covers yet.
 
+mod addresses;
 mod batch;
 mod birth;
+mod bodies;
+mod conduct;
 mod conversations;
 mod core;
 mod effect;
@@ -22,8 +25,10 @@ mod identity;
 mod input;
 mod joining;
 mod limits;
+mod memory;
 mod mesh_time;
 mod modules;
+mod neighbours;
 mod outcome;
 mod partials;
 mod replica;
@@ -41,6 +46,8 @@ mod upgrade;
 mod values;
 
 pub use crate::core::{Core, CoreOptions};
+pub use crate::memory::MemoryBudget;
+pub use conduct::CutOff;
 pub use effect::{Effect, NoteLevel};
 pub use error::OpenError;
 pub use identity::{Claims, did_key, identity_hex, identity_of};

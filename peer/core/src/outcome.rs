@@ -3,6 +3,10 @@
 
 use crate::reply::{ErrorKind, RequestError};
 
+/// Bytes of a failure's text that stay in memory while the call is in the tail. A guest may write
+/// as much as its memory holds; who waits for the answer gets all of it.
+const KEPT_TEXT_BYTES_MAX: usize = 256;
+
 /// What became of one invocation at its position. It may change while the invocation is in the
 /// tail, when an earlier entry arrives late.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,17 @@ impl CallOutcome {
         matches!(self, Self::Ok { .. })
     }
 
+    /// Cuts a text that is too long to be kept for every call of a tail.
+    pub(crate) fn shorten(&mut self) {
+        match self {
+            Self::Failed(text) | Self::Trapped(text) | Self::Refused(text) => {
+                text.truncate(text.floor_char_boundary(KEPT_TEXT_BYTES_MAX));
+                text.shrink_to_fit();
+            }
+            Self::Ok { .. } | Self::Void => {}
+        }
+    }
+
     /// The error a caller hears, if there is one.
     #[must_use]
     pub fn error(&self) -> Option<RequestError> {
@@ -45,5 +60,23 @@ impl CallOutcome {
             ),
         };
         Some(RequestError { kind, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let mut outcome = CallOutcome::Failed(format!("a{}", "é".repeat(300)));
+        outcome.shorten();
+        assert_eq!(
+            outcome,
+            CallOutcome::Failed(format!("a{}", "é".repeat(127)))
+        );
+        let mut outcome = CallOutcome::Trapped("short".to_owned());
+        outcome.shorten();
+        assert_eq!(outcome, CallOutcome::Trapped("short".to_owned()));
     }
 }

@@ -8,16 +8,22 @@ use std::sync::Arc;
 
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
-    Bodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis,
-    Hlc, Malformed, Now, Offered, Rights, Role, SecretKey, SignedHeader, Tick, Travelled,
+    AwaitedBodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals,
+    Genesis, Hlc, Malformed, Now, Offered, Rights, Role, SecretKey, SignedHeader, Stub, Tick,
+    Travelled,
 };
 
+use crate::addresses::Addresses;
 use crate::batch::{Batch, Expected, Group};
+use crate::bodies::Bodies;
+use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::Executor;
+use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
+use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::partials::Partials;
 use crate::upgrade::{Judged, Parked, Parking, Publisher};
@@ -33,8 +39,23 @@ pub(crate) struct Context<'a> {
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
     pub(crate) partials: &'a mut Partials,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) caches: FileCaches,
+    pub(crate) conduct: &'a mut Conduct,
     pub(crate) modules: &'a Modules,
     pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Context<'_> {
+    /// Cuts a remote off.
+    pub(crate) fn hang_up(&mut self, remote: DeviceKey, why: String) {
+        let refuse_ms = self.conduct.cut_off(remote, self.now.tick, &why);
+        self.effects.push(Effect::HangUp {
+            remote,
+            why,
+            refuse_ms,
+        });
+    }
 }
 
 /// How a database is.
@@ -81,7 +102,7 @@ impl Health {
 /// An entry of the tail that ran, with what became of it.
 #[derive(Debug)]
 pub(crate) struct Executed {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<Stub>,
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
     pub(crate) rights_changed: bool,
@@ -107,7 +128,7 @@ pub(crate) struct Replica {
     pub(crate) log: Log,
     pub(crate) dag: Dag,
     /// Large entries whose bodies are awaited.
-    pub(crate) bodies: Bodies,
+    pub(crate) awaited: AwaitedBodies,
     pub(crate) cut: Cut,
     pub(crate) rights: Rights,
     pub(crate) executor: Executor,
@@ -124,6 +145,7 @@ pub(crate) struct Replica {
     pub(crate) own: OwnChain,
     pub(crate) batch: Batch,
     pub(crate) expected: BTreeMap<EntryId, Vec<Expected>>,
+    pub(crate) bodies: Bodies,
     /// When each entry of the tail came in: a finaliser covers what it has held for a while.
     pub(crate) accepted_at: BTreeMap<EntryId, Tick>,
     /// Since when there has been a tail: O(1) to ask at every input.
@@ -131,6 +153,9 @@ pub(crate) struct Replica {
     /// Own entries of the tail whose log lines have been written.
     pub(crate) logged: BTreeSet<EntryId>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
+    pub(crate) neighbours: Neighbours,
+    /// Where members listen.
+    pub(crate) addresses: Addresses,
     /// Entries to push, with whom they came from.
     pub(crate) fresh: Vec<(Arc<Entry>, Option<DeviceKey>)>,
     /// A cut to push.
@@ -289,6 +314,7 @@ impl Replica {
     /// Notes entries that the DAG has taken in. They are on disk already.
     pub(crate) fn accepted(&mut self, entries: &[Arc<Entry>], from: Option<DeviceKey>, tick: Tick) {
         for entry in entries {
+            self.bodies.keep(entry);
             self.accepted_at.insert(entry.id, tick);
             self.tail_since.get_or_insert(tick);
             self.entries += 1;
@@ -375,7 +401,7 @@ impl Replica {
                 }
                 Arrived::Stub(stub) => {
                     let offer = Offer { stub: *stub, from };
-                    offer.take_in(&self.dag, &mut self.bodies, &finals, ingested);
+                    offer.take_in(&self.dag, &mut self.awaited, &finals, ingested);
                 }
             }
         }
@@ -392,9 +418,9 @@ impl Replica {
     ) -> Result<(), Stop> {
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
-        let (bodies, parked) = (&self.bodies, &self.parked);
+        let (awaited, parked) = (&self.awaited, &self.parked);
         ingested.missing.retain(|id| {
-            !self.dag.contains(id) && !parked.holds(id) && !bodies.is_offered_by(id, &from)
+            !self.dag.contains(id) && !parked.holds(id) && !awaited.is_offered_by(id, &from)
         });
         if !taken.is_empty() {
             self.log.append(&taken)?;
@@ -421,7 +447,7 @@ impl Offer {
     fn take_in(
         self,
         dag: &Dag,
-        bodies: &mut Bodies,
+        awaited: &mut AwaitedBodies,
         finals: &FinalsAt<'_>,
         ingested: &mut Ingested,
     ) {
@@ -441,7 +467,7 @@ impl Offer {
         let missing = header.parents.iter().copied().filter(|id| !here(id));
         let missing: Vec<EntryId> = missing.collect();
         let cut_missing = header.base.height > dag.cut().height;
-        match bodies.offer(self.stub, self.from) {
+        match awaited.offer(self.stub, self.from) {
             Ok(true) => {
                 ingested.missing.extend(missing);
                 ingested.cut_missing |= cut_missing;

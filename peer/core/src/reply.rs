@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
 
+use crate::conduct::CutOff;
+
 /// An answer.
 #[derive(Debug)]
 pub enum Reply {
@@ -27,8 +29,8 @@ pub enum Reply {
     Status(Vec<DatabaseStatus>),
     /// To `Members`.
     Members(Vec<MemberInfo>),
-    /// To `Peers`.
-    Peers(Vec<RemoteInfo>),
+    /// To `Peers`: those with a link, and those who are kept outside.
+    Peers(Vec<RemoteInfo>, Vec<CutOff>),
     /// To `Peer`.
     Peer(PeerInfo),
     /// To `Invite`: the ticket's text.
@@ -202,6 +204,10 @@ pub struct DatabaseStatus {
     pub cut: CutStatus,
     /// Invocations that no cut covers yet.
     pub tail: u64,
+    /// Bytes of memory that their row versions take, estimated.
+    pub overlay_bytes: u64,
+    /// Bytes of their row versions that went to the disk, because the tail is too long for memory.
+    pub spilled_bytes: u64,
     /// Entries, all told.
     pub entries: u64,
     /// Invocations run since the peer started, repeats included.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
-use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, SystemCall};
+use sync_protocol::{Cut, DatabaseId, Entry, Hlc, Offered, Position, SystemCall};
 
+use crate::addresses::{ADDRESSES_NOTE, Addresses};
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
@@ -28,7 +29,7 @@ pub(crate) fn open(
     ctx: &mut Context<'_>,
 ) -> Result<Option<Replica>, Stop> {
     let damaged = |what| Stop::Damaged { what, database: id };
-    let log = Log::open(ctx.disk.log(&id)?)?;
+    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
     let Some(last) = log.last_cut()? else {
         return Ok(None);
     };
@@ -78,6 +79,7 @@ pub(crate) fn open(
     }
     replica.reload_tail(ctx)?;
     replica.sweep(ctx)?;
+    replica.reload_addresses(ctx)?;
     replica.disconnect_leftovers(ctx)?;
     replica.fresh.clear();
     if replica.members.len() > 1 {
@@ -107,9 +109,26 @@ impl Replica {
         self.retake_cut(cut, ctx)
     }
 
+    /// After the tail has run: whoever was admitted in it is a member too.
+    fn reload_addresses(&mut self, ctx: &Context<'_>) -> Result<(), Stop> {
+        let note = self.log.note(ADDRESSES_NOTE)?.unwrap_or_default();
+        self.addresses = Addresses::load(&note, &ctx.device);
+        let members = &self.members;
+        self.addresses
+            .keep_members(|device| members.contains_key(device));
+        Ok(())
+    }
+
     fn reload_tail(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
-        let tail = self.log.tail()?;
-        self.reoffer(&tail, ctx)
+        let mut from = Position::MIN;
+        loop {
+            let (page, next) = self.log.tail_page(&from, PULL_BYTES_MAX)?;
+            self.reoffer(&page, ctx)?;
+            match next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Hands entries of the own log to the DAG. Their signatures were checked before they were
@@ -125,11 +144,14 @@ impl Replica {
             let finals = FinalsAt::new(&self.log, self.cut.height);
             let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
             finals.checked()?;
-            if entry.header.author == ctx.device && entry.last_time() > self.own.last_time {
-                self.own.last_time = entry.last_time();
-                self.own.previous = Some(entry.id);
+            if entry.header.author == ctx.device {
+                if entry.last_time() > self.own.last_time {
+                    self.own.last_time = entry.last_time();
+                    self.own.previous = Some(entry.id);
+                }
+                self.logged.insert(entry.id);
             }
-            self.logged.insert(entry.id);
+            self.bodies.keep(&entry);
             if let Offered::Accepted(entries) = offered {
                 for entry in entries {
                     self.accepted_at.insert(entry.id, ctx.now.tick);

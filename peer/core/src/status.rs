@@ -1,5 +1,6 @@
 //! What a peer tells about itself.
 
+use store::limits::OVERLAY_COMMITS_MAX;
 use sync_protocol::{DatabaseId, Role};
 
 use crate::core::Core;
@@ -9,7 +10,7 @@ use crate::replica::{Context, Replica};
 use crate::reply::{CutStatus, DatabaseInfo, DatabaseStatus, MemberInfo, PeerInfo, RemoteInfo};
 
 /// Invocations in the tail at which `status` warns: the finaliser is probably gone.
-const TAIL_WARN: u64 = 100_000;
+const TAIL_WARN: u64 = OVERLAY_COMMITS_MAX as u64;
 
 pub(crate) fn role_word(role: Role) -> &'static str {
     match role {
@@ -44,9 +45,12 @@ impl Replica {
             .iter()
             .map(|ran| ran.outcomes.len() as u64)
             .sum();
-        let warning = if tail > TAIL_WARN {
+        let state = self.state()?;
+        let spilled_bytes = state.spilled_bytes();
+        let warning = if tail > TAIL_WARN || spilled_bytes > 0 {
             Some(format!(
-                "{tail} calls are not final: no cut has come; is the finaliser's peer running?"
+                "{tail} calls are not final, which takes memory and disk: no cut has come; \
+                 is the finaliser's peer running?"
             ))
         } else if !self.members.contains_key(&ctx.device) {
             Some("this peer is not a member yet: it reads, but cannot write".to_owned())
@@ -64,14 +68,16 @@ impl Replica {
                 state_root: self.cut.state_root,
             },
             tail,
+            overlay_bytes: state.overlay_bytes() as u64,
+            spilled_bytes,
             entries: self.entries,
             executions: self.executions,
-            pending: (self.dag.pending_len() + self.bodies.len() + self.parked.len()) as u64,
+            pending: (self.dag.pending_len() + self.awaited.len() + self.parked.len()) as u64,
             status: self.health.word().to_owned(),
             detail: self.health.detail().or(warning),
             heads: self.dag.heads(),
             heads_hash: self.dag.heads_hash().to_string(),
-            state_root: self.state()?.root()?,
+            state_root: state.root()?,
             members: self.members.len() as u64,
             peers: remotes,
         })
@@ -89,10 +95,9 @@ impl Core {
             .map(|remote| RemoteInfo {
                 id: *remote,
                 address: self
-                    .parts
-                    .addresses
-                    .get(remote)
-                    .and_then(|addresses| addresses.first().cloned()),
+                    .replicas
+                    .values()
+                    .find_map(|replica| replica.addresses.of(remote).first().cloned()),
                 rtt_ms: None,
                 in_sync: self
                     .replicas

@@ -64,7 +64,7 @@ impl Replica {
             what: "state",
             database,
         })?;
-        state.rewind(&from);
+        state.rewind(&from)?;
         self.members_stale |= self.executed[keep..].iter().any(|ran| ran.rights_changed);
         self.executed.truncate(keep);
         Ok(())
@@ -73,15 +73,15 @@ impl Replica {
     /// Runs one entry after everything that has run, and answers who waits for it.
     pub(crate) fn run(&mut self, ordered: &Ordered, ctx: &mut Context<'_>) -> Result<(), Stop> {
         let database = self.id;
+        let entry = self.bodies.get(&ordered.entry.id, &self.log, database)?;
         let state = self.state.take().ok_or(Stop::Damaged {
             what: "state",
             database,
         })?;
-        let (state, run) = self.executor.run(state, ordered)?;
+        let (state, run) = self.executor.run(state, &entry, ordered.void)?;
         self.state = Some(state);
         self.executions += run.outcomes.len() as u64;
         self.members_stale |= run.rights_changed;
-        let entry = &ordered.entry;
         if entry.header.author == ctx.device && self.logged.insert(entry.id) {
             ctx.effects.extend(
                 run.console
@@ -106,10 +106,12 @@ impl Replica {
                 );
             }
         }
+        let mut outcomes = run.outcomes;
+        outcomes.iter_mut().for_each(CallOutcome::shorten);
         self.executed.push(Executed {
             entry: ordered.entry.clone(),
             void: ordered.void,
-            outcomes: run.outcomes,
+            outcomes,
             rights_changed: run.rights_changed,
             publishes: run.publishes,
         });
@@ -141,7 +143,11 @@ impl Replica {
                 members.insert(device, role);
             }
         }
-        self.members = members;
+        if members != self.members {
+            self.addresses
+                .keep_members(|device| members.contains_key(device));
+            self.members = members;
+        }
         Ok(())
     }
 }

@@ -29,20 +29,23 @@ impl Peers {
     }
 }
 
-/// Connected remotes as a table.
+/// Connected remotes, and those who are kept outside, as a table.
 pub(super) fn remotes_table(remotes: &[Value]) -> String {
     let rows: Vec<Vec<String>> = remotes
         .iter()
         .map(|remote| {
             let in_sync = match remote["in_sync"].as_bool() {
-                Some(true) => "yes",
-                _ => "not yet",
+                Some(true) => "yes".to_owned(),
+                _ => match remote["cut_off"]["why"].as_str() {
+                    Some(why) => format!("cut off for {} s: {why}", remote["cut_off"]["left_s"]),
+                    None => "not yet".to_owned(),
+                },
             };
             vec![
                 plain(&remote["id"]),
                 plain(&remote["address"]),
                 plain(&remote["rtt_ms"]),
-                in_sync.to_owned(),
+                in_sync,
             ]
         })
         .collect();

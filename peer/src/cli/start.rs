@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::Target;
 use super::client::data_dir;
 use crate::driver::config::{
-    Config, default_listen, default_p2p, parse_dial, parse_listen, parse_origin, parse_p2p,
+    Config, default_listen, parse_dial, parse_listen, parse_origin, parse_p2p,
 };
 use crate::driver::run;
 
@@ -25,13 +25,13 @@ pub(crate) struct Start {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen, default_value_t = default_listen())]
     listen: SocketAddr,
     /// Where other peers reach this one, repeated for several; port 0 chooses a port and keeps it
-    /// [default: /ip4/0.0.0.0/tcp/0]
+    /// [default: /ip4/0.0.0.0/tcp/0 and /ip4/0.0.0.0/udp/0/quic-v1]
     #[arg(long, value_name = "MULTIADDR", value_parser = parse_p2p)]
     p2p: Vec<Multiaddr>,
     /// A peer to keep a connection to, repeated for several
     #[arg(long, value_name = "MULTIADDR", value_parser = parse_dial)]
     dial: Vec<Multiaddr>,
-    /// Accepted, without effect: peers are not looked for on the local network yet
+    /// Do not look for members in the local network, and do not answer there (mDNS)
     #[arg(long)]
     no_mdns: bool,
     /// A web origin whose pages may talk to this peer, beside loopback ones; repeated for several
@@ -54,11 +54,8 @@ impl Start {
         run::run(Config {
             data_dir: data_dir(target)?,
             listen: self.listen,
-            p2p: if self.p2p.is_empty() {
-                vec![default_p2p()]
-            } else {
-                self.p2p
-            },
+            p2p: self.p2p,
+            mdns: !self.no_mdns,
             dial: self.dial,
             allow_origins: self.allow_origin,
             allow_hosts: self.allow_host,

@@ -95,6 +95,11 @@ fn of_database(status: &Value) -> String {
         ("members", get("members")),
     ]);
     text.push_str(&of_upgrade(&status["upgrade"]));
+    let spilled = status["spilled_bytes"].as_u64().unwrap_or(0);
+    if spilled > 0 {
+        let spilled = format!("{} MiB of row versions", spilled.div_ceil(1 << 20));
+        text.push_str(&pairs(&[("spilled to disk", spilled)]));
+    }
     if status["pending"].as_u64().unwrap_or(0) > 0 {
         text.push_str(&pairs(&[("entries waiting", get("pending"))]));
     }

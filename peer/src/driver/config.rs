@@ -16,8 +16,11 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the HTTP side listens.
     pub(crate) listen: SocketAddr,
-    /// Where other peers may reach us; port 0 stands for one that is chosen once and kept.
+    /// Where other peers may reach us; port 0 stands for one that is chosen once and kept. Empty:
+    /// [`default_p2p`].
     pub(crate) p2p: Vec<Multiaddr>,
+    /// Whether members are looked for in the local network.
+    pub(crate) mdns: bool,
     /// Peers to keep a link to.
     pub(crate) dial: Vec<Multiaddr>,
     /// Web origins, beside loopback ones, whose pages may talk to us.
@@ -33,9 +36,14 @@ pub(crate) const fn default_listen() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT)
 }
 
-/// Where other peers reach us unless told otherwise: every IPv4 interface, a port of our choice.
-pub(crate) fn default_p2p() -> Multiaddr {
-    Multiaddr::from(Ipv4Addr::UNSPECIFIED).with(Protocol::Tcp(0))
+/// Where other peers reach us unless told otherwise: every IPv4 interface, over TCP and QUIC, at
+/// ports of our choice.
+pub(crate) fn default_p2p() -> [Multiaddr; 2] {
+    let any = || Multiaddr::from(Ipv4Addr::UNSPECIFIED);
+    [
+        any().with(Protocol::Tcp(0)),
+        any().with(Protocol::Udp(0)).with(Protocol::QuicV1),
+    ]
 }
 
 /// Reads `--listen`: an IP address with a port, `localhost` with a port, or a port alone.
@@ -54,28 +62,30 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "expected ADDRESS:PORT, for example 127.0.0.1:3000".to_owned())
 }
 
-/// Reads `--p2p`: an IP address and a TCP port to listen on.
+/// Reads `--p2p`: an IP address and a TCP port, or a UDP port for QUIC, to listen on.
 ///
 /// # Errors
 /// The sentence for the command line.
 pub(crate) fn parse_p2p(text: &str) -> Result<Multiaddr, String> {
-    let address = parse_tcp(text, "/ip4/0.0.0.0/tcp/0")?;
-    if address.iter().count() > 2 {
-        return Err("an address to listen on ends after its port".to_owned());
+    let address = parse_address(text, "/ip4/0.0.0.0/udp/0/quic-v1")?;
+    if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
+        return Err("an address to listen on has no /p2p/… at its end".to_owned());
     }
     Ok(address)
 }
 
-/// Reads `--dial`: an IP address, a TCP port, and perhaps `/p2p/` with the peer's id.
+/// Reads `--dial`: an IP address, a TCP port, or a UDP port for QUIC, and perhaps `/p2p/` with the
+/// peer's id.
 ///
 /// # Errors
 /// The sentence for the command line.
 pub(crate) fn parse_dial(text: &str) -> Result<Multiaddr, String> {
-    parse_tcp(text, "/ip4/192.0.2.7/tcp/4242")
+    parse_address(text, "/ip4/192.0.2.7/udp/4242/quic-v1")
 }
 
-/// A multiaddr of the only shape that is spoken so far: `/ip4|ip6/…/tcp/…[/p2p/…]`.
-fn parse_tcp(text: &str, example: &str) -> Result<Multiaddr, String> {
+/// A multiaddr of the shapes that are spoken: `/ip4|ip6/…/tcp/…[/p2p/…]` and
+/// `/ip4|ip6/…/udp/…/quic-v1[/p2p/…]`.
+fn parse_address(text: &str, example: &str) -> Result<Multiaddr, String> {
     let wrong = |why: &str| format!("{why}; expected a multiaddr such as {example}");
     let address: Multiaddr = text.parse().map_err(|error| wrong(&format!("{error}")))?;
     let mut parts = address.iter();
@@ -88,11 +98,19 @@ fn parse_tcp(text: &str, example: &str) -> Result<Multiaddr, String> {
     }
     match parts.next() {
         Some(Protocol::Tcp(_)) => {}
-        _ => return Err(wrong("peers are reached over TCP only")),
+        Some(Protocol::Udp(_)) => match parts.next() {
+            Some(Protocol::QuicV1) => {}
+            _ => {
+                return Err(wrong(
+                    "over UDP only QUIC is spoken: /quic-v1 after the port",
+                ));
+            }
+        },
+        _ => return Err(wrong("peers are reached over TCP and QUIC only")),
     }
     match (parts.next(), parts.next()) {
         (None | Some(Protocol::P2p(_)), None) => Ok(address),
-        _ => Err(wrong("only /p2p/… may follow the port")),
+        _ => Err(wrong("only /p2p/… may follow")),
     }
 }
 
@@ -135,17 +153,22 @@ mod tests {
     }
 
     #[test]
-    fn peers_are_reached_over_ip_and_tcp() {
+    fn peers_are_reached_over_ip_with_tcp_or_quic() {
         let id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
         assert!(parse_p2p("/ip4/0.0.0.0/tcp/0").is_ok());
         assert!(parse_p2p("/ip6/::/tcp/4242").is_ok());
         assert!(parse_p2p(&format!("/ip4/127.0.0.1/tcp/1/p2p/{id}")).is_err());
         assert!(parse_dial(&format!("/ip4/127.0.0.1/tcp/1/p2p/{id}")).is_ok());
+        assert!(parse_p2p("/ip4/0.0.0.0/udp/0/quic-v1").is_ok());
+        assert!(parse_p2p(&format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{id}")).is_err());
+        assert!(parse_dial(&format!("/ip6/::1/udp/1/quic-v1/p2p/{id}")).is_ok());
         for text in [
             "127.0.0.1:4242",
             "/tcp/1",
             "/ip4/127.0.0.1",
-            "/ip4/127.0.0.1/udp/1/quic-v1",
+            "/ip4/127.0.0.1/udp/1",
+            "/ip4/127.0.0.1/udp/1/quic",
+            "/ip4/127.0.0.1/udp/1/quic-v1/webtransport",
             "/ip4/127.0.0.1/tcp/1/ws",
         ] {
             assert!(parse_dial(text).is_err(), "{text}");

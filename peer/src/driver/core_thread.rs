@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use peer_core::{
     Claims, Core, Effect, ErrorKind, Input, NoteLevel, Reply, Request, RequestError, RequestId,
@@ -302,6 +303,12 @@ impl CoreThread {
         Then::GoOn
     }
 
+    fn close_link(&mut self, remote: &DeviceKey) {
+        if let Some(link) = self.links.remove(remote) {
+            link.close();
+        }
+    }
+
     fn next_id(&mut self) -> RequestId {
         self.next_id += 1;
         RequestId(self.next_id)
@@ -342,12 +349,25 @@ impl CoreThread {
                 }
             }
             Effect::Dial { remote, addresses } => self.network.dial(remote, &addresses),
-            Effect::HangUp { remote, why } => {
-                tracing::warn!("hung up on {}: {why}", remote.short());
-                if let Some(link) = self.links.remove(&remote) {
-                    link.close();
-                }
-                self.network.hang_up(&remote);
+            Effect::Release { remote } => self.network.release(&remote),
+            Effect::Members { members } => self.network.set_members(&members),
+            Effect::HangUp {
+                remote,
+                why,
+                refuse_ms,
+            } => {
+                let refuse = Duration::from_millis(refuse_ms);
+                tracing::warn!(
+                    "{} is cut off for {} s: {why}",
+                    remote.short(),
+                    refuse.as_secs()
+                );
+                self.close_link(&remote);
+                self.network.hang_up(&remote, refuse);
+            }
+            Effect::CloseLink { remote, why } => {
+                tracing::info!("link to {} is opened anew: {why}", remote.short());
+                self.close_link(&remote);
             }
             Effect::WakeAt(tick) => self.wake_at = Some(tick),
             Effect::Console { database, line } => self.consoles.append(database, line),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use axum::serve::ListenerExt;
-use peer_core::{Core, CoreOptions};
+use peer_core::{Core, CoreOptions, MemoryBudget};
 use store::DirDisk;
 use sync_protocol::SecretKey;
 use tokio::net::TcpListener;
@@ -150,6 +150,7 @@ fn open_core(
         let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
         let options = CoreOptions {
             epoch: u64::from_le_bytes(dice()),
+            memory: MemoryBudget::default(),
         };
         Core::open(Box::new(disk), secret, &options, clock.now()).map_err(|error| error.to_string())
     }

@@ -58,7 +58,7 @@ impl State {
         };
         // The rows after it are those before it where the table goes.
         let new = migration.schema.plan(*table).unwrap_or(old);
-        let rows = || moved_rows(self.view(), old, migration.appended(*table));
+        let rows = || moved_rows(self.view()?, old, migration.appended(*table));
         match check {
             DataCheck::Empty { .. } => Ok(rows()?.next().transpose()?.is_none()),
             DataCheck::Short { .. } => {

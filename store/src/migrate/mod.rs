@@ -127,7 +127,7 @@ impl State {
         migration: Migration,
     ) -> Result<Settlement, StoreError> {
         assert!(
-            self.0.overlay.last_position() <= through,
+            self.last_position() <= through,
             "a migration reads the rows at its cut: rewind to it first"
         );
         let mut settlement = self.plan_settle(through, extra)?;
@@ -202,7 +202,7 @@ impl State {
             if !rewritten.contains(&before.id) {
                 continue;
             }
-            for row in self.view().rows(before)? {
+            for row in self.view()?.rows(before)? {
                 let row = row?;
                 let cells = before
                     .cells(&row, &mut ends)
@@ -222,7 +222,7 @@ impl State {
             }
         }
         for key in ended_sequences(migration, &self.0.schema) {
-            if let Some(held) = self.view().get_uncounted(&key)? {
+            if let Some(held) = self.view()?.get_uncounted(&key)? {
                 hasher.take_away(sum, &key, &held);
             }
         }

@@ -3,19 +3,20 @@
 use redb::Table;
 
 use super::{Moves, ended_sequences, moved_rows};
-use crate::base::{Base, BaseChanges, ROWS, write_fingerprints};
+use crate::base::{Base, BaseChanges, ROWS, write_fingerprints, write_spilled};
 use crate::error::StoreError;
 use crate::overlay::Overlay;
 use crate::plan::TablePlan;
 use crate::reindex::bounds;
 use crate::schema::Schema;
+use crate::spill::SpillAt;
 use crate::view::{View, damaged_row};
 
 type Rows<'a> = Table<'a, &'static [u8], &'static [u8]>;
 
 impl Base {
-    /// Writes one cut and the migration that comes with it, durably, all or nothing. `overlay`
-    /// holds exactly what the cut settles. Rows are read from the last commit while they are
+    /// Writes one cut and the migration that comes with it, durably, all or nothing. The
+    /// `tail`, spill and overlay, holds exactly what the cut settles. Rows are read from the last commit while they are
     /// written, so they need not fit into memory; until it is done the file holds them twice.
     ///
     /// # Errors
@@ -26,7 +27,7 @@ impl Base {
         changes: BaseChanges,
         height: u64,
         old: &Schema,
-        overlay: &Overlay,
+        tail: (Option<SpillAt<'_>>, &Overlay),
         moves: Moves,
     ) -> Result<(), StoreError> {
         let Moves {
@@ -35,6 +36,10 @@ impl Base {
         let write = self.begin_write()?;
         {
             let mut rows = write.open_table(ROWS)?;
+            let (spill, overlay) = tail;
+            if let Some(spilled) = spill {
+                write_spilled(spilled, &mut rows)?;
+            }
             for (key, value) in &changes.writes {
                 match value {
                     Some(value) => rows.insert(key.as_bytes(), &**value)?,
@@ -50,6 +55,7 @@ impl Base {
             }
             let view = View {
                 base: self,
+                spill,
                 overlay: Some(overlay),
                 writes: None,
             };

@@ -6,6 +6,7 @@ use super::{
     ACCOUNT, DATABASE, MEMBER, NOTE, account, call, chain, cut, note, open, position, rows_of,
     schema, settle, text, write,
 };
+use crate::limits::LOG_CACHE_BYTES;
 use crate::{Disk, Log, MemoryDisk, State, StateOptions, StoreError};
 
 /// How a crash treats writes that were not synced.
@@ -43,7 +44,7 @@ fn try_open(disk: &MemoryDisk) -> Result<State, StoreError> {
 }
 
 fn open_log(disk: &MemoryDisk) -> Result<Log, StoreError> {
-    Log::open(disk.log(&DATABASE)?)
+    Log::open(disk.log(&DATABASE)?, LOG_CACHE_BYTES)
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use sync_protocol::{BlobHash, DatabaseId};
 
 use super::{ACCOUNT, account, call, chain, rows_of, schema, settle};
+use crate::limits::LOG_CACHE_BYTES;
 use crate::{DirDisk, Disk, Log, MemoryDisk, State, StateOptions, StoreError};
 
 const ONE: DatabaseId = DatabaseId([1; 32]);
@@ -14,7 +15,8 @@ fn keeps_its_promises(disk: &dyn Disk) {
     assert_eq!(disk.databases().expect("readable"), []);
     let entries = chain(3);
     for database in [TWO, ONE] {
-        let mut log = Log::open(disk.log(&database).expect("writable")).expect("it opens");
+        let mut log =
+            Log::open(disk.log(&database).expect("writable"), LOG_CACHE_BYTES).expect("it opens");
         log.append(&entries).expect("writable");
         let base = disk.base(&database).expect("writable");
         let state = State::open(base, schema(), StateOptions::default()).expect("it opens");
@@ -25,7 +27,7 @@ fn keeps_its_promises(disk: &dyn Disk) {
         settle(&mut state, 1, 0);
     }
     assert_eq!(disk.databases().expect("readable"), [ONE, TWO]);
-    let log = Log::open(disk.log(&ONE).expect("readable")).expect("it opens");
+    let log = Log::open(disk.log(&ONE).expect("readable"), LOG_CACHE_BYTES).expect("it opens");
     assert_eq!(log.entries_len().expect("readable"), 3);
     let base = disk.base(&ONE).expect("readable");
     let state = State::open(base, schema(), StateOptions::default()).expect("it opens");
@@ -151,11 +153,11 @@ fn a_file_that_is_none_is_refused_politely() {
         file.set_len(garbage.len() as u64).expect("writable");
         file.write(0, &garbage).expect("writable");
     }
-    assert!(Log::open(disk.log(&ONE).expect("readable")).is_err());
+    assert!(Log::open(disk.log(&ONE).expect("readable"), LOG_CACHE_BYTES).is_err());
     let base = disk.base(&ONE).expect("readable");
     assert!(State::open(base, schema(), StateOptions::default()).is_err());
     // A log is no base, and a base is no log.
-    drop(Log::open(disk.log(&TWO).expect("writable")).expect("it opens"));
+    drop(Log::open(disk.log(&TWO).expect("writable"), LOG_CACHE_BYTES).expect("it opens"));
     let base = disk.log(&TWO).expect("readable");
     assert!(State::open(base, schema(), StateOptions::default()).is_err());
 }

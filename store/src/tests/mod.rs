@@ -11,6 +11,7 @@ mod numbers;
 mod reopening;
 mod roots;
 mod rows;
+mod spilling;
 
 use std::sync::Arc;
 

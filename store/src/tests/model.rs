@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{
-    ACCOUNT, ACCOUNT_ID, ACCOUNT_NAME, ACCOUNT_TEAM, ALARM, MEMBER, MESSAGE, NOTE, NOTE_AUTHOR,
-    account, begin, message, note, open, position, rows_of, text,
+    ACCOUNT, ACCOUNT_ID, ACCOUNT_NAME, ACCOUNT_TEAM, ALARM, DATABASE, MEMBER, MESSAGE, NOTE,
+    NOTE_AUTHOR, account, begin, message, note, open, position, rows_of, text,
 };
 use crate::root::{RowHasher, RowSum};
-use crate::{DataError, MemoryDisk, Range, Row, RowWrite, State, TableId};
+use crate::{DataError, Disk, MemoryDisk, OverlayBudget, Range, Row, RowWrite, State, TableId};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -36,6 +36,8 @@ enum Step {
     /// A cut over so many of the oldest calls, and the members it writes or deletes.
     Settle(usize, Vec<(u8, u8, bool)>),
     Reopen,
+    /// What the overlay has no room for goes to the spill.
+    Relieve,
 }
 
 /// How an operation ended: what it returned, or which error.
@@ -247,6 +249,8 @@ impl Model {
 
 struct World {
     disk: MemoryDisk,
+    /// How many calls the overlay may hold; `None`: all.
+    room: Option<usize>,
     state: Option<State>,
     base: Model,
     members: BTreeMap<u8, String>,
@@ -257,12 +261,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(room: Option<usize>) -> Self {
         let disk = MemoryDisk::new();
-        let state = Some(open(&disk));
+        let state = Some(open_with_room(&disk, room));
         let (base, members) = (Model::default(), BTreeMap::new());
         Self {
             disk,
+            room,
             state,
             base,
             members,
@@ -287,7 +292,8 @@ impl World {
                 let kept = self.tail.len().saturating_sub(*count);
                 if let Some((n, _)) = self.tail.get(kept) {
                     let from = position(*n);
-                    self.state.as_mut().expect("put back").rewind(&from);
+                    let state = self.state.as_mut().expect("put back");
+                    state.rewind(&from).expect("it can be taken back");
                 }
                 self.tail.truncate(kept);
             }
@@ -296,7 +302,11 @@ impl World {
                 drop(self.take());
                 self.disk.crash();
                 self.tail.clear();
-                self.state = Some(open(&self.disk));
+                self.state = Some(open_with_room(&self.disk, self.room));
+            }
+            Step::Relieve => {
+                let state = self.state.as_mut().expect("put back");
+                state.relieve().expect("it can be spilled");
             }
         }
         self.check();
@@ -457,11 +467,24 @@ impl World {
             state.root().expect("readable"),
             root_from_scratch(state, model.last_account)
         );
-        assert_eq!(state.overlay_len() == 0, state.overlay_bytes() == 0);
+        let is_empty = state.overlay_bytes() == 0 && state.spilled_bytes() == 0;
+        assert_eq!(state.overlay_len() == 0, is_empty);
         if self.tail.is_empty() {
             assert_eq!(state.overlay_len(), 0);
         }
     }
+}
+
+fn open_with_room(disk: &MemoryDisk, room: Option<usize>) -> State {
+    let state = open(disk);
+    let Some(commits) = room else {
+        return state;
+    };
+    let budget = OverlayBudget {
+        bytes: usize::MAX,
+        commits,
+    };
+    state.spilling_to(disk.spill(&DATABASE).expect("memory"), budget)
 }
 
 fn bytes(rows: &[Row]) -> Vec<Vec<u8>> {
@@ -520,12 +543,32 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Longer tails, most of them spilled, and deeper ways back.
+fn spilling_steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (proptest::collection::vec(ops(), 1..5), proptest::bool::weighted(0.9))
+            .prop_map(|(ops, commits)| Step::Call(ops, commits)),
+        4 => Just(Step::Relieve),
+        2 => (0_usize..12).prop_map(Step::Rewind),
+        2 => steps(),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn store_does_what_the_model_does(steps in proptest::collection::vec(steps(), 1..30)) {
-        let mut world = World::new();
+        let mut world = World::new(None);
+        steps.iter().for_each(|step| world.step(step));
+    }
+
+    #[test]
+    fn a_spilling_store_does_what_the_model_does(
+        room in 0_usize..8,
+        steps in proptest::collection::vec(spilling_steps(), 1..60),
+    ) {
+        let mut world = World::new(Some(room));
         steps.iter().for_each(|step| world.step(step));
     }
 }

@@ -138,7 +138,7 @@ fn narrow_columns_count_in_the_one_order() {
         assert_eq!(number, expected);
         state = next;
     }
-    state.rewind(&position(4));
+    state.rewind(&position(4)).expect("memory does not fail");
     let (next, number) = draw(state, 4, true);
     assert_eq!(number, 3, "taken back with the call that drew it");
     state = next;

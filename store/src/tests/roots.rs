@@ -85,7 +85,7 @@ fn a_stale_plan_is_noticed() {
     let settlement = state
         .plan_settle(Some(&position(1)), Vec::new())
         .expect("it can be planned");
-    state.rewind(&position(1));
+    state.rewind(&position(1)).expect("memory does not fail");
     state.settle(settlement, 0).expect("it is never written");
 }
 

@@ -255,7 +255,7 @@ fn events_are_seen_in_their_call_and_never_kept() {
     assert_eq!(changes[0].new.as_deref(), Some(&[3][..]));
     assert_eq!(state.overlay_len(), 0);
     assert_eq!(state.row_count(ALARM).expect("known"), 0);
-    state.rewind(&position(1));
+    state.rewind(&position(1)).expect("memory does not fail");
     assert_eq!(rows_of(&state, ALARM), []);
 }
 

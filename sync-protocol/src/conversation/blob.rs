@@ -123,7 +123,7 @@ impl Conversation {
                 }
                 if asks >= ASKS_MAX {
                     self.blob.set_aside(piece);
-                    return turn.effects.push(ConversationEffect::Misbehaved(format!(
+                    return turn.effects.push(ConversationEffect::Silent(format!(
                         "no answer to {asks} questions for a blob"
                     )));
                 }

@@ -12,6 +12,19 @@ pub(super) struct Conduct {
 }
 
 impl Conduct {
+    /// With faults from before.
+    pub(super) fn remembering(now: Tick, faults: u32) -> Self {
+        Self {
+            faults: faults.min(FAULTS_MAX - 1),
+            forgiven_until: now,
+        }
+    }
+
+    /// Faults that are not forgiven yet.
+    pub(super) fn faults(&self) -> u32 {
+        self.faults
+    }
+
     /// Counts a fault that weighs `points`. True: it was the last straw, report the remote.
     pub(super) fn fault(&mut self, now: Tick, points: u32) -> bool {
         let forgiven = now.since(self.forgiven_until) / (FORGIVE_EVERY_MS * 1_000);

@@ -281,7 +281,7 @@ impl Conversation {
             Stage::Asked { asks, .. } if *asks >= ASKS_MAX => {
                 let text = format!("no answer to a question asked {asks} times");
                 self.pull.rest();
-                turn.effects.push(ConversationEffect::Misbehaved(text));
+                turn.effects.push(ConversationEffect::Silent(text));
             }
             Stage::Asked {
                 request,

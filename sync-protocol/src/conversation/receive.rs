@@ -23,13 +23,7 @@ impl Conversation {
                     }
                 }
             }
-            Message::Addresses { others } => {
-                if self.trust == Trust::Member {
-                    let others = others.into_iter();
-                    let others = others.map(|other| (other.peer, other.addresses)).collect();
-                    turn.effects.push(ConversationEffect::Addresses(others));
-                }
-            }
+            Message::Addresses { records } => self.hear_addresses(records, turn),
             Message::Want { request, want } => self.serve(request, want, turn),
             Message::Answer { request, answer } => self.hear_answer(request, answer, turn),
         }
@@ -46,10 +40,6 @@ impl Conversation {
             return;
         }
         self.clock.sample(hello.wall, turn.now.wall);
-        if self.trust == Trust::Member && !hello.addresses.is_empty() {
-            let theirs = vec![(self.remote, hello.addresses)];
-            turn.effects.push(ConversationEffect::Addresses(theirs));
-        }
         let own = turn.own();
         if self.told.is_some_and(|told| told != own) {
             self.standing_due = Some(turn.now.tick);

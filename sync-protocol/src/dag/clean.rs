@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use crate::entry::Stub;
 use crate::ids::{DeviceKey, EntryId};
 use crate::limits::{
     PENDING_BYTES_MAX, PENDING_ENTRIES_MAX, QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX,
@@ -25,7 +25,7 @@ use super::pending::Usage;
 #[derive(Debug, Default)]
 pub(super) struct Clean {
     /// Clean entries in position order.
-    pub(super) order: BTreeMap<Position, Arc<Entry>>,
+    pub(super) order: BTreeMap<Position, Arc<Stub>>,
     /// Those that no clean entry builds on, and such of the last cut's frontier.
     pub(super) heads: BTreeSet<EntryId>,
     /// How many clean entries build on each entry, final ones included.
@@ -123,8 +123,7 @@ impl Dag {
             node.clean = true;
             let entry = Arc::clone(&node.entry);
             let position = entry.position(0);
-            self.quarantine
-                .release(&position.author, entry.encoded().len());
+            self.quarantine.release(&position.author, entry.bytes);
             for parent in &entry.header.parents {
                 *self.clean.children.entry(*parent).or_default() += 1;
                 self.clean.heads.remove(parent);
@@ -162,7 +161,7 @@ impl Dag {
                 }
                 self.clean.order.insert(position, Arc::clone(entry));
             } else {
-                let bytes = entry.encoded().len();
+                let bytes = entry.bytes;
                 self.quarantine
                     .add(&position.author, bytes, node.standing.sound);
             }

@@ -4,9 +4,8 @@
 //! effect only once it stands in the order as a report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
-use crate::entry::{Entry, SignedHeader};
+use crate::entry::{SignedHeader, Stub};
 use crate::equivocation::{EquivocationProof, NoEquivocation};
 use crate::ids::{DeviceKey, EntryId};
 use crate::limits::COVERED_HEADERS_MAX;
@@ -31,7 +30,7 @@ pub(super) struct Equivocations {
     fresh: BTreeSet<DeviceKey>,
 }
 
-fn place_of(entry: &Entry) -> Place {
+fn place_of(entry: &Stub) -> Place {
     (entry.header.author, entry.header.epoch, entry.header.seq)
 }
 
@@ -42,7 +41,7 @@ impl Equivocations {
 
     /// A cut covers the entry. Its header is kept a while: an author whose fork shows late is
     /// still an equivocator.
-    pub(super) fn cover(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn cover(&mut self, entry: &Stub) {
         let place = place_of(entry);
         if self.covered.insert(place, entry.signed_header()).is_none() {
             self.covered_order.push_back(place);

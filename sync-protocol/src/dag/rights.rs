@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Stub};
 use crate::ids::{DeviceKey, EntryId};
 use crate::membership::{Role, admission_is_proven};
 use crate::order::Position;
 use crate::system_call::SystemCall;
 use crate::time::Hlc;
 
-use super::Dag;
+use super::{Claims, Dag};
 
 /// What an entry says about members, with its signatures checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Grants {
 impl Dag {
     /// Whether the entry's author writes by a grant in the tail, and whether he may write at all.
     /// `saw` is the highest cut whose rows the entry's ancestors include.
-    pub(super) fn authorise(&self, entry: &Entry, saw: u64) -> (bool, bool) {
+    pub(super) fn authorise(&self, entry: &Stub, saw: u64) -> (bool, bool) {
         let author = &entry.header.author;
         let base = entry.header.base.height;
         // Who was removed by the last cut writes no more, whatever cut he names.
@@ -75,7 +75,7 @@ impl Dag {
         (granted, granted)
     }
 
-    fn is_granted(&self, entry: &Entry) -> bool {
+    fn is_granted(&self, entry: &Stub) -> bool {
         let author = &entry.header.author;
         let Some(admissions) = self.grants.admitted.get(author) else {
             return false;
@@ -94,7 +94,7 @@ impl Dag {
     }
 
     /// Whether `entry` descends from the entry at `ancestor`.
-    fn is_ancestor(&self, ancestor: &Position, entry: &Entry) -> bool {
+    fn is_ancestor(&self, ancestor: &Position, entry: &Stub) -> bool {
         let mut seen = BTreeSet::new();
         let mut stack: Vec<&EntryId> = entry.header.parents.iter().collect();
         while let Some(id) = stack.pop() {
@@ -121,10 +121,11 @@ impl Dag {
         let entry = std::sync::Arc::clone(&node.entry);
         let saw = node.standing.saw;
         let database = self.database;
-        let claims = node
-            .claims
-            .take()
-            .unwrap_or_else(|| checked_claims(&entry, &database));
+        // Taken out while they are gone through.
+        let claims = match std::mem::replace(&mut node.claims, Claims::Checked(Box::default())) {
+            Claims::Unread(entry) => checked_claims(&entry, &database),
+            Claims::Checked(claims) => claims,
+        };
         let mut sort_out = false;
         for claim in &claims {
             match claim {
@@ -134,7 +135,7 @@ impl Dag {
                     role,
                     expires,
                 } => {
-                    let Entry { header, .. } = entry.as_ref();
+                    let Stub { header, .. } = entry.as_ref();
                     let base = header.base.height;
                     if self
                         .rights
@@ -172,14 +173,14 @@ impl Dag {
             }
         }
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.claims = Some(claims);
+            node.claims = Claims::Checked(claims);
         }
         sort_out
     }
 
     /// Whether an admission, its proof checked, lets somebody write. Whether the ticket still has
     /// uses is decided where it is executed.
-    fn admits(&self, entry: &Entry, index: u16, ticket: &DeviceKey, saw: u64) -> bool {
+    fn admits(&self, entry: &Stub, index: u16, ticket: &DeviceKey, saw: u64) -> bool {
         let lets_write =
             |role: Role, expires: Hlc| role.may_write() && entry.time_of(index) <= expires;
         let mut known = false;

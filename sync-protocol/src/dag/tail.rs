@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use crate::entry::Stub;
 use crate::ids::{DeviceKey, EntryId, HeadsHash, hash};
 use crate::limits::{AHEAD_US_MAX, PARENTS_MAX};
 use crate::order::Position;
@@ -158,7 +158,7 @@ impl Dag {
         let reported: BTreeSet<DeviceKey> = segment
             .values()
             .filter(|node| node.standing.sound)
-            .flat_map(|node| node.claims.iter().flatten())
+            .flat_map(|node| node.claims())
             .filter_map(|claim| match claim {
                 Claim::Report { author } => Some(*author),
                 Claim::Invite { .. } | Claim::Admit { .. } => None,
@@ -195,12 +195,12 @@ impl Dag {
     /// Clean entries beyond what `tips` say is held elsewhere, in position order, and whether there
     /// are more. At least one, then as many as `bytes_max` encoded bytes hold.
     #[must_use]
-    pub fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<Entry>>, bool) {
+    pub fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<Stub>>, bool) {
         let held: BTreeMap<(DeviceKey, u64), u64> = tips
             .iter()
             .map(|tip| ((tip.author, tip.epoch), tip.next_seq))
             .collect();
-        let beyond = |entry: &&Arc<Entry>| {
+        let beyond = |entry: &&Arc<Stub>| {
             let header = &entry.header;
             held.get(&header.chain())
                 .is_none_or(|next_seq| header.seq >= *next_seq)
@@ -208,7 +208,7 @@ impl Dag {
         let mut entries = Vec::new();
         let mut bytes = 0;
         for entry in self.clean.order.values().filter(beyond) {
-            bytes += entry.encoded().len();
+            bytes += entry.bytes;
             if bytes > bytes_max && !entries.is_empty() {
                 return (entries, true);
             }

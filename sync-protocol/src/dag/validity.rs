@@ -1,7 +1,7 @@
 //! Whether an entry is valid: a function of itself, its ancestors and the cut it names.
 
 use crate::cut::CutRef;
-use crate::entry::Entry;
+use crate::entry::Stub;
 use crate::ids::{CutId, EntryId};
 use crate::keys::BadSignature;
 use crate::time::Hlc;
@@ -77,7 +77,7 @@ struct Parent {
 }
 
 impl Dag {
-    pub(super) fn judge(&self, entry: &Entry, finals: &dyn Finals) -> Judged {
+    pub(super) fn judge(&self, entry: &Stub, finals: &dyn Finals) -> Judged {
         let header = &entry.header;
         if entry.database() != self.database || entry.is_genesis() {
             return Judged::Invalid(Invalid::OtherDatabase);
@@ -123,7 +123,7 @@ impl Dag {
         })
     }
 
-    fn parent(&self, id: &EntryId, child: &Entry, finals: &dyn Finals) -> Option<Parent> {
+    fn parent(&self, id: &EntryId, child: &Stub, finals: &dyn Finals) -> Option<Parent> {
         let child = &child.header;
         let before = |author, epoch, seq: u64| {
             author == child.author && epoch == child.epoch && seq.checked_add(1) == Some(child.seq)

@@ -135,7 +135,7 @@ fn check_refused(change: impl Fn(&mut Draft, &mut Body), expected: &Malformed) {
     let sealed = Entry::seal(draft.clone(), body.clone(), &key(1));
     assert_eq!(sealed, Err(SealError(expected.clone())));
 
-    let mut header = self::sealed().header;
+    let mut header = self::sealed().header.clone();
     let encoded = body.encode();
     header.parents = draft.parents;
     header.parents.sort();
@@ -290,7 +290,7 @@ fn a_second_spelling_of_a_header_is_refused() {
         Header::decode(&longer),
         Err(Malformed::NotCanonical { what: "header" })
     );
-    assert_eq!(Header::decode(&header), Ok(entry.header));
+    assert_eq!(Header::decode(&header), Ok(entry.header.clone()));
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn unsorted_and_doubled_parents_are_refused() {
     let twice = vec![EntryId([2; 32]), EntryId([2; 32])];
     let unsorted = vec![EntryId([3; 32]), EntryId([2; 32])];
     for parents in [twice, unsorted] {
-        let mut header = sealed().header;
+        let mut header = sealed().header.clone();
         header.parents = parents;
         let body = calls(2).encode();
         let refused = Entry::open(&unchecked(&header, &body));
@@ -314,7 +314,7 @@ fn a_second_spelling_of_a_body_is_refused_though_it_is_signed() {
     assert_eq!(body[at], 4);
     let mut longer = body.clone();
     longer.splice(at..=at, [0x84, 0]);
-    let mut header = sealed().header;
+    let mut header = sealed().header.clone();
     header.invocations = 1;
     header.body_root = body::root_of(&longer);
     header.body_len = u32::try_from(longer.len()).unwrap();

@@ -33,7 +33,10 @@ pub const ADDRESSES_PER_PEER_MAX: usize = 16;
 /// Bytes of one address: the longest sensible multiaddr has a relay in it.
 pub const ADDRESS_BYTES_MAX: usize = 256;
 
-/// Members whose addresses one message tells.
+/// Address records in one message: a second's worth of signatures to check at the very most.
+pub const ADDRESS_RECORDS_PER_MESSAGE_MAX: usize = 64;
+
+/// Members of one database whose address records are kept and passed on.
 pub const ADDRESSED_PEERS_MAX: usize = 1_024;
 
 /// Bytes a segment adds to an answer besides its entries.
@@ -55,5 +58,7 @@ const _: () = assert!(
         < MESSAGE_BYTES_MAX
 );
 const _: () = assert!(
-    ADDRESSED_PEERS_MAX * ADDRESSES_PER_PEER_MAX * (ADDRESS_BYTES_MAX + 4) < MESSAGE_BYTES_MAX
+    ADDRESS_RECORDS_PER_MESSAGE_MAX
+        * (32 + 10 + 64 + ADDRESSES_PER_PEER_MAX * (ADDRESS_BYTES_MAX + 4))
+        < MESSAGE_BYTES_MAX
 );

@@ -3,10 +3,10 @@
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use proptest::prelude::*;
 
-use super::limits::{ADDRESSES_PER_PEER_MAX, ENTRY_BYTES_MIN};
+use super::limits::{ADDRESS_BYTES_MAX, ADDRESSES_PER_PEER_MAX, ENTRY_BYTES_MIN};
 use super::*;
 use crate::entry::{Header, SignedHeader};
-use crate::ids::{CutId, Signature};
+use crate::ids::{CutId, DeviceKey, Signature};
 use crate::time::Hlc;
 
 const DATABASE: DatabaseId = DatabaseId([0xDB; 32]);
@@ -61,6 +61,16 @@ fn proof() -> EquivocationProof {
     }
 }
 
+/// Of a device whose key is `byte` 32 times.
+fn record(byte: u8) -> AddressRecord {
+    AddressRecord {
+        device: DeviceKey([byte; 32]),
+        sequence: 300,
+        addresses: vec!["/dns4/a/tcp/1".to_owned()],
+        signature: Signature([0x5A; 64]),
+    }
+}
+
 fn want(want: Want) -> Message {
     Message::Want { request: 5, want }
 }
@@ -79,7 +89,6 @@ fn samples() -> Vec<(&'static str, Message)> {
             Message::Hello(Hello {
                 standing: standing(),
                 wall: 1_700_000_000_000_000,
-                addresses: vec!["/ip4/10.0.0.1/tcp/4001".to_owned()],
             }),
         ),
         (
@@ -90,7 +99,6 @@ fn samples() -> Vec<(&'static str, Message)> {
                     heads: HeadsHash::ZERO,
                 },
                 wall: 0,
-                addresses: Vec::new(),
             }),
         ),
         ("standing", Message::Standing(standing())),
@@ -118,10 +126,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         (
             "addresses",
             Message::Addresses {
-                others: vec![PeerAddresses {
-                    peer: DeviceKey([0xA2; 32]),
-                    addresses: vec!["/dns4/a/tcp/1".to_owned()],
-                }],
+                records: vec![record(0xA2)],
             },
         ),
         ("want cut", want(Want::Cut { height: 300 })),
@@ -325,15 +330,22 @@ fn lists_and_texts_over_their_bounds_are_malformed() {
     over(answer(Answer::Segments {
         segments: Vec::new(),
     }));
-    let hello = |addresses| {
-        Message::Hello(Hello {
-            standing: standing(),
-            wall: 0,
-            addresses,
-        })
+    let addresses = |records| Message::Addresses { records };
+    let listening = |addresses| AddressRecord {
+        addresses,
+        ..record(1)
     };
-    over(hello(vec![String::new(); ADDRESSES_PER_PEER_MAX + 1]));
-    over(hello(vec!["a".repeat(ADDRESS_BYTES_MAX + 1)]));
+    over(addresses(Vec::new()));
+    over(addresses(vec![record(1), record(1)]));
+    over(addresses(vec![record(2), record(1)]));
+    over(addresses((0..=64).map(record).collect()));
+    over(addresses(vec![listening(vec![
+        String::new();
+        ADDRESSES_PER_PEER_MAX + 1
+    ])]));
+    over(addresses(vec![listening(vec![
+        "a".repeat(ADDRESS_BYTES_MAX + 1),
+    ])]));
 }
 
 #[test]

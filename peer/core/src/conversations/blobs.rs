@@ -35,12 +35,12 @@ impl Replica {
     ) -> Result<(), Stop> {
         brought.anything = true;
         let remote = link.conversation.remote();
-        let Some(stub) = self.bodies.stub(&chunk.entry) else {
+        let Some(stub) = self.awaited.stub(&chunk.entry) else {
             return Ok(()); // it came from somebody else meanwhile
         };
         let total = u64::from(stub.header.body_len);
         if chunk.total != total {
-            self.bodies.distrust(&chunk.entry, &remote);
+            self.awaited.distrust(&chunk.entry, &remote);
             blame(
                 link,
                 "sent a body of another length than its entry says",
@@ -65,7 +65,7 @@ impl Replica {
             Taken::Beyond => blame(link, "sent more of a body than there is", ctx),
             Taken::Wrong { by, certain } => {
                 for remote in by.iter().filter(|_| certain) {
-                    self.bodies.distrust(&chunk.entry, remote);
+                    self.awaited.distrust(&chunk.entry, remote);
                 }
                 self.accuse(
                     link,
@@ -130,7 +130,7 @@ impl Replica {
         brought: &mut Brought,
         ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
-        let Some((stub, offered_by)) = self.bodies.take(id) else {
+        let Some((stub, offered_by)) = self.awaited.take(id) else {
             return Ok(());
         };
         match stub.with_body(body) {

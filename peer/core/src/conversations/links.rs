@@ -1,20 +1,29 @@
 //! Links as the core sees them: which conversations open, and whom a message is for.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use sync_protocol::{
-    Conversation, ConversationEffect, ConversationInput, DatabaseId, DeviceKey, Message,
-    MessageError, Now,
+    AddressRecord, Conversation, ConversationEffect, ConversationInput, DatabaseId, DeviceKey,
+    Message, MessageError, Now,
 };
 
+use super::Link;
 use super::view::JoinView;
-use super::{Heard, Link};
+use crate::addresses::ADDRESSES_NOTE;
 use crate::core::Core;
 use crate::effect::{Effect, NoteLevel};
 use crate::joining::ModulePiece;
+use crate::neighbours;
 use crate::reply::JoinState;
+
+/// Milliseconds for which a member that could not be reached is left out when links are chosen.
+const AWAY_MS: u64 = 60_000;
 
 impl Core {
     pub(crate) fn link_up(&mut self, now: Now, remote: DeviceKey) {
         self.parts.links.insert(remote);
+        self.parts.links_stale |= self.parts.away.remove(&remote).is_some();
         for id in self.replica_ids() {
             self.open_link(now, remote, id);
         }
@@ -24,11 +33,13 @@ impl Core {
         }
     }
 
-    pub(crate) fn link_down(&mut self, remote: DeviceKey) {
+    pub(crate) fn link_down(&mut self, now: Now, remote: DeviceKey) {
         self.parts.links.remove(&remote);
-        for replica in self.replicas.values_mut() {
-            replica.close_link(&remote);
-        }
+        let replicas = self.replicas.values_mut();
+        let faults = replicas.map(|replica| replica.close_link(&remote)).max();
+        self.parts
+            .conduct
+            .keep_faults(remote, now.tick, faults.unwrap_or(0));
         for joining in self.joins.values_mut() {
             joining.links.remove(&remote);
         }
@@ -36,13 +47,8 @@ impl Core {
 
     /// Starts the conversation about one database with one remote.
     pub(crate) fn open_link(&mut self, now: Now, remote: DeviceKey, id: DatabaseId) {
-        let own = self.parts.own_addresses.clone();
         if self.replicas.contains_key(&id) {
-            let others = self.heard();
-            let heard = self.with(id, now, |replica, ctx| {
-                replica.open_link(remote, &own, &others, ctx)
-            });
-            self.hear(now, heard);
+            self.with(id, now, |replica, ctx| replica.open_link(remote, ctx));
             return;
         }
         let Some(joining) = self.joins.get_mut(&id) else {
@@ -65,18 +71,15 @@ impl Core {
             Ok(message) => message,
             Err(MessageError::Version(_)) => return,
             Err(error) => {
-                self.parts.effects.push(Effect::HangUp {
-                    remote,
-                    why: format!("sent a frame that is no message: {error}"),
-                });
+                let why = format!("sent a frame that is no message: {error}");
+                self.parts.hang_up(remote, now, why);
                 return;
             }
         };
         if self.replicas.contains_key(&id) {
-            let heard = self.with(id, now, |replica, ctx| {
+            self.with(id, now, |replica, ctx| {
                 replica.tell(remote, ConversationInput::Received(message), ctx)
             });
-            self.hear(now, heard);
         } else {
             self.tell_join(now, remote, id, ConversationInput::Received(message));
         }
@@ -155,8 +158,9 @@ impl Core {
                         let (partials, disk) = (&mut parts.partials, &*parts.disk);
                         match joining.take_chunk(&piece, partials, disk, now.tick) {
                             Ok(guilty) => {
-                                let hang_up = |(remote, why)| Effect::HangUp { remote, why };
-                                parts.effects.extend(guilty.into_iter().map(hang_up));
+                                for (guilty, why) in guilty {
+                                    parts.hang_up(guilty, now, why);
+                                }
                             }
                             Err(error) => parts.note(
                                 NoteLevel::Error,
@@ -173,11 +177,14 @@ impl Core {
                     | ConversationEffect::Addresses(_)
                     | ConversationEffect::InSync => {}
                     ConversationEffect::Misbehaved(why) => fault = Some(why),
+                    ConversationEffect::Silent(why) => {
+                        parts.effects.push(Effect::CloseLink { remote, why });
+                    }
                     ConversationEffect::WakeAt(tick) => link.wake = Some(tick),
                 }
             }
             if let Some(why) = fault {
-                parts.effects.push(Effect::HangUp { remote, why });
+                parts.hang_up(remote, now, why);
                 break;
             }
             if !anything {
@@ -197,49 +204,119 @@ impl Core {
         joining.links.insert(remote, link);
     }
 
-    fn heard(&self) -> Heard {
-        self.parts
-            .addresses
-            .iter()
-            .map(|(device, addresses)| (*device, addresses.clone()))
-            .collect()
+    /// Signs where this peer listens now.
+    pub(crate) fn sign_addresses(&mut self, now: Now, addresses: &[String]) {
+        let before = self.parts.own_record.as_ref().map(|own| own.sequence);
+        let heard = self.replicas.values();
+        let heard = heard.map(|replica| replica.addresses.own_heard()).max();
+        let latest = before.max(heard).unwrap_or(0);
+        // Later than all before it, also if the clock went back or an old backup was restored.
+        let sequence = now.wall.max(latest.saturating_add(1));
+        let record = AddressRecord::sign(&self.parts.key, sequence, addresses);
+        self.parts.own_record = Some(Arc::new(record));
     }
 
-    /// Remembers addresses of members, dials those without a link, and passes news on.
-    fn hear(&mut self, now: Now, heard: Option<Heard>) {
-        let mut news = false;
-        for (device, addresses) in heard.unwrap_or_default() {
-            let known = self.parts.addresses.get(&device) == Some(&addresses);
-            if known || device == self.parts.device || addresses.is_empty() {
-                continue;
-            }
-            news = true;
-            self.parts.addresses.insert(device, addresses.clone());
-            self.parts.effects.push(Effect::Dial {
-                remote: device,
-                addresses,
-            });
+    /// Brings this peer's own record to every database of which it is a member, tells members what
+    /// is new, and keeps it on disk.
+    pub(crate) fn spread_addresses(&mut self, now: Now) {
+        let overtaken = self.parts.own_record.as_ref().is_some_and(|own| {
+            let mut replicas = self.replicas.values();
+            replicas.any(|replica| replica.addresses.own_heard() > own.sequence)
+        });
+        if overtaken && let Some(own) = self.parts.own_record.take() {
+            self.sign_addresses(now, &own.addresses);
         }
-        if news {
-            self.pass_addresses(now);
-        }
-    }
-
-    /// Tells every conversation where members listen.
-    pub(crate) fn pass_addresses(&mut self, now: Now) {
-        let (own, others) = (self.parts.own_addresses.clone(), self.heard());
+        let (own, device) = (self.parts.own_record.clone(), self.parts.device);
         for id in self.replica_ids() {
             self.with(id, now, |replica, ctx| {
-                let remotes: Vec<DeviceKey> = replica.links.keys().copied().collect();
-                for remote in remotes {
-                    let input = ConversationInput::AddressesChanged {
-                        own: &own,
-                        others: &others,
-                    };
-                    replica.tell(remote, input, ctx)?;
+                if let Some(own) = &own
+                    && replica.members.contains_key(&device)
+                {
+                    replica.addresses.put_own(own);
+                }
+                if let Some(note) = replica.addresses.take_unsaved(ctx.now.tick) {
+                    replica.log.put_note(ADDRESSES_NOTE, &note)?;
+                }
+                if replica.addresses.take_untold() {
+                    let remotes: Vec<DeviceKey> = replica.links.keys().copied().collect();
+                    for remote in remotes {
+                        replica.tell(remote, ConversationInput::AddressesChanged, ctx)?;
+                    }
                 }
                 Ok(())
             });
         }
+    }
+
+    /// Somebody shows up in the local network. Only members are dialled.
+    pub(crate) fn noticed(&mut self, remote: DeviceKey, addresses: Vec<String>) {
+        if self.parts.wanted.contains_key(&remote) && !self.parts.links.contains(&remote) {
+            self.parts.effects.push(Effect::Dial { remote, addresses });
+        } else if self.parts.known_members.contains(&remote) {
+            self.parts.links_stale |= self.parts.away.remove(&remote).is_some();
+        }
+    }
+
+    /// A member could not be reached: others take its place for a while.
+    pub(crate) fn unreachable(&mut self, now: Now, remote: DeviceKey) {
+        if self.parts.wanted.contains_key(&remote) && !self.parts.links.contains(&remote) {
+            let until = now.tick.plus_ms(AWAY_MS);
+            self.parts.links_stale |= self.parts.away.insert(remote, until).is_none();
+        }
+    }
+
+    /// Tells the driver whom to keep links to, if that has changed: some members of each database
+    /// (see `neighbours`), and whom a join asks.
+    pub(crate) fn choose_links(&mut self, now: Now) {
+        let mut stale = std::mem::take(&mut self.parts.links_stale);
+        for replica in self.replicas.values_mut() {
+            stale |= std::mem::take(&mut replica.addresses.links_stale);
+        }
+        let away = self.parts.away.len();
+        self.parts.away.retain(|_, until| *until > now.tick);
+        if !stale && away == self.parts.away.len() {
+            return;
+        }
+        let device = self.parts.device;
+        let mut wanted: BTreeMap<DeviceKey, Vec<String>> = BTreeMap::new();
+        let mut members = BTreeSet::new();
+        for replica in self.replicas.values() {
+            let all = replica.members.keys().copied();
+            let is_away = |member: &DeviceKey| self.parts.away.contains_key(member);
+            for member in neighbours::links(&replica.id, &device, all.clone(), is_away) {
+                let addresses = wanted.entry(member).or_default();
+                if addresses.is_empty() {
+                    *addresses = replica.addresses.of(&member).to_vec();
+                }
+            }
+            members.extend(all);
+        }
+        members.remove(&device);
+        for joining in self.joins.values() {
+            for member in joining.asking_of() {
+                wanted
+                    .entry(member.device)
+                    .or_insert_with(|| member.addresses.clone());
+            }
+        }
+        wanted.remove(&device);
+        if members != self.parts.known_members {
+            self.parts.known_members.clone_from(&members);
+            self.parts.effects.push(Effect::Members { members });
+        }
+        for (remote, addresses) in &wanted {
+            if self.parts.wanted.get(remote) != Some(addresses) {
+                self.parts.effects.push(Effect::Dial {
+                    remote: *remote,
+                    addresses: addresses.clone(),
+                });
+            }
+        }
+        for remote in self.parts.wanted.keys() {
+            if !wanted.contains_key(remote) {
+                self.parts.effects.push(Effect::Release { remote: *remote });
+            }
+        }
+        self.parts.wanted = wanted;
     }
 }

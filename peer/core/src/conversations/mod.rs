@@ -7,12 +7,12 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sync_protocol::limits::EAGER_NEIGHBOURS_MAX;
 use sync_protocol::{
-    ConnectionId, Conversation, ConversationEffect, ConversationInput, Cut, DeviceKey, Entry,
-    EntryId, Now, SystemCall, Tick,
+    AddressRecord, ConnectionId, Conversation, ConversationEffect, ConversationInput, Cut,
+    DeviceKey, Entry, EntryId, Now, SystemCall, Tick,
 };
 
+use crate::addresses::TakenRecord;
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
@@ -29,9 +29,6 @@ pub(crate) struct Link {
     pub(crate) conversation: Conversation,
     pub(crate) wake: Option<Tick>,
 }
-
-/// Addresses that members told, by device.
-pub(crate) type Heard = Vec<(DeviceKey, Vec<String>)>;
 
 /// What the effects of one step brought in.
 #[derive(Default)]
@@ -57,13 +54,12 @@ impl Replica {
     pub(crate) fn open_link(
         &mut self,
         remote: DeviceKey,
-        own: &[String],
-        others: &Heard,
         ctx: &mut Context<'_>,
-    ) -> Result<Heard, Stop> {
+    ) -> Result<(), Stop> {
         let mut conversation = Conversation::new(remote, self.id);
-        self.links.remove(&remote);
-        conversation.set_neighbour(self.neighbours() < EAGER_NEIGHBOURS_MAX);
+        conversation.set_neighbour(self.neighbours.is_eager(&remote));
+        let faults = ctx.conduct.faults(&remote, ctx.now.tick);
+        conversation.remember_faults(ctx.now, faults);
         self.links.insert(
             remote,
             Link {
@@ -71,54 +67,48 @@ impl Replica {
                 wake: None,
             },
         );
-        self.tell(
-            remote,
-            ConversationInput::AddressesChanged { own, others },
-            ctx,
-        )?;
         self.tell(remote, ConversationInput::Opened, ctx)
     }
 
-    pub(crate) fn close_link(&mut self, remote: &DeviceKey) {
-        self.links.remove(remote);
+    /// The link is gone. Gives back the faults of the remote that are not forgiven yet.
+    pub(crate) fn close_link(&mut self, remote: &DeviceKey) -> u32 {
+        let link = self.links.remove(remote);
         self.dag.forget_remote(remote);
-        self.bodies.forget_remote(remote);
-        self.promote();
+        self.awaited.forget_remote(remote);
+        link.map_or(0, |link| link.conversation.faults())
     }
 
-    fn neighbours(&self) -> usize {
-        let links = self.links.values();
-        links
-            .filter(|link| link.conversation.is_neighbour())
-            .count()
-    }
-
-    /// Lets other links take the places of neighbours that are gone: members first, because a
-    /// stranger is pushed nothing.
-    fn promote(&mut self) {
-        let mut places = EAGER_NEIGHBOURS_MAX.saturating_sub(self.neighbours());
-        for members_only in [true, false] {
-            for (remote, link) in &mut self.links {
-                let fits = !members_only || self.members.contains_key(remote);
-                if places > 0 && fits && !link.conversation.is_neighbour() {
-                    link.conversation.set_neighbour(true);
-                    places -= 1;
-                }
+    /// Chooses again whom fresh entries go to whole, if links or members have changed: who takes
+    /// the place of one that is gone is pushed to from the next entry on.
+    fn choose_neighbours(&mut self, ctx: &Context<'_>) {
+        let linked = self
+            .links
+            .keys()
+            .filter(|remote| self.members.contains_key(remote))
+            .copied()
+            .collect();
+        let (promoted, demoted) = self.neighbours.choose(&self.id, &ctx.device, linked);
+        for remote in promoted {
+            if let Some(link) = self.links.get_mut(&remote) {
+                link.conversation.promote();
+            }
+        }
+        for remote in demoted {
+            if let Some(link) = self.links.get_mut(&remote) {
+                link.conversation.set_neighbour(false);
             }
         }
     }
 
     /// Hands one conversation an input and carries out what it decides, until it has no more.
-    /// Gives back addresses that it heard.
     pub(crate) fn tell(
         &mut self,
         remote: DeviceKey,
         input: ConversationInput<'_>,
         ctx: &mut Context<'_>,
-    ) -> Result<Heard, Stop> {
-        let mut heard = Heard::new();
+    ) -> Result<(), Stop> {
         let Some(mut link) = self.links.remove(&remote) else {
-            return Ok(heard);
+            return Ok(());
         };
         let now = Now {
             tick: ctx.now.tick,
@@ -128,7 +118,7 @@ impl Replica {
         loop {
             let mut brought = Brought::default();
             for effect in effects {
-                self.carry_out(&mut link, effect, &mut brought, &mut heard, ctx)?;
+                self.carry_out(&mut link, effect, &mut brought, ctx)?;
             }
             if !brought.anything {
                 break;
@@ -140,7 +130,7 @@ impl Replica {
             effects = link.conversation.step(now, input, &self.view(remote, ctx));
         }
         self.links.insert(remote, link);
-        Ok(heard)
+        Ok(())
     }
 
     fn view<'a>(&'a self, remote: DeviceKey, ctx: &'a Context<'_>) -> View<'a> {
@@ -157,7 +147,6 @@ impl Replica {
         link: &mut Link,
         effect: ConversationEffect,
         brought: &mut Brought,
-        heard: &mut Heard,
         ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
         let remote = link.conversation.remote();
@@ -216,20 +205,37 @@ impl Replica {
                     blame(link, "sent a proof that proves nothing", ctx);
                 }
             }
-            ConversationEffect::Addresses(addresses) => {
-                heard.extend(
-                    addresses
-                        .into_iter()
-                        .filter(|(device, _)| self.members.contains_key(device)),
-                );
-            }
+            ConversationEffect::Addresses(records) => self.take_addresses(link, records, ctx),
             ConversationEffect::InSync => {}
-            ConversationEffect::Misbehaved(why) => {
-                ctx.effects.push(Effect::HangUp { remote, why });
+            ConversationEffect::Misbehaved(why) => ctx.hang_up(remote, why),
+            ConversationEffect::Silent(why) => {
+                ctx.effects.push(Effect::CloseLink { remote, why });
             }
             ConversationEffect::WakeAt(tick) => link.wake = Some(tick),
         }
         Ok(())
+    }
+
+    /// Takes records of members; those of others are dropped unread.
+    fn take_addresses(
+        &mut self,
+        link: &mut Link,
+        records: Vec<AddressRecord>,
+        ctx: &mut Context<'_>,
+    ) {
+        for record in records {
+            if !self.members.contains_key(&record.device) {
+                continue;
+            }
+            let taken = self.addresses.take(record, &ctx.device);
+            if taken == TakenRecord::Forged {
+                blame(
+                    link,
+                    "sent an address record that its device did not sign",
+                    ctx,
+                );
+            }
+        }
     }
 
     fn bring_entries(
@@ -296,6 +302,7 @@ impl Replica {
 
     /// Tells all members what is new here: entries, a cut, and evidence against authors.
     pub(crate) fn converse(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        self.choose_neighbours(ctx);
         self.report_equivocations(ctx)?;
         for fault in self.dag.take_faults() {
             if let Some(link) = fault.remote.and_then(|remote| self.links.get_mut(&remote)) {
@@ -310,8 +317,12 @@ impl Replica {
             }
         }
         let cut = self.fresh_cut.take();
+        let addresses = self.addresses.take_untold();
         let remotes: Vec<DeviceKey> = self.links.keys().copied().collect();
         for remote in remotes {
+            if addresses {
+                self.tell(remote, ConversationInput::AddressesChanged, ctx)?;
+            }
             for (from, entries) in &batches {
                 let input = ConversationInput::Fresh {
                     entries,
@@ -367,6 +378,7 @@ impl Replica {
             .chain(self.cut_due(ctx))
             .chain(self.publishers_due())
             .chain(held_back)
+            .chain(self.addresses.save_due())
             .min()
     }
 
@@ -388,12 +400,9 @@ fn blame(link: &mut Link, why: &str, ctx: &mut Context<'_>) {
     hang_up(link, report, ctx);
 }
 
-/// Closes the link if its conversation says so.
+/// Cuts the remote off if its conversation says so.
 fn hang_up(link: &Link, report: Option<ConversationEffect>, ctx: &mut Context<'_>) {
     if let Some(ConversationEffect::Misbehaved(why)) = report {
-        ctx.effects.push(Effect::HangUp {
-            remote: link.conversation.remote(),
-            why,
-        });
+        ctx.hang_up(link.conversation.remote(), why);
     }
 }

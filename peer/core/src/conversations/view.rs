@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use store::Disk;
 use sync_protocol::{
-    BlobHash, Bulk, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof, HeadsHash, Holdings,
-    Tick,
+    AddressRecord, BlobHash, Bulk, ChainTip, CutRef, DeviceKey, EntryId, EquivocationProof,
+    HeadsHash, Holdings, Tick,
 };
 
 use super::body_name;
@@ -49,13 +49,10 @@ impl Holdings for View<'_> {
 
     fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>> {
         let dag = &self.replica.dag;
-        match dag.get(id) {
-            Some(entry) => dag.is_clean(id).then(|| Arc::clone(entry.encoded())),
-            None if self.is_final(id) => {
-                let bytes = self.replica.log.entry(id).ok().flatten();
-                bytes.map(Arc::from)
-            }
-            None => None,
+        if dag.is_clean(id) || !dag.contains(id) && self.is_final(id) {
+            self.encoded(id)
+        } else {
+            None
         }
     }
 
@@ -69,11 +66,8 @@ impl Holdings for View<'_> {
 
     fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool) {
         let (entries, more) = self.replica.dag.entries_beyond(tips, bytes_max);
-        let encoded = entries
-            .iter()
-            .map(|entry| Arc::clone(entry.encoded()))
-            .collect();
-        (encoded, more)
+        let encoded = entries.iter().map_while(|entry| self.encoded(&entry.id));
+        (encoded.collect(), more)
     }
 
     fn tail_ids(&self) -> Vec<EntryId> {
@@ -119,18 +113,34 @@ impl Holdings for View<'_> {
     }
 
     fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)> {
-        self.replica.bodies.offered_by(remote)
+        self.replica.awaited.offered_by(remote)
     }
 
     fn body_offset(&self, entry: &EntryId) -> u64 {
-        self.replica.bodies.stub(entry).map_or(0, |stub| {
+        self.replica.awaited.stub(entry).map_or(0, |stub| {
             let total = u64::from(stub.header.body_len);
             self.partials.offset(&body_name(entry), &self.remote, total)
         })
     }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        self.replica.addresses.records().cloned().collect()
+    }
 }
 
 impl View<'_> {
+    /// An entry as it is sent: from memory if it is new, else from the log.
+    fn encoded(&self, id: &EntryId) -> Option<Arc<[u8]>> {
+        let Replica {
+            bodies,
+            log,
+            id: of,
+            ..
+        } = self.replica;
+        let entry = bodies.get(id, log, *of).ok()?;
+        Some(Arc::clone(entry.encoded()))
+    }
+
     fn is_final(&self, id: &EntryId) -> bool {
         matches!(self.replica.log.final_entry(id), Ok(Some(_)))
     }
@@ -222,5 +232,9 @@ impl Holdings for JoinView<'_> {
 
     fn body_offset(&self, _entry: &EntryId) -> u64 {
         0
+    }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        Vec::new()
     }
 }

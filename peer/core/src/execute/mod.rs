@@ -10,8 +10,7 @@ mod system;
 use module_host::{Call, Lifecycle, Module, Outcome, Runner};
 use store::{CallContext, State, Transaction};
 use sync_protocol::{
-    ConnectionId, DatabaseId, Entry, Hlc, Invocation, Options, Ordered, Role, SYSTEM_CALL_NAME,
-    SystemCall,
+    ConnectionId, DatabaseId, Entry, Hlc, Invocation, Options, Role, SYSTEM_CALL_NAME, SystemCall,
 };
 
 use crate::error::Stop;
@@ -93,16 +92,16 @@ impl Executor {
                 .is_some()
     }
 
-    /// Runs an entry on top of `state`, whose overlay must hold everything before it and nothing
+    /// Runs an entry, or voids it, on top of `state`, whose overlay must hold everything before it and nothing
     /// after. After an error the state is gone: the database stops, its log is whole.
     pub(crate) fn run(
         &mut self,
         mut state: State,
-        ordered: &Ordered,
+        entry: &Entry,
+        void: bool,
     ) -> Result<(State, EntryRun), Stop> {
-        let entry = &ordered.entry;
         let mut run = EntryRun::default();
-        if ordered.void {
+        if void {
             run.outcomes = vec![CallOutcome::Void; entry.body.invocations.len()];
             return Ok((state, run));
         }
@@ -147,6 +146,7 @@ impl Executor {
             } else {
                 tx.abort()
             };
+            state.relieve()?;
             run.outcomes.push(outcome);
         }
         Ok((state, run))

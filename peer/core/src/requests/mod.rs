@@ -5,7 +5,10 @@ mod databases;
 mod query;
 mod upgrades;
 
-use sync_protocol::{ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, Ticket};
+use sync_protocol::{
+    ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, TICKET_MEMBERS_MAX, Ticket,
+    TicketMember,
+};
 
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::core::Core;
@@ -134,7 +137,9 @@ impl Core {
             Request::Resolve { database } => Reply::Database(self.find(&database)?.info()),
             Request::Status { database } => self.status(now, database.as_deref())?,
             Request::Members { database } => Reply::Members(self.members(self.find(&database)?)),
-            Request::Peers => Reply::Peers(self.remotes(None)),
+            Request::Peers => {
+                Reply::Peers(self.remotes(None), self.parts.conduct.cut_off_now(now.tick))
+            }
             Request::Peer => Reply::Peer(self.peer_info()),
             Request::PrePublish { database, wasm } => {
                 Reply::UpgradePlan(self.pre_publish(now, &database, &wasm)?)
@@ -390,11 +395,28 @@ impl Core {
         });
         let ticket = Ticket {
             database,
-            inviter: self.parts.device,
-            addresses: self.parts.own_addresses.clone(),
+            members: self.ticket_members(&self.replicas[&database]),
             key,
         };
         Ok(Answer::Now(Reply::Ticket(ticket.to_string())))
+    }
+
+    /// Whom a ticket names: this peer, then members that can admit and are linked right now, since
+    /// these are likely to be there when it is used and to hold its row.
+    fn ticket_members(&self, replica: &Replica) -> Vec<TicketMember> {
+        let own = self.parts.own_record.as_ref();
+        let own = own.map_or(&[][..], |record| record.addresses.as_slice());
+        let mut members = vec![TicketMember::new(self.parts.device, own)];
+        let others = replica
+            .links
+            .keys()
+            .filter(|device| replica.may_write(device) && !replica.addresses.of(device).is_empty());
+        members.extend(
+            others
+                .take(TICKET_MEMBERS_MAX - 1)
+                .map(|device| TicketMember::new(*device, replica.addresses.of(device))),
+        );
+        members
     }
 
     fn status(&mut self, now: Now, database: Option<&str>) -> Result<Reply, RequestError> {

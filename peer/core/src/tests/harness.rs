@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
 use store::MemoryDisk;
-use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, Tick};
+use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Message, Now, Role, SecretKey, Tick};
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
-    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Published, Reply, Request,
-    RequestError, RequestId,
+    Arguments, Claims, Core, CoreOptions, Effect, Input, MemoryBudget, Modules, Published, Reply,
+    Request, RequestError, RequestId,
 };
 
 /// The committed chat module.
@@ -70,6 +70,14 @@ pub(super) struct Mesh {
     pub(super) hang_ups: Vec<(usize, DeviceKey, String)>,
     /// What becomes of a frame on its way, by who sends it and to whom; `None`: it is lost.
     pub(super) tamper: Option<Tamper>,
+    /// For how long each hang-up refuses, in milliseconds.
+    pub(super) refusals: Vec<(usize, DeviceKey, u64)>,
+    /// Whom each peer was last told to keep a link to, and where.
+    pub(super) dials: BTreeMap<(usize, DeviceKey), Vec<String>>,
+    /// Bytes of entries that each peer has pushed whole to each other.
+    pub(super) pushed: BTreeMap<(usize, usize), usize>,
+    /// Peers that cannot be asked for admission.
+    pub(super) deaf: BTreeSet<usize>,
 }
 
 /// Sender, receiver, frame.
@@ -95,6 +103,10 @@ impl Mesh {
             hang_ups_expected: false,
             hang_ups: Vec::new(),
             tamper: None,
+            refusals: Vec::new(),
+            dials: BTreeMap::new(),
+            pushed: BTreeMap::new(),
+            deaf: BTreeSet::new(),
         };
         for at in 0..peers {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -118,7 +130,10 @@ impl Mesh {
             modules(),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
-            &CoreOptions { epoch },
+            &CoreOptions {
+                epoch,
+                memory: MemoryBudget::default(),
+            },
             self.now,
         );
         peer.core = Some(core.expect("the disk is sound"));
@@ -141,6 +156,11 @@ impl Mesh {
             }
         }
         self.settle();
+    }
+
+    /// The process hangs: its links stay up, and nothing comes from it.
+    pub(super) fn hang(&mut self, at: usize) {
+        self.peers[at].core = None;
     }
 
     fn is_up(&self, a: usize, b: usize) -> bool {
@@ -194,6 +214,18 @@ impl Mesh {
 
     pub(super) fn core(&self, at: usize) -> &Core {
         self.peers[at].core.as_ref().expect("the peer runs")
+    }
+
+    /// Tells a peer something, and carries out all that follows.
+    pub(super) fn input(&mut self, at: usize, input: Input) {
+        self.queue.push_back((at, input));
+        self.settle();
+    }
+
+    /// A peer begins to listen at an address of its own.
+    pub(super) fn listen(&mut self, at: usize, address: &str) {
+        let addresses = vec![address.to_owned()];
+        self.input(at, Input::Listening { addresses });
     }
 
     /// Carries everything out until nobody has anything more to say.
@@ -258,6 +290,10 @@ impl Mesh {
                 }
                 Effect::Send { remote, bytes } => {
                     let to = self.by_device[&remote];
+                    if let Ok((_, Message::Push { entries, .. })) = Message::decode(&bytes) {
+                        let len: usize = entries.iter().map(Vec::len).sum();
+                        *self.pushed.entry((at, to)).or_default() += len;
+                    }
                     let bytes = match &mut self.tamper {
                         Some(tamper) => tamper(at, to, bytes),
                         None => Some(bytes),
@@ -293,11 +329,25 @@ impl Mesh {
                         },
                     ));
                 }
-                Effect::HangUp { remote, why } => {
+                Effect::HangUp {
+                    remote,
+                    why,
+                    refuse_ms,
+                } => {
                     assert!(self.hang_ups_expected, "{from} hung up on {remote}: {why}");
                     self.hang_ups.push((at, remote, why));
+                    self.refusals.push((at, remote, refuse_ms));
                 }
-                Effect::Dial { .. }
+                Effect::CloseLink { remote, why } => {
+                    assert!(self.hang_ups_expected, "{from} gave up on {remote}: {why}");
+                }
+                Effect::Dial { remote, addresses } => {
+                    self.dials.insert((at, remote), addresses);
+                }
+                Effect::Release { remote } => {
+                    self.dials.remove(&(at, remote));
+                }
+                Effect::Members { .. }
                 | Effect::WakeAt(_)
                 | Effect::Console { .. }
                 | Effect::Deleted { .. }
@@ -307,7 +357,7 @@ impl Mesh {
     }
 
     fn asks(&mut self, at: usize, to: usize, join: RequestId, bytes: Vec<u8>, from: DeviceKey) {
-        let input = if self.is_up(at, to) {
+        let input = if self.is_up(at, to) && !self.deaf.contains(&to) {
             let id = RequestId((at as u64) << 32 | join.0);
             (
                 to,

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use module_host::Module;
+use store::limits::LOG_CACHE_BYTES;
 use store::{Disk, Log, MemoryDisk, State};
 use sync_protocol::{
-    Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, Ordered, SecretKey, StateRoot,
+    Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, SecretKey, StateRoot,
 };
 
 use super::harness::{CHAT, Dice, Mesh, modules};
 use crate::birth::{self, Unborn};
 use crate::effect::Effect;
 use crate::finality::{TakenCut, right_rows};
+use crate::memory::MemoryBudget;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, OwnChain, Replica};
 use crate::system_tables::{self, RIGHT};
@@ -183,9 +185,9 @@ fn collect(mesh: &Mesh, id: DatabaseId) -> EntrySet {
 }
 
 fn run_serially(module: &Module, set: &EntrySet) -> Result {
-    with_context(|ctx| {
+    with_context(MemoryBudget::default(), |ctx| {
         let id = DatabaseId::from(set.birth.id);
-        let log = Log::open(ctx.disk.log(&id).expect("memory")).expect("memory");
+        let log = Log::open(ctx.disk.log(&id).expect("memory"), LOG_CACHE_BYTES).expect("memory");
         let unborn = Unborn::open(
             Arc::clone(&set.birth),
             set.genesis.clone(),
@@ -195,30 +197,18 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
         )
         .expect("opens");
         let (mut executor, mut state) = (unborn.executor, unborn.state);
-        let birth = Ordered {
-            entry: Arc::clone(&set.birth),
-            void: false,
-        };
-        state = executor.run(state, &birth).expect("runs").0;
+        state = executor.run(state, &set.birth, false).expect("runs").0;
         state = settled(state, &set.birth, 0);
         for (cut, segment) in &set.history {
             for entry in segment {
-                let ordered = Ordered {
-                    entry: Arc::clone(entry),
-                    void: false,
-                };
-                state = executor.run(state, &ordered).expect("runs").0;
+                state = executor.run(state, entry, false).expect("runs").0;
             }
             let last = segment.last().expect("a cut covers something");
             state = settled(state, last, cut.height);
         }
         let mut outcomes = Vec::new();
         for entry in &set.entries {
-            let ordered = Ordered {
-                entry: Arc::clone(entry),
-                void: false,
-            };
-            let (next, run) = executor.run(state, &ordered).expect("runs");
+            let (next, run) = executor.run(state, entry, false).expect("runs");
             state = next;
             outcomes.push(run.outcomes);
         }
@@ -244,7 +234,12 @@ fn deliver(module: &Module, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHa
         let other = usize::try_from(dice.below(at as u64 + 1)).expect("small");
         order.swap(at, other);
     }
-    with_context(|ctx| {
+    // Every second peer has memory for a few calls, and for what they wrote.
+    let mut memory = MemoryBudget::default();
+    if dice.below(2) == 0 {
+        memory.overlay.commits = usize::try_from(dice.below(6)).expect("small");
+    }
+    with_context(memory, |ctx| {
         let own = OwnChain {
             epoch: 1,
             next_seq: 0,
@@ -296,7 +291,7 @@ fn deliver(module: &Module, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHa
     })
 }
 
-fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
+fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let disk = MemoryDisk::default();
     let key = SecretKey::from_bytes(&[9; 32]);
     let mut effects: Vec<Effect> = Vec::new();
@@ -313,6 +308,9 @@ fn with_context<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         device: key.public(),
         disk: &disk as &dyn Disk,
         partials: &mut partials,
+        memory,
+        caches: memory.share(1),
+        conduct: &mut crate::conduct::Conduct::default(),
         modules: &modules(),
         effects: &mut effects,
     };

@@ -41,11 +41,9 @@ pub(super) async fn status(
 pub(super) fn with_round_trips(api: &Api, remotes: &mut [RemoteInfo]) {
     let connections = api.network.connections();
     for remote in remotes {
-        if let Some(connection) = connections.get(&remote.id) {
-            remote.rtt_ms = connection.rtt_ms;
-            remote
-                .address
-                .get_or_insert_with(|| connection.address.clone());
+        if let Some((address, rtt_ms)) = connections.get(&remote.id) {
+            remote.rtt_ms = *rtt_ms;
+            remote.address = Some(address.clone());
         }
     }
 }

@@ -73,13 +73,14 @@ pub(super) async fn status(State(api): State<Arc<Api>>, Owner(caller): Owner) ->
     }
 }
 
-/// `GET /v1/peer/peers`: those with a link.
+/// `GET /v1/peer/peers`: those with a link, then those who are kept outside.
 pub(super) async fn peers(State(api): State<Arc<Api>>, Owner(caller): Owner) -> Answer {
     match api.ask(&caller, Request::Peers).await? {
-        Reply::Peers(mut remotes) => {
+        Reply::Peers(mut remotes, cut_off) => {
             with_round_trips(&api, &mut remotes);
-            let remotes: Vec<Value> = remotes.iter().map(views::remote).collect();
-            Ok(Json(remotes).into_response())
+            let remotes = remotes.iter().map(views::remote);
+            let all: Vec<Value> = remotes.chain(cut_off.iter().map(views::cut_off)).collect();
+            Ok(Json(all).into_response())
         }
         _ => Err(Refusal::unexpected()),
     }

@@ -2,7 +2,7 @@
 //! Written out by hand, so that a field renamed in the core does not change what programs read.
 
 use peer_core::{
-    Called, DatabaseInfo, DatabaseStatus, JoinProgress, JoinState, MemberInfo, PeerInfo,
+    Called, CutOff, DatabaseInfo, DatabaseStatus, JoinProgress, JoinState, MemberInfo, PeerInfo,
     RemoteInfo, UpgradePlan, UpgradeState, UpgradeStatus,
 };
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ pub(super) fn status(status: &DatabaseStatus) -> Value {
             "state_root": status.cut.state_root.to_string(),
         },
         "tail": status.tail,
+        "overlay_bytes": status.overlay_bytes,
+        "spilled_bytes": status.spilled_bytes,
         "entries": status.entries,
         "executions": status.executions,
         "pending": status.pending,
@@ -95,6 +97,21 @@ pub(super) fn remote(remote: &RemoteInfo) -> Value {
         "address": remote.address,
         "rtt_ms": remote.rtt_ms,
         "in_sync": remote.in_sync,
+    })
+}
+
+/// A remote that is kept outside.
+pub(super) fn cut_off(cut_off: &CutOff) -> Value {
+    json!({
+        "id": cut_off.remote.to_string(),
+        "address": null,
+        "rtt_ms": null,
+        "in_sync": false,
+        "cut_off": {
+            "why": cut_off.why,
+            "times": cut_off.times,
+            "left_s": cut_off.left_ms.div_ceil(1_000),
+        },
     })
 }
 

@@ -1,7 +1,7 @@
 //! Where other peers were found, and when to try them again. Pure: time is an argument.
 //!
 //! A *wanted* remote is one the core asked for, or the person with `--dial`: it is tried for
-//! ever. Others were only met once; they are tried rarely and then forgotten.
+//! ever. Of others it is only remembered where they were, in case they are wanted again.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,9 @@ use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Serialize};
 use sync_protocol::DeviceKey;
 
-/// Addresses kept for one remote: a machine has a few interfaces and moves now and then.
-const ADDRESSES_MAX: usize = 8;
+/// Addresses kept for one remote: a machine has a few interfaces, each with two transports, and
+/// moves now and then. All are tried at once.
+pub(super) const ADDRESSES_MAX: usize = 16;
 
 /// Remotes remembered. Those that are not wanted give way first.
 const REMOTES_MAX: usize = 1_024;
@@ -25,12 +26,6 @@ const RETRY_FIRST_MS: u64 = 1_000;
 /// Milliseconds between tries of a wanted remote that has long been away.
 const RETRY_MAX_MS: u64 = 15_000;
 
-/// The same for a remote that nobody asked for.
-const RETRY_UNWANTED_MAX_MS: u64 = 300_000;
-
-/// Tries in vain after which a remote that nobody asked for is forgotten.
-const UNWANTED_TRIES_MAX: u32 = 24;
-
 /// Milliseconds for which a try is taken to be under way if nothing is heard of it.
 const TRY_MS: u64 = 20_000;
 
@@ -43,6 +38,8 @@ const LASTING_MS: u64 = 10_000;
 struct Retry {
     failures: u32,
     at_ms: u64,
+    /// A try is taken to be under way until `at_ms`, unless its end is heard of.
+    trying: bool,
 }
 
 impl Retry {
@@ -52,6 +49,7 @@ impl Retry {
         let wait = (RETRY_FIRST_MS << self.failures.min(16)).min(max_ms);
         let wait = wait * 3 / 4 + (wait / 2) * u64::from(jitter) / u64::from(u32::MAX);
         self.failures = self.failures.saturating_add(1);
+        self.trying = false;
         self.at_ms = now_ms + wait;
     }
 }
@@ -61,6 +59,8 @@ struct Remote {
     /// The one that worked last comes first.
     addresses: Vec<Multiaddr>,
     wanted: bool,
+    /// By the person, so that the core does not let go of it.
+    pinned: bool,
     retry: Retry,
     connected_ms: Option<u64>,
 }
@@ -116,7 +116,8 @@ impl AddressBook {
         };
         for remote in stored.remotes.into_iter().take(REMOTES_MAX) {
             if let Ok(device) = remote.device_key.parse() {
-                book.want(device, &parse_all(&remote.addresses), 0);
+                // The core says which of them are still wanted.
+                book.hear(device, &parse_all(&remote.addresses));
             }
         }
         book.dirty = false;
@@ -157,17 +158,46 @@ impl AddressBook {
 
     /// Keep a link to this remote, from now on.
     pub(super) fn want(&mut self, device: DeviceKey, addresses: &[Multiaddr], now_ms: u64) {
-        self.hear(device, addresses);
+        let news = self.hear(device, addresses);
         if let Some(remote) = self.remotes.get_mut(&device)
-            && !remote.wanted
+            && (!remote.wanted || news)
         {
             remote.wanted = true;
-            remote.retry = Retry {
-                failures: 0,
-                at_ms: now_ms,
-            };
+            // An address that was not tried yet is worth a try now, unless one is under way.
+            if !remote.retry.trying {
+                remote.retry = Retry {
+                    at_ms: now_ms,
+                    ..Retry::default()
+                };
+            }
             self.dirty = true;
         }
+    }
+
+    /// The person wants a link to this remote, whatever the core thinks of it.
+    pub(super) fn pin(&mut self, device: DeviceKey, addresses: &[Multiaddr]) {
+        self.want(device, addresses, 0);
+        if let Some(remote) = self.remotes.get_mut(&device) {
+            remote.pinned = true;
+        }
+    }
+
+    /// A link to this remote need no longer be kept. True: nobody wants it now.
+    pub(super) fn release(&mut self, device: &DeviceKey) -> bool {
+        match self.remotes.get_mut(device) {
+            Some(remote) if remote.pinned => false,
+            Some(remote) => {
+                self.dirty |= remote.wanted;
+                remote.wanted = false;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Whether a link to this remote is kept.
+    pub(super) fn wants(&self, device: &DeviceKey) -> bool {
+        self.remotes.get(device).is_some_and(|remote| remote.wanted)
     }
 
     /// Keep a connection to whoever answers here.
@@ -181,26 +211,32 @@ impl AddressBook {
         }
     }
 
-    /// A remote says, or somebody says of it, that it listens here.
-    pub(super) fn hear(&mut self, device: DeviceKey, addresses: &[Multiaddr]) {
+    /// A remote says, or somebody says of it, that it listens here. True: some of it is new.
+    pub(super) fn hear(&mut self, device: DeviceKey, addresses: &[Multiaddr]) -> bool {
         if !self.remotes.contains_key(&device) && self.remotes.len() >= REMOTES_MAX {
             let idle = |remote: &Remote| !remote.wanted && remote.connected_ms.is_none();
             let victim = self.remotes.iter().find(|(_, remote)| idle(remote));
             let Some(victim) = victim.map(|(device, _)| *device) else {
-                return;
+                return false;
             };
             self.remotes.remove(&victim);
         }
         let remote = self.remotes.entry(device).or_default();
+        let mut news: Vec<Multiaddr> = Vec::new();
         for address in addresses {
-            if !remote.addresses.contains(address) {
-                // Newest last but one: the first is the one that worked.
-                let at = remote.addresses.len().min(1);
-                remote.addresses.insert(at, address.clone());
-                self.dirty |= remote.wanted;
+            if !remote.addresses.contains(address) && !news.contains(address) {
+                news.push(address.clone());
             }
         }
+        if news.is_empty() {
+            return false;
+        }
+        // Behind the first, which is the one that worked.
+        let at = remote.addresses.len().min(1);
+        remote.addresses.splice(at..at, news);
         remote.addresses.truncate(ADDRESSES_MAX);
+        self.dirty |= remote.wanted;
+        true
     }
 
     /// A connection is up; `dialled` is the address that worked, if we dialled.
@@ -225,6 +261,7 @@ impl AddressBook {
             return;
         };
         remote.connected_ms.get_or_insert(now_ms);
+        remote.retry.trying = false;
         if let Some(at) = remote
             .addresses
             .iter()
@@ -260,15 +297,7 @@ impl AddressBook {
         let Some(remote) = self.remotes.get_mut(&device) else {
             return;
         };
-        let max_ms = if remote.wanted {
-            RETRY_MAX_MS
-        } else {
-            RETRY_UNWANTED_MAX_MS
-        };
-        remote.retry.failed(now_ms, max_ms, jitter);
-        if !remote.wanted && remote.retry.failures >= UNWANTED_TRIES_MAX {
-            self.remotes.remove(&device);
-        }
+        remote.retry.failed(now_ms, RETRY_MAX_MS, jitter);
     }
 
     /// A try of an address was in vain.
@@ -293,8 +322,9 @@ impl AddressBook {
         let mut due = Vec::new();
         for (device, remote) in &mut self.remotes {
             let idle = remote.connected_ms.is_none() && !remote.addresses.is_empty();
-            if idle && remote.retry.at_ms <= now_ms {
+            if remote.wanted && idle && remote.retry.at_ms <= now_ms {
                 remote.retry.at_ms = now_ms + TRY_MS;
+                remote.retry.trying = true;
                 due.push(Dial::Remote(*device, remote.addresses.clone()));
             }
         }
@@ -330,7 +360,7 @@ pub(super) fn parse_all(texts: &[String]) -> Vec<Multiaddr> {
         .collect()
 }
 
-/// The address without `/p2p/…`, if it is one we can dial: an IP address and a TCP port.
+/// The address without `/p2p/…`, if it is one we can dial: an IP address and a port of TCP or QUIC.
 pub(super) fn diallable(address: &Multiaddr) -> Option<Multiaddr> {
     let mut parts = address.iter();
     let specified = match parts.next()? {
@@ -338,12 +368,16 @@ pub(super) fn diallable(address: &Multiaddr) -> Option<Multiaddr> {
         Protocol::Ip6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
         _ => false,
     };
-    let port = matches!(parts.next()?, Protocol::Tcp(port) if port != 0);
+    let (len, transport) = match parts.next()? {
+        Protocol::Tcp(port) => (2, port != 0),
+        Protocol::Udp(port) => (3, port != 0 && parts.next() == Some(Protocol::QuicV1)),
+        _ => (2, false),
+    };
     let end = matches!(
         (parts.next(), parts.next()),
         (None | Some(Protocol::P2p(_)), None)
     );
-    (specified && port && end).then(|| address.iter().take(2).collect())
+    (specified && transport && end).then(|| address.iter().take(len).collect())
 }
 
 /// Whether an address means the machine itself.
@@ -434,6 +468,39 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_wanted_is_not_dialled() {
+        let mut book = AddressBook::default();
+        book.hear(DEVICE, &[address(1)]);
+        assert!(book.take_due(1_000_000).is_empty());
+        book.want(DEVICE, &[], 1_000_000);
+        assert_eq!(
+            book.take_due(1_000_000).len(),
+            1,
+            "where it was heard of before"
+        );
+        assert!(book.release(&DEVICE) && !book.wants(&DEVICE));
+        book.failed(DEVICE, 1_000_100, 0);
+        assert!(book.take_due(9_000_000).is_empty());
+        book.pin(DEVICE, &[]);
+        assert!(!book.release(&DEVICE) && book.wants(&DEVICE));
+    }
+
+    #[test]
+    fn an_address_that_is_new_is_tried_at_once() {
+        let mut book = AddressBook::default();
+        book.want(DEVICE, &[address(1)], 0);
+        for _ in 0..8 {
+            book.failed(DEVICE, 0, 0);
+        }
+        book.want(DEVICE, &[address(1)], 100);
+        assert!(book.take_due(100).is_empty(), "nothing new");
+        book.want(DEVICE, &[address(2)], 100);
+        assert_eq!(book.take_due(100).len(), 1);
+        book.want(DEVICE, &[address(3)], 200);
+        assert!(book.take_due(200).is_empty(), "a try is under way");
+    }
+
+    #[test]
     fn strangers_are_forgotten_and_cannot_push_others_out() {
         let mut book = AddressBook::default();
         book.want(DEVICE, &[address(1)], 0);
@@ -444,11 +511,6 @@ mod tests {
         }
         assert_eq!(book.remotes.len(), REMOTES_MAX);
         assert!(!book.addresses(&DEVICE).is_empty());
-        let stranger = *book.remotes.keys().next().expect("many");
-        for _ in 0..UNWANTED_TRIES_MAX {
-            book.failed(stranger, 0, 0);
-        }
-        assert!(book.addresses(&stranger).is_empty());
     }
 
     #[test]
@@ -469,16 +531,20 @@ mod tests {
     }
 
     #[test]
-    fn only_ip_and_tcp_are_dialled() {
+    fn only_ip_with_tcp_or_quic_is_dialled() {
         let texts = [
             "/ip4/192.0.2.1/tcp/1",
             "/ip4/0.0.0.0/tcp/1",
             "/ip4/192.0.2.1/tcp/0",
             "/dns4/example.com/tcp/1",
             "/ip4/192.0.2.1/udp/1/quic-v1",
+            "/ip4/192.0.2.1/udp/0/quic-v1",
+            "/ip4/192.0.2.1/udp/1",
+            "/ip4/192.0.2.1/tcp/1/quic-v1",
             "nonsense",
         ]
         .map(str::to_owned);
-        assert_eq!(parse_all(&texts), [address(1)]);
+        let quic = texts[4].parse().expect("address");
+        assert_eq!(parse_all(&texts), [address(1), quic]);
     }
 }

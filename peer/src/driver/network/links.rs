@@ -194,6 +194,12 @@ async fn read_all<R: futures::AsyncRead + Unpin>(
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Ok("the remote closed it");
             }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let why = format!("sent {error}");
+                let input = Input::Misbehaved { remote, why };
+                mailbox.send(Mail::Input(input)).await;
+                return Err(error);
+            }
             Err(error) => return Err(error),
         };
         if !mailbox

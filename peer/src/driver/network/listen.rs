@@ -1,6 +1,6 @@
 //! Listening: ports that stay the same from start to start.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use libp2p::Multiaddr;
 use libp2p::Swarm;
@@ -8,13 +8,14 @@ use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 
 use super::addresses::AddressBook;
-use super::swarm::Behaviour;
+use super::behaviour::Behaviour;
+use crate::driver::config::default_p2p;
 
 /// The listeners, each with the address that the person gave.
 pub(super) type Listeners = Vec<(ListenerId, Multiaddr)>;
 
-/// Listens on every address. Port 0 becomes the port of the last start if that is free, so that
-/// others find us where we were.
+/// Listens on every address; on none given, over every transport that the machine allows. Port 0
+/// becomes the port of the last start if that is free, so that others find us where we were.
 ///
 /// # Errors
 /// The sentence for the person: which address, and why not.
@@ -23,31 +24,53 @@ pub(super) fn all(
     addresses: &[Multiaddr],
     book: &AddressBook,
 ) -> Result<Listeners, String> {
+    if !addresses.is_empty() {
+        let listeners = addresses.iter().map(|address| one(swarm, address, book));
+        return listeners.collect();
+    }
     let mut listeners = Vec::new();
-    for address in addresses {
-        let mut chosen = address.clone();
-        if port_of(address) == Some(0) {
-            if let Some(port) = book.listen_port(address)
-                && let with_port = with_port(address, port)
-                && free(&with_port).is_ok()
-            {
-                chosen = with_port;
-            }
-        } else {
-            free(&chosen).map_err(|why| cannot(&chosen, &why))?;
+    let mut refused = Vec::new();
+    for address in default_p2p() {
+        match one(swarm, &address, book) {
+            Ok(listener) => listeners.push(listener),
+            Err(why) => refused.push(why),
         }
-        let listener = swarm
-            .listen_on(chosen.clone())
-            .map_err(|error| cannot(&chosen, &error.to_string()))?;
-        listeners.push((listener, address.clone()));
+    }
+    if listeners.is_empty() {
+        return Err(refused.join("; "));
+    }
+    for why in refused {
+        tracing::warn!("{why}; other transports are listened on");
     }
     Ok(listeners)
 }
 
-/// The port of an address of our shape.
+fn one(
+    swarm: &mut Swarm<Behaviour>,
+    address: &Multiaddr,
+    book: &AddressBook,
+) -> Result<(ListenerId, Multiaddr), String> {
+    let mut chosen = address.clone();
+    if port_of(address) == Some(0) {
+        if let Some(port) = book.listen_port(address)
+            && let with_port = with_port(address, port)
+            && free(&with_port).is_ok()
+        {
+            chosen = with_port;
+        }
+    } else {
+        free(&chosen).map_err(|why| cannot(&chosen, &why))?;
+    }
+    let listener = swarm
+        .listen_on(chosen.clone())
+        .map_err(|error| cannot(&chosen, &error.to_string()))?;
+    Ok((listener, address.clone()))
+}
+
+/// The port of an address of our shapes.
 pub(super) fn port_of(address: &Multiaddr) -> Option<u16> {
     address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(port),
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
         _ => None,
     })
 }
@@ -57,6 +80,7 @@ fn with_port(address: &Multiaddr, port: u16) -> Multiaddr {
         .iter()
         .map(|part| match part {
             Protocol::Tcp(_) => Protocol::Tcp(port),
+            Protocol::Udp(_) => Protocol::Udp(port),
             other => other,
         })
         .collect()
@@ -71,11 +95,20 @@ fn free(address: &Multiaddr) -> Result<(), String> {
         _ => None,
     });
     let (Some(ip), Some(port)) = (ip, port_of(address)) else {
-        return Err("it is no IP address with a TCP port".to_owned());
+        return Err("it is no IP address with a port".to_owned());
     };
-    TcpListener::bind(SocketAddr::new(ip, port))
-        .map(drop)
-        .map_err(|error| error.to_string())
+    let address_and_port = SocketAddr::new(ip, port);
+    let bound = if is_quic(address) {
+        UdpSocket::bind(address_and_port).map(drop)
+    } else {
+        TcpListener::bind(address_and_port).map(drop)
+    };
+    bound.map_err(|error| error.to_string())
+}
+
+/// Whether an address of our shapes is for QUIC, not for TCP.
+pub(super) fn is_quic(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::QuicV1)
 }
 
 fn cannot(address: &Multiaddr, why: &str) -> String {
@@ -92,6 +125,19 @@ mod tests {
         let port = taken.local_addr().expect("bound").port();
         let any: Multiaddr = "/ip4/127.0.0.1/tcp/0".parse().expect("address");
         let address = with_port(&any, port);
+        assert_eq!(port_of(&address), Some(port));
+        assert!(free(&address).is_err());
+        drop(taken);
+        assert_eq!(free(&address), Ok(()));
+    }
+
+    #[test]
+    fn a_port_of_quic_is_one_of_udp() {
+        let taken = UdpSocket::bind("127.0.0.1:0").expect("some port");
+        let port = taken.local_addr().expect("bound").port();
+        let any: Multiaddr = "/ip4/127.0.0.1/udp/0/quic-v1".parse().expect("address");
+        let address = with_port(&any, port);
+        assert!(is_quic(&address));
         assert_eq!(port_of(&address), Some(port));
         assert!(free(&address).is_err());
         drop(taken);

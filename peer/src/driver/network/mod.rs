@@ -1,4 +1,4 @@
-//! The way to other peers: libp2p over TCP, noise and yamux, with the device key as identity.
+//! The way to other peers: libp2p over TCP and QUIC, with the device key as identity.
 //!
 //! Two protocols of ours run over it: `/tombolo/sync/1` (one link per remote, see [`links`]) and
 //! `/tombolo/join/1` (one question, one answer, see [`joins`]). What is in their frames is the
@@ -6,12 +6,16 @@
 //! addresses, measures round trips, and shuts the door when told to.
 
 mod addresses;
+mod behaviour;
+mod connections;
 mod frames;
 mod gate;
 mod joins;
 pub(crate) mod keys;
+mod lan;
 mod links;
 mod listen;
+mod rate;
 mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +31,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::addresses::AddressBook;
+use self::connections::{Connection, Connections};
 use self::gate::Gate;
 use self::links::Links;
 use super::clock::Clock;
@@ -47,6 +52,8 @@ enum Command {
     Redial,
     /// Close the connections of one remote.
     HangUp(PeerId),
+    /// Close those connections of one remote that were dialled from here.
+    Release(PeerId),
     /// Close all connections.
     CloseAll,
     /// Be connected to a remote, and say when, or why not.
@@ -55,24 +62,6 @@ enum Command {
         addresses: Vec<Multiaddr>,
         done: oneshot::Sender<Result<(), String>>,
     },
-}
-
-/// A connected remote, as far as the transport knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Connection {
-    /// Where it is: the other end of the connection.
-    pub(crate) address: String,
-    /// Whether it dialled us, so that the address has a port where it does not listen.
-    inbound: bool,
-    /// The last round trip, in milliseconds.
-    pub(crate) rtt_ms: Option<f64>,
-}
-
-/// Who is connected, and for whom a task keeps a link open.
-#[derive(Default)]
-struct Connections {
-    remotes: BTreeMap<DeviceKey, Connection>,
-    openers: BTreeSet<DeviceKey>,
 }
 
 /// What the tasks of the network share.
@@ -144,12 +133,12 @@ impl Network {
             match peer.map(|peer| keys::device_of(&peer)) {
                 None => book.want_address(bare),
                 Some(Some(remote)) if remote == device => {}
-                Some(Some(remote)) => book.want(remote, &[bare], 0),
+                Some(Some(remote)) => book.pin(remote, &[bare]),
                 Some(None) => return Err(format!("{address} names no ed25519 key")),
             }
         }
         let gate = Arc::new(Gate::default());
-        let mut swarm = swarm::build(secret, Arc::clone(&gate))?;
+        let mut swarm = behaviour::build(secret, Arc::clone(&gate), config.mdns)?;
         let listeners = listen::all(&mut swarm, &config.p2p, &book)?;
         let control = swarm.behaviour().streams.new_control();
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
@@ -191,11 +180,27 @@ impl Network {
         self.command(Command::Redial);
     }
 
-    /// Closes the connections of a remote that misbehaved, and keeps it outside for a minute.
-    /// Never waits.
-    pub(crate) fn hang_up(&self, remote: &DeviceKey) {
+    /// Lets go of a remote to which a link need no longer be kept. Never waits.
+    pub(crate) fn release(&self, remote: &DeviceKey) {
+        if self.shared.book().release(remote)
+            && let Some(peer) = keys::peer_of(remote)
+        {
+            self.command(Command::Release(peer));
+        }
+    }
+
+    /// Takes these remotes for members and all others for strangers. Never waits.
+    pub(crate) fn set_members(&self, members: &BTreeSet<DeviceKey>) {
+        let peers = members.iter().filter_map(keys::peer_of).collect();
+        self.shared.gate.set_members(peers);
+    }
+
+    /// Closes the connections of a remote that misbehaved, and keeps it outside for a while. Never
+    /// waits.
+    pub(crate) fn hang_up(&self, remote: &DeviceKey, refuse: Duration) {
         if let Some(peer) = keys::peer_of(remote) {
-            self.shared.gate.ban(peer, Instant::now());
+            let now = Instant::now();
+            self.shared.gate.ban(peer, now + refuse, now);
             self.command(Command::HangUp(peer));
         }
     }
@@ -235,28 +240,34 @@ impl Network {
         }
         self.command(Command::CloseAll);
         let given_up = tokio::time::Instant::now() + CLOSE_WAIT;
-        while !self.shared.connections().remotes.is_empty()
-            && tokio::time::Instant::now() < given_up
-        {
+        while !self.shared.connections().is_empty() && tokio::time::Instant::now() < given_up {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Who is connected, each with an address at which it can be dialled if one is known.
-    pub(crate) fn connections(&self) -> BTreeMap<DeviceKey, Connection> {
-        let mut remotes = self.shared.connections().remotes.clone();
+    /// Who is connected: an address at which each can be dialled, over the transport in use if one
+    /// is known, and the last round trip in milliseconds.
+    pub(crate) fn connections(&self) -> BTreeMap<DeviceKey, (String, Option<f64>)> {
+        let connections = self.shared.connections().first_of_each();
         let book = self.shared.book();
-        for (device, connection) in &mut remotes {
-            if connection.inbound
-                && let Some(address) = book.addresses(device).first()
-            {
-                connection.address = address.to_string();
+        let shown = |device: &DeviceKey, connection: &Connection| {
+            let mut address = &connection.address;
+            if connection.inbound {
+                let quic = listen::is_quic(address);
+                let mut known = book.addresses(device).iter();
+                address = known
+                    .find(|known| listen::is_quic(known) == quic)
+                    .unwrap_or(address);
             }
-            if let Some(peer) = keys::peer_of(device) {
-                connection.address = format!("{}/p2p/{peer}", connection.address);
-            }
-        }
-        remotes
+            keys::peer_of(device).map_or_else(
+                || address.to_string(),
+                |peer| format!("{address}/p2p/{peer}"),
+            )
+        };
+        connections
+            .iter()
+            .map(|(device, one)| (*device, (shown(device, one), one.rtt_ms)))
+            .collect()
     }
 
     fn command(&self, command: Command) {

@@ -1,4 +1,7 @@
 //! The swarm: libp2p's connections, and what we do as they come and go.
+//!
+//! A dial tries all addresses of a remote at once, over both transports, and the first that answers
+//! is used. When a connection is lost, so is only that way, and the next dial may find another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,113 +11,29 @@ use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
-use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, connection_limits, identify, noise, ping, tcp, yamux,
-};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns, ping};
 use libp2p_stream::IncomingStreams;
 use peer_core::Input;
-use sync_protocol::{DeviceKey, SecretKey};
+use sync_protocol::DeviceKey;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::addresses::{Dial, diallable, is_loopback};
-use super::gate::{self, Gate};
+use super::behaviour::{Behaviour, BehaviourEvent};
 use super::joins::{self, JOIN};
-use super::keys::{device_of, keypair, peer_of, split};
+use super::keys::{device_of, peer_of, split};
+use super::lan;
 use super::links::{self, SYNC};
 use super::listen::{Listeners, port_of};
 use super::{Command, Connection, Shared};
 use crate::driver::core_thread::Mail;
-
-/// What identify says we speak; a peer of another line of versions would change the number.
-const PROTOCOL_VERSION: &str = "tombolo/1";
-
-/// Connections that carry no stream of ours are closed after this. A link keeps its own alive.
-const IDLE_WAIT: Duration = Duration::from_secs(30);
-
-/// How long a connection may take to be set up.
-const SETUP_WAIT: Duration = Duration::from_secs(10);
-
-/// How often a connection is tested, and how long the answer may take. Two in a row are not
-/// needed: TCP does not lose the answer, so silence means that the other side is gone.
-const PING_EVERY: Duration = Duration::from_secs(10);
-/// See [`PING_EVERY`].
-const PING_WAIT: Duration = Duration::from_secs(15);
 
 /// How often the address book is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// New listen addresses come one per interface; they are told together after this pause.
 const LISTEN_PAUSE: Duration = Duration::from_millis(50);
-
-/// Connections, all told. Each costs a socket and some buffers.
-const CONNECTIONS_MAX: u32 = 512;
-
-/// Connections of one remote: both sides may dial at once, from two interfaces.
-const CONNECTIONS_PER_REMOTE_MAX: u32 = 4;
-
-/// Connections being set up, in each direction.
-const PENDING_MAX: u32 = 64;
-
-/// Streams on one connection: links, joins, ping and identify need less than ten.
-const STREAMS_MAX: usize = 64;
-
-/// What runs over a connection.
-#[derive(NetworkBehaviour)]
-pub(super) struct Behaviour {
-    // First: what it refuses, the others never see.
-    gate: gate::Behaviour,
-    limits: connection_limits::Behaviour,
-    identify: identify::Behaviour,
-    ping: ping::Behaviour,
-    pub(super) streams: libp2p_stream::Behaviour,
-}
-
-/// Builds a swarm that neither listens nor dials yet.
-///
-/// # Errors
-/// When the key or the transport is refused, which would be our mistake.
-pub(super) fn build(secret: &SecretKey, gate: Arc<Gate>) -> Result<Swarm<Behaviour>, String> {
-    let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING_MAX))
-        .with_max_pending_outgoing(Some(PENDING_MAX))
-        .with_max_established(Some(CONNECTIONS_MAX))
-        .with_max_established_per_peer(Some(CONNECTIONS_PER_REMOTE_MAX));
-    let muxer = || {
-        let mut config = yamux::Config::default();
-        config.set_max_num_streams(STREAMS_MAX);
-        config
-    };
-    let swarm = SwarmBuilder::with_existing_identity(keypair(secret)?)
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            muxer,
-        )
-        .map_err(|error| error.to_string())?
-        .with_behaviour(|key| Behaviour {
-            gate: gate::Behaviour(gate),
-            limits: connection_limits::Behaviour::new(limits),
-            identify: identify::Behaviour::new(
-                identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
-                    .with_agent_version(format!("tombolo/{}", env!("CARGO_PKG_VERSION")))
-                    .with_push_listen_addr_updates(true),
-            ),
-            ping: ping::Behaviour::new(
-                ping::Config::new()
-                    .with_interval(PING_EVERY)
-                    .with_timeout(PING_WAIT),
-            ),
-            streams: libp2p_stream::Behaviour::new(),
-        })
-        .map_err(|error| error.to_string())?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_WAIT))
-        .with_connection_timeout(SETUP_WAIT)
-        .build();
-    Ok(swarm)
-}
 
 /// Takes streams that remotes open, each kind in a task of its own.
 ///
@@ -125,7 +44,7 @@ pub(super) fn serve_streams(shared: &Arc<Shared>) -> Result<(), String> {
     let sync = control.accept(SYNC).map_err(|error| error.to_string())?;
     let join = control.accept(JOIN).map_err(|error| error.to_string())?;
     tokio::spawn(serve_links(sync, Arc::clone(shared)));
-    tokio::spawn(joins::serve(join, shared.mailbox.clone()));
+    tokio::spawn(joins::serve(join, Arc::clone(shared)));
     Ok(())
 }
 
@@ -189,6 +108,7 @@ impl Task {
                 _ = look.tick() => {
                     self.dial_due();
                     self.keep_book();
+                    self.show_out();
                 }
                 () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {
                     self.tell_at = None;
@@ -206,6 +126,7 @@ impl Task {
             Command::HangUp(peer) => {
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
+            Command::Release(peer) => self.release(peer),
             Command::CloseAll => {
                 let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
                 for peer in peers {
@@ -238,6 +159,31 @@ impl Task {
             Err(error) => {
                 let _ = done.send(Err(unreachable(&error)));
             }
+        }
+    }
+
+    /// Closes what was dialled from here: the remote wants no connection that it did not dial.
+    fn release(&mut self, peer: PeerId) {
+        let Some(remote) = device_of(&peer) else {
+            return;
+        };
+        let connections = self.shared.connections();
+        let dialled: Vec<ConnectionId> = connections
+            .of(&remote)
+            .iter()
+            .filter(|connection| !connection.inbound)
+            .map(|connection| connection.id)
+            .collect();
+        drop(connections);
+        for id in dialled {
+            self.swarm.close_connection(id);
+        }
+    }
+
+    /// Strangers who stayed long enough have to go.
+    fn show_out(&mut self) {
+        for id in self.shared.gate.overdue(std::time::Instant::now()) {
+            self.swarm.close_connection(id);
         }
     }
 
@@ -295,6 +241,9 @@ impl Task {
                 {
                     tracing::debug!("cannot reach {}: {error}", device.short());
                     book.failed(device, now, rand::random());
+                    if book.wants(&device) {
+                        self.tell_core(Input::Unreachable { remote: device });
+                    }
                 }
             }
             None => {
@@ -319,14 +268,25 @@ impl Task {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::ConnectionEstablished {
-                peer_id, endpoint, ..
-            } => self.on_connected(peer_id, &endpoint),
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => self.on_connected(peer_id, connection_id, &endpoint),
             SwarmEvent::ConnectionClosed {
                 peer_id,
-                num_established: 0,
+                connection_id,
+                num_established,
                 cause,
                 ..
-            } => self.on_disconnected(&peer_id, cause.map(|cause| cause.to_string())),
+            } => {
+                if let Some(remote) = device_of(&peer_id) {
+                    self.shared.connections().closed(&remote, connection_id);
+                }
+                if num_established == 0 {
+                    self.on_disconnected(&peer_id, cause.map(|cause| cause.to_string()));
+                }
+            }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 self.dial_failed(peer_id, &error);
             }
@@ -358,11 +318,14 @@ impl Task {
                 ..
             })) => self.on_identified(&peer_id, &info.listen_addrs),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Lan(mdns::Event::Discovered(found))) => {
+                self.on_noticed(found);
+            }
             _ => {}
         }
     }
 
-    fn on_connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+    fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         let Some(remote) = device_of(&peer) else {
             let _ = self.swarm.disconnect_peer_id(peer);
             return;
@@ -375,14 +338,15 @@ impl Task {
             let _ = done.send(Ok(()));
         }
         let mut connections = self.shared.connections();
-        connections
-            .remotes
-            .entry(remote)
-            .or_insert_with(|| Connection {
-                address: address.to_string(),
+        connections.opened(
+            remote,
+            Connection {
+                id,
+                address,
                 inbound: endpoint.is_listener(),
                 rtt_ms: None,
-            });
+            },
+        );
         if self.shared.device < remote && connections.openers.insert(remote) {
             drop(connections);
             self.spawn_opener(remote, peer);
@@ -395,7 +359,7 @@ impl Task {
         tokio::spawn(async move {
             let connected = || {
                 let mut connections = shared.connections();
-                let there = connections.remotes.contains_key(&remote);
+                let there = !connections.of(&remote).is_empty();
                 if !there {
                     connections.openers.remove(&remote);
                 }
@@ -419,7 +383,6 @@ impl Task {
         };
         let cause = cause.unwrap_or_else(|| "closed".to_owned());
         tracing::debug!("connection to {} is gone: {cause}", remote.short());
-        self.shared.connections().remotes.remove(&remote);
         let now = self.shared.now_ms();
         self.shared.book().disconnected(remote, now, rand::random());
     }
@@ -428,12 +391,11 @@ impl Task {
         let Some(remote) = device_of(peer) else {
             return;
         };
-        let near = match self.shared.connections().remotes.get(&remote) {
-            Some(connection) => connection
-                .address
-                .parse()
-                .is_ok_and(|address| is_loopback(&address)),
-            None => return,
+        let near = match self.shared.connections().of(&remote) {
+            [] => return,
+            all => all
+                .iter()
+                .any(|connection| is_loopback(&connection.address)),
         };
         // Somebody else's loopback is not ours.
         let addresses: Vec<Multiaddr> = says
@@ -447,10 +409,10 @@ impl Task {
     fn on_ping(&mut self, event: &ping::Event) {
         match &event.result {
             Ok(rtt) => {
-                if let Some(remote) = device_of(&event.peer)
-                    && let Some(connection) = self.shared.connections().remotes.get_mut(&remote)
-                {
-                    connection.rtt_ms = Some((rtt.as_secs_f64() * 1e6).round() / 1e3);
+                if let Some(remote) = device_of(&event.peer) {
+                    let rtt_ms = (rtt.as_secs_f64() * 1e6).round() / 1e3;
+                    let mut connections = self.shared.connections();
+                    connections.measured(&remote, event.connection, rtt_ms);
                 }
             }
             Err(ping::Failure::Unsupported) => {}
@@ -473,12 +435,35 @@ impl Task {
             return;
         }
         self.listening.send_replace(addresses.clone());
-        // A task of its own: connections go on while the core is busy.
+        // Who reads them knows whose they are.
+        let addresses = self.swarm.listeners().map(ToString::to_string).collect();
+        self.tell_core(Input::Listening { addresses });
+    }
+
+    /// In a task of its own: connections go on while the core is busy.
+    fn tell_core(&self, input: Input) {
         let mailbox = self.shared.mailbox.clone();
         tokio::spawn(async move {
-            let listening = Mail::Input(Input::Listening { addresses });
-            mailbox.send(listening).await;
+            mailbox.send(Mail::Input(input)).await;
         });
+    }
+
+    /// Somebody shows up in the local network: the core says whether it is anybody's business.
+    fn on_noticed(&mut self, found: Vec<(PeerId, Multiaddr)>) {
+        let lan = &mut self.swarm.behaviour_mut().lan;
+        let crowd = lan.as_ref().map_or(0, |lan| lan.discovered_nodes().len());
+        if crowd > lan::NOTICED_MAX {
+            tracing::warn!(
+                "the local network names more than {} peers: it is no longer looked at",
+                lan::NOTICED_MAX
+            );
+            *lan = None.into();
+        }
+        for (remote, addresses) in lan::by_device(found) {
+            if remote != self.shared.device {
+                self.tell_core(Input::Noticed { remote, addresses });
+            }
+        }
     }
 
     fn keep_book(&self) {
@@ -507,7 +492,7 @@ fn unreachable(error: &DialError) -> String {
         other => other.to_string(),
     };
     format!(
-        "the peer that invited cannot be reached ({why}); it must be running, and its network must reach here"
+        "the member that the ticket names cannot be reached ({why}); it must be running, and its network must reach here"
     )
 }
 

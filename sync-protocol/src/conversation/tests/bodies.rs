@@ -125,7 +125,6 @@ fn offer_by_rogue(mesh: &mut Mesh) -> Rogue {
             heads: HeadsHash([9; 32]),
         },
         wall: now.wall,
-        addresses: Vec::new(),
     });
     let push = Message::Push {
         entries: vec![travelling(entry.encoded()).to_vec()],

@@ -266,7 +266,7 @@ fn forks_are_found_by_their_hashes_and_both_sides_hold_all_that_counts() {
         mesh.write(2, b"to the one".to_vec());
         other.write(2, b"to the other".to_vec());
         let evil: Vec<_> = other.peers[2].dag().ids();
-        let entry = other.peers[2].dag().get(&evil[0]).expect("held").clone();
+        let entry = other.peers[2].entry(&evil[0]).clone();
         mesh.run_ms(100);
         let now = mesh.now();
         let device = mesh.device(2);

@@ -34,7 +34,6 @@ fn anything(dice: &mut Dice) -> Message {
         0 | 1 => Message::Hello(Hello {
             standing: standing(far),
             wall: far,
-            addresses: vec!["x".to_owned()],
         }),
         2 => Message::Standing(standing(far)),
         3 => Message::Push {
@@ -163,7 +162,6 @@ fn an_answer_to_another_question_ends_the_questions_until_the_next_round() {
     let hello = Message::Hello(Hello {
         standing: standing(9),
         wall: 0,
-        addresses: Vec::new(),
     });
     let effects = link.step(now, ConversationInput::Received(hello), &peer.held);
     let (request, want) = asked(&effects).remove(0);
@@ -206,7 +204,6 @@ fn segments_that_never_end_or_jump_are_refused() {
         let hello = Message::Hello(Hello {
             standing: standing(9),
             wall: 0,
-            addresses: Vec::new(),
         });
         let effects = link.step(now, ConversationInput::Received(hello), &peer.held);
         let (request, _) = asked(&effects).remove(0);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings};
-use crate::bodies::Bodies;
+use crate::address::AddressRecord;
+use crate::awaited::AwaitedBodies;
 use crate::cut::{Cut, CutDraft, CutRef, order_root};
 use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
 use crate::entry::Invocation;
@@ -44,15 +45,19 @@ pub(super) struct Held {
     pub(super) history: History,
     /// `None` while joining.
     pub(super) dag: Option<Dag>,
+    /// Everything that was ever taken in or offered, with its body.
+    log: BTreeMap<EntryId, Arc<Entry>>,
     pub(super) blobs: BTreeMap<BlobHash, Vec<u8>>,
     pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
-    pub(super) bodies: Bodies,
+    pub(super) bodies: AwaitedBodies,
     /// Bodies of which only the beginning is here.
     pub(super) parts: BTreeMap<EntryId, Vec<u8>>,
     /// What other conversations than the one that is asked are pulling.
     pulled: Vec<Bulk>,
     /// Members known to be such from the beginning.
     founders: Vec<DeviceKey>,
+    /// Sorted by device.
+    pub(super) addresses: Vec<Arc<AddressRecord>>,
 }
 
 impl Holdings for Held {
@@ -89,10 +94,9 @@ impl Holdings for Held {
     }
 
     fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>> {
-        let covered = self.history.entries.get(id).map(|(_, entry)| entry);
         let dag = self.dag.as_ref()?;
-        let entry = covered.or_else(|| dag.get(id).filter(|_| dag.is_clean(id)))?;
-        Some(Arc::clone(entry.encoded()))
+        let held = self.history.entries.contains_key(id) || dag.is_clean(id);
+        held.then(|| Arc::clone(self.log[id].encoded()))
     }
 
     fn holds(&self, id: &EntryId) -> bool {
@@ -109,7 +113,9 @@ impl Holdings for Held {
             return (Vec::new(), false);
         };
         let (entries, more) = dag.entries_beyond(tips, bytes_max);
-        let encoded = entries.iter().map(|entry| Arc::clone(entry.encoded()));
+        let encoded = entries
+            .iter()
+            .map(|entry| Arc::clone(self.log[&entry.id].encoded()));
         (encoded.collect(), more)
     }
 
@@ -128,8 +134,9 @@ impl Holdings for Held {
         let Some(dag) = &self.dag else { return false };
         let height = dag.cut().height;
         let admitted = || {
-            dag.tail(Hlc(u64::MAX))
-                .any(|ordered| admissions(&ordered.entry).any(|member| member == *remote))
+            dag.tail(Hlc(u64::MAX)).any(|ordered| {
+                admissions(&self.log[&ordered.entry.id]).any(|member| member == *remote)
+            })
         };
         dag.rights().is_member(remote, height) || admitted()
     }
@@ -156,6 +163,10 @@ impl Holdings for Held {
 
     fn body_offset(&self, entry: &EntryId) -> u64 {
         self.parts.get(entry).map_or(0, |part| part.len() as u64)
+    }
+
+    fn address_records(&self) -> Vec<Arc<AddressRecord>> {
+        self.addresses.clone()
     }
 }
 
@@ -218,7 +229,8 @@ impl Held {
                 height: cut.height,
             };
             let id = ordered.entry.id;
-            self.history.entries.insert(id, (covered, ordered.entry));
+            let entry = Arc::clone(&self.log[&id]);
+            self.history.entries.insert(id, (covered, entry));
         }
         self.history.segments.push(ids);
         self.history.cuts.push(cut);
@@ -304,12 +316,14 @@ impl Peer {
             held: Held {
                 history: History::default(),
                 dag: None,
+                log: BTreeMap::new(),
                 blobs: BTreeMap::new(),
                 wanted: BTreeMap::new(),
-                bodies: Bodies::default(),
+                bodies: AwaitedBodies::default(),
                 parts: BTreeMap::new(),
                 pulled: Vec::new(),
                 founders: founders.to_vec(),
+                addresses: Vec::new(),
             },
             links: BTreeMap::new(),
             wakes: BTreeMap::new(),
@@ -322,9 +336,10 @@ impl Peer {
 
     pub(super) fn begin(&mut self, genesis: Arc<Entry>, cut: Cut) {
         let segment = vec![Ordered {
-            entry: genesis,
+            entry: Arc::clone(genesis.stub()),
             void: false,
         }];
+        self.held.log.insert(genesis.id, genesis);
         self.held.cover(cut, segment).expect("nothing is missing");
     }
 
@@ -334,6 +349,11 @@ impl Peer {
 
     pub(super) fn dag(&self) -> &Dag {
         self.held.dag.as_ref().expect("not joining any more")
+    }
+
+    /// An entry that was taken in, with its body.
+    pub(super) fn entry(&self, id: &EntryId) -> &Arc<Entry> {
+        &self.held.log[id]
     }
 
     /// An entry that builds on what is here, not offered yet.
@@ -377,6 +397,7 @@ impl Peer {
         let entry = self.seal(now, args, call);
         self.seq += 1;
         self.previous = Some(entry.id);
+        self.held.log.insert(entry.id, Arc::clone(&entry));
         let dag = self.held.dag.as_mut().expect("not joining any more");
         let offered = dag.offer(Arc::clone(&entry), None, &self.held.history);
         assert!(matches!(offered, Offered::Accepted(_)), "{offered:?}");
@@ -546,7 +567,9 @@ impl Peer {
                 let dag = self.held.dag.as_mut()?;
                 dag.learn_equivocation(proof).expect("an honest proof");
             }
-            ConversationEffect::Misbehaved(why) => self.reports.push(why),
+            ConversationEffect::Misbehaved(why) | ConversationEffect::Silent(why) => {
+                self.reports.push(why);
+            }
             ConversationEffect::WakeAt(tick) => {
                 self.wakes.insert(remote, tick);
             }
@@ -585,7 +608,9 @@ impl Peer {
                     continue;
                 }
             };
-            match dag.offer(Arc::new(entry), Some(remote), &self.held.history) {
+            let entry = Arc::new(entry);
+            self.held.log.insert(entry.id, Arc::clone(&entry));
+            match dag.offer(entry, Some(remote), &self.held.history) {
                 Offered::Accepted(accepted) => fresh.extend(accepted),
                 Offered::Pending { missing: more, .. } => missing.extend(more),
                 Offered::Known | Offered::Full => {}

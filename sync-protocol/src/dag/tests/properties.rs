@@ -1,7 +1,7 @@
 //! Random entry sets, delivered in random orders: whatever the order, the same comes out, and it is
 //! what the model says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::maker::Maker;
 use super::model::Model;
@@ -176,10 +176,16 @@ fn the_order_of_delivery_does_not_matter() {
 }
 
 /// What the rows would state after a segment. Any function of the segment will do here.
-fn rights_after(rights: &Rights, segment: &[Ordered], height: u64) -> Rights {
+fn rights_after(
+    rights: &Rights,
+    segment: &[Ordered],
+    bodies: &BTreeMap<EntryId, Arc<Entry>>,
+    height: u64,
+) -> Rights {
     let mut rights = rights.clone();
     let from = height;
     for Ordered { entry, void } in segment {
+        let entry = &bodies[&entry.id];
         for (_, call) in entry.system_calls().filter(|_| !void) {
             match call {
                 SystemCall::Invite {
@@ -227,6 +233,7 @@ struct Peer {
     order: Vec<EntryId>,
     next: usize,
     delivery: Vec<Arc<Entry>>,
+    bodies: BTreeMap<EntryId, Arc<Entry>>,
 }
 
 impl Peer {
@@ -240,10 +247,12 @@ impl Peer {
             order: Vec::new(),
             next: 0,
             delivery: Vec::new(),
+            bodies: BTreeMap::new(),
         }
     }
 
     fn receive(&mut self, entry: &Arc<Entry>) {
+        self.bodies.insert(entry.id, Arc::clone(entry));
         self.dag.offer(Arc::clone(entry), None, &self.birth);
     }
 
@@ -255,7 +264,7 @@ impl Peer {
         let ids: Vec<EntryId> = segment.iter().map(|ordered| ordered.entry.id).collect();
         assert_eq!(crate::cut::order_root(&ids), cut.order_root);
         self.birth.cover(cut, &segment);
-        self.rights = rights_after(&self.rights, &segment, cut.height);
+        self.rights = rights_after(&self.rights, &segment, &self.bodies, cut.height);
         self.dag.advance(cut, self.rights.clone(), &self.birth);
         self.order.extend(ids);
         true

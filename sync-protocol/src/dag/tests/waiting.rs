@@ -105,7 +105,7 @@ fn what_waits_for_an_entry_that_became_final_elsewhere_comes_in() {
     assert!(matches!(world.offer(&b), Offered::Pending { .. }));
     // The cut and its segment came straight from a log.
     let segment = [Ordered {
-        entry: Arc::clone(&a),
+        entry: Arc::clone(a.stub()),
         void: false,
     }];
     let cut = world.birth.next_cut(vec![a.id], &segment);

@@ -362,7 +362,7 @@ pub fn squeeze(ctx: &ReducerContext, which: u8) -> Result<(), String> {
         w8: 250,
         w16: 1,
         w32: 1,
-        w64: 1,
+        w64: 3,
         name: "free".to_string(),
     };
     let taken = ctx.db.slot().w8().find(1).ok_or("slot 1 is empty")?;

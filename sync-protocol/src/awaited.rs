@@ -14,13 +14,13 @@ use crate::limits::{STUBS_BODY_BYTES_MAX, STUBS_MAX};
 
 /// The waiting room of stubs.
 #[derive(Debug, Default)]
-pub struct Bodies {
-    awaited: BTreeMap<EntryId, Awaited>,
+pub struct AwaitedBodies {
+    awaited: BTreeMap<EntryId, AwaitedBody>,
     offers: BTreeMap<DeviceKey, Offers>,
 }
 
 #[derive(Debug)]
-struct Awaited {
+struct AwaitedBody {
     stub: SignedHeader,
     from: BTreeSet<DeviceKey>,
 }
@@ -32,7 +32,7 @@ struct Offers {
     bytes: usize,
 }
 
-impl Bodies {
+impl AwaitedBodies {
     /// Notes that `from` offers the entry. False: its room is full, and this was not kept.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Bodies {
         offers.bytes += bytes;
         self.awaited
             .entry(id)
-            .or_insert_with(|| Awaited {
+            .or_insert_with(|| AwaitedBody {
                 stub,
                 from: BTreeSet::new(),
             })
@@ -97,7 +97,7 @@ impl Bodies {
 
     /// The body is here, or nobody needs it: forgets the stub and gives back who offered it.
     pub fn take(&mut self, id: &EntryId) -> Option<(SignedHeader, BTreeSet<DeviceKey>)> {
-        let Awaited { stub, from } = self.awaited.remove(id)?;
+        let AwaitedBody { stub, from } = self.awaited.remove(id)?;
         for remote in &from {
             self.release(remote, id, stub.header.body_len);
         }
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn each_connection_is_charged_for_what_it_offers() {
-        let mut bodies = Bodies::default();
+        let mut bodies = AwaitedBodies::default();
         let (one, two) = (key(8).public(), key(9).public());
         for seq in 0..STUBS_MAX as u64 {
             assert_eq!(bodies.offer(stub(seq, 100_000), one), Ok(true));
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn so_many_bytes_are_awaited_from_a_connection() {
-        let mut bodies = Bodies::default();
+        let mut bodies = AwaitedBodies::default();
         let remote = key(8).public();
         let mut kept = 0;
         for seq in 0..STUBS_MAX as u64 {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_stub_stays_while_somebody_offers_it() {
-        let mut bodies = Bodies::default();
+        let mut bodies = AwaitedBodies::default();
         let (one, two) = (key(8).public(), key(9).public());
         let id = stub(1, 100_000).id();
         for remote in [one, two] {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_stub_that_its_author_did_not_sign_is_refused() {
-        let mut bodies = Bodies::default();
+        let mut bodies = AwaitedBodies::default();
         let remote = key(8).public();
         let mut spoilt = stub(1, 100_000);
         spoilt.signature = Signature([7; 64]);
