@@ -14,26 +14,39 @@
 //! initialised, from which every invocation starts; a *mark* says that a call wrote to a page; an
 //! *outcome* is what an invocation came to, the same on every peer, while a [`HostError`] is our own
 //! failure and never an outcome.
+//!
+//! Without the feature `run` only [`describe`] is left, and nothing of wasmtime is compiled.
 
 mod call;
 mod def;
 mod describe;
+#[cfg(feature = "run")]
 mod engine;
 mod error;
+#[cfg(feature = "run")]
 mod imports;
+#[cfg(feature = "run")]
 mod instance;
 pub mod limits;
+#[cfg(feature = "run")]
 mod module;
+#[cfg(feature = "run")]
 mod prepare;
+#[cfg(feature = "run")]
 mod prices;
+mod reasons;
 
 pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report};
 pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef};
+pub use describe::describe;
+#[cfg(feature = "run")]
 pub use engine::{ENGINE, HostEngine};
 pub use error::{HostError, PrepareError};
+#[cfg(feature = "run")]
 pub use instance::Runner;
 pub use limits::Limits;
+#[cfg(feature = "run")]
 pub use module::Module;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "run"))]
 mod tests;

@@ -22,6 +22,9 @@ struct Arguments {
     /// Peers, 2 to 5; each seed decides if this is left out.
     #[arg(long, value_parser = clap::value_parser!(u64).range(2..=5))]
     peers: Option<u64>,
+    /// Give the database another module in the middle of the bad time.
+    #[arg(long)]
+    upgrade: bool,
     /// Print everything that happened.
     #[arg(long)]
     trace: bool,
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
             peers,
             keep_trace: arguments.trace,
             plant: None,
+            upgrade: arguments.upgrade,
         };
         let report = run(&plan, &modules);
         for line in &report.trace {
@@ -63,8 +67,9 @@ fn main() -> anyhow::Result<ExitCode> {
         if report.verdict != Verdict::Passed {
             println!("  faults: {}", report.faults);
             println!(
-                "  replay: simulator --seed {seed}{} --trace",
-                shown(arguments.peers)
+                "  replay: simulator --seed {seed}{}{} --trace",
+                shown(arguments.peers),
+                if arguments.upgrade { " --upgrade" } else { "" }
             );
         }
         if report.verdict.exit_code() > 0 && worst.exit_code() != 10 {

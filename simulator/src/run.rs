@@ -42,6 +42,8 @@ pub struct Plan {
     pub keep_trace: bool,
     /// A mistake to make on purpose.
     pub plant: Option<Plant>,
+    /// Whether the database gets another module in the middle of the bad time.
+    pub upgrade: bool,
 }
 
 impl Plan {
@@ -53,6 +55,7 @@ impl Plan {
             peers: None,
             keep_trace: false,
             plant: None,
+            upgrade: false,
         }
     }
 }
@@ -117,6 +120,8 @@ pub struct Report {
     pub refused: u64,
     /// The highest cut.
     pub height: u64,
+    /// The module that rules in the end.
+    pub module_hash: String,
     /// How much happened.
     pub counts: Counts,
 }
@@ -131,11 +136,14 @@ pub fn run(plan: &Plan, modules: &Modules) -> Report {
         world,
         faults,
         healed_us: 0,
+        upgrade: plan.upgrade,
+        module_hash: String::new(),
     };
     let verdict = run.verdict(dice.between(15_000, 60_000));
     let Run {
         mut world,
         healed_us,
+        module_hash,
         ..
     } = run;
     world.say(format_args!("{verdict}"));
@@ -151,6 +159,7 @@ pub fn run(plan: &Plan, modules: &Modules) -> Report {
         confirmed: world.ledger.confirmed,
         refused: world.ledger.refused,
         height: world.cuts.highest(),
+        module_hash,
         counts: world.counts,
         trace: world.trace.into_lines(),
     }
@@ -166,6 +175,9 @@ struct Run {
     world: World,
     faults: Faults,
     healed_us: u64,
+    /// Another module is still to be published.
+    upgrade: bool,
+    module_hash: String,
 }
 
 impl Run {
@@ -187,8 +199,12 @@ impl Run {
         self.world.hurt(self.faults);
         self.world.begin_work();
         let end = self.world.now_us + hurt_ms * 1_000;
+        let upgrade_from = self.world.now_us + hurt_ms * 500;
         while self.world.now_us < end {
             self.pass()?;
+            if self.upgrade && self.world.now_us >= upgrade_from {
+                self.upgrade = !self.world.upgrade();
+            }
             self.invite_late(end)?;
             self.world.join_on();
             self.look()?;
@@ -316,7 +332,13 @@ impl Run {
                     "peer {at}: {tail} calls not final, {pending} entries pending"
                 ));
             }
-            let equal = (status.cut.id, status.heads_hash, status.state_root);
+            self.module_hash.clone_from(&status.module_hash);
+            let equal = (
+                status.cut.id,
+                status.heads_hash,
+                status.state_root,
+                status.module_hash,
+            );
             if *first.get_or_insert(equal.clone()) != equal {
                 return Some(format!(
                     "peer {at} at cut {} differs from peer 0",

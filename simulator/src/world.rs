@@ -5,6 +5,9 @@ mod accidents;
 mod asking;
 mod rogues;
 
+#[cfg(test)]
+pub(crate) use asking::other_chat;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -88,6 +91,8 @@ enum Who {
     Comer(Client),
     /// Somebody who leaves.
     Leaver,
+    /// Who gave the database another module; the answer comes with a cut, or too late for one.
+    Upgrader,
     /// The world itself: the answer comes at once, or never.
     World,
 }

@@ -75,7 +75,7 @@ impl Base {
         backend: Box<dyn StorageBackend>,
         cache_bytes: usize,
     ) -> Result<Self, StoreError> {
-        let db = backend::open(backend, cache_bytes)?;
+        let db = backend::open("base.redb", backend, cache_bytes)?;
         create_tables(&db)?;
         let read = db.begin_read()?;
         let meta = read.open_table(META)?;

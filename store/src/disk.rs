@@ -98,13 +98,21 @@ pub trait Disk: Send {
     /// # Errors
     /// If the disk fails.
     fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError>;
+
+    /// Bytes that can still be written; `None` if the disk has no end that is known.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 }
 
 const DATABASES: &str = "databases";
 const BLOBS: &str = "blobs";
 const PARTIAL: &str = "partial";
-const LOG: &str = "log.redb";
-const BASE: &str = "base.redb";
+pub(crate) const LOG: &str = "log.redb";
+pub(crate) const BASE: &str = "base.redb";
 const SPILL: &str = "spill.redb";
 
 /// Files that were not finished: half-written blobs, databases being removed.
@@ -126,11 +134,7 @@ impl DirDisk {
     /// # Errors
     /// If the directory cannot be made, read or written.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let disk = Self {
-            databases: data_dir.join(DATABASES),
-            blobs: data_dir.join(BLOBS),
-            partial: data_dir.join(BLOBS).join(PARTIAL),
-        };
+        let disk = Self::at(data_dir);
         for dir in [&disk.databases, &disk.blobs, &disk.partial] {
             fs::create_dir_all(dir).map_err(failed("making", dir))?;
             for (path, name) in children(dir)? {
@@ -147,6 +151,42 @@ impl DirDisk {
         sync_dir(&disk.blobs)?;
         sync_dir(data_dir)?;
         Ok(disk)
+    }
+
+    /// The directory, as it is.
+    pub(crate) fn at(data_dir: &Path) -> Self {
+        Self {
+            databases: data_dir.join(DATABASES),
+            blobs: data_dir.join(BLOBS),
+            partial: data_dir.join(BLOBS).join(PARTIAL),
+        }
+    }
+
+    /// Where a database's files are.
+    pub(crate) fn path_of(&self, database: &DatabaseId) -> PathBuf {
+        self.databases.join(database.to_string())
+    }
+
+    /// Blobs by the hash that their name says, in order, and the names of files that are none.
+    pub(crate) fn blobs(&self) -> Result<(Vec<BlobHash>, Vec<String>), StoreError> {
+        let (mut blobs, mut others) = (Vec::new(), Vec::new());
+        for (_, name) in children(&self.blobs)? {
+            match name.parse::<BlobHash>() {
+                Ok(hash) if hash.to_string() == name => blobs.push(hash),
+                // The folder of partial blobs.
+                _ if name == PARTIAL => {}
+                _ => others.push(name),
+            }
+        }
+        blobs.sort_unstable();
+        others.sort_unstable();
+        Ok((blobs, others))
+    }
+
+    /// What a crash left half done among the databases.
+    pub(crate) fn unfinished(&self) -> Result<Vec<String>, StoreError> {
+        let names = children(&self.databases)?.into_iter().map(|(_, name)| name);
+        Ok(names.filter(|name| name.starts_with(UNFINISHED)).collect())
     }
 
     fn file(
@@ -345,6 +385,12 @@ impl Disk for DirDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("removing", &path)(error)),
         }
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        let stat = rustix::fs::statvfs(&self.databases)
+            .map_err(|error| failed("asking for the room in", &self.databases)(error.into()))?;
+        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 }
 

@@ -2,6 +2,7 @@
 //! caller's (an outcome of the call), [`StoreError`] is the disk's or ours (the database stops),
 //! [`SchemaError`] is the module author's (the module is refused).
 
+use crate::page_sums::DamagedPage;
 use crate::schema::{IndexId, TableId};
 
 /// The disk failed, holds what it should not, or was asked for what cannot be. Never an outcome of
@@ -21,7 +22,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Stored bytes do not say what they must.
-    #[error("damaged {what}. Restore the data directory from a backup, or join the database again")]
+    #[error(
+        "damaged: {what}. Restore the data directory from a backup, or join the database again"
+    )]
     Damaged {
         /// What is damaged.
         what: String,
@@ -83,7 +86,7 @@ macro_rules! from_redb {
     ($($error:ident),*) => {$(
         impl From<redb::$error> for StoreError {
             fn from(error: redb::$error) -> Self {
-                Self::Database(Box::new(error.into()))
+                Self::of_redb(error.into())
             }
         }
     )*};
@@ -98,10 +101,36 @@ from_redb!(
 );
 
 impl StoreError {
+    fn of_redb(error: redb::Error) -> Self {
+        match &error {
+            redb::Error::Io(io) => match damaged_page(io) {
+                Some(page) => Self::damaged(page.to_string()),
+                None => Self::Database(Box::new(error)),
+            },
+            redb::Error::Corrupted(what) => Self::damaged(format!("database file: {what}")),
+            _ => Self::Database(Box::new(error)),
+        }
+    }
+
+    /// A file that could not be read or written, or is damaged.
+    pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        match damaged_page(&source) {
+            Some(page) => Self::damaged(page.to_string()),
+            None => Self::Io {
+                what: what.into(),
+                source,
+            },
+        }
+    }
+
     /// Stored bytes that do not say what they must.
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
     }
+}
+
+fn damaged_page(error: &std::io::Error) -> Option<&DamagedPage> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Why an operation on rows was refused. Every variant but [`DataError::Store`] is the caller's

@@ -11,6 +11,7 @@
 //! | float | big-endian bits; negative ones inverted, the others with the top bit flipped |
 //! | string, array of u8 | the bytes with `00` written as `00 FF`, then `00 00` |
 //! | array | each element after `01`, then `00` |
+//! | array whose elements take no bytes | how many, big-endian in four bytes |
 //! | product | its fields |
 //! | sum | the tag, then its value |
 //!
@@ -20,6 +21,7 @@
 
 use spacetimedb_sats::AlgebraicType;
 
+use crate::error::DataError;
 use crate::limits::{EMPTY_ELEMENTS_MAX, TYPE_DEPTH_MAX, TYPE_NODES_MAX};
 
 /// Why bytes are not a value of a type.
@@ -276,7 +278,12 @@ impl Layout {
             Self::Array { element, plain } => {
                 let count = take_count(input)?;
                 if *plain == Some(0) {
+                    // Such arrays differ in their length alone, and four bytes of a row that
+                    // became as many key bytes as it says would be a row of 1 MiB with a key of
+                    // 16 GiB.
                     empty_elements(count)?;
+                    key.extend_from_slice(&as_u32(count).to_be_bytes());
+                    return Ok(());
                 }
                 for _ in 0..count {
                     key.push(1);
@@ -299,13 +306,38 @@ impl Layout {
     }
 }
 
+/// The bytes by which the store orders a value, BSATN of a resolved type: they compare as the
+/// values do, and no value's are the beginning of another's of the same type. In a stored key they
+/// are cut after [`KEY_PART_BYTES_MAX`](crate::limits::KEY_PART_BYTES_MAX).
+///
+/// # Errors
+/// [`DataError::Decode`] if the type is unresolved, too large or nested too deeply, or the bytes
+/// are not exactly one value of it.
+pub fn sort_key(ty: &AlgebraicType, mut value: &[u8]) -> Result<Vec<u8>, DataError> {
+    let layout = Layout::compile(ty, &mut 0).map_err(|bad| {
+        DataError::Decode(match bad {
+            BadType::Unresolved => "the type is not resolved",
+            BadType::TooLarge => "the type is too large or nested too deeply",
+        })
+    })?;
+    let mut key = Vec::new();
+    layout
+        .encode(&mut value, &mut key)
+        .map_err(DataError::Decode)?;
+    if value.is_empty() {
+        Ok(key)
+    } else {
+        Err(DataError::Decode("bytes are left over after the value"))
+    }
+}
+
+fn as_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 fn describe_all(kind: u8, layouts: &[Layout], out: &mut Vec<u8>) {
     out.push(kind);
-    out.extend_from_slice(
-        &u32::try_from(layouts.len())
-            .unwrap_or(u32::MAX)
-            .to_le_bytes(),
-    );
+    out.extend_from_slice(&as_u32(layouts.len()).to_le_bytes());
     layouts.iter().for_each(|layout| layout.describe(out));
 }
 

@@ -22,6 +22,7 @@
 
 mod backend;
 mod base;
+mod check;
 mod disk;
 mod editor;
 mod error;
@@ -32,8 +33,10 @@ mod log;
 mod memory_disk;
 mod migrate;
 mod overlay;
+mod page_sums;
 mod plan;
 mod range;
+mod read_only;
 mod reindex;
 mod root;
 mod schema;
@@ -48,13 +51,16 @@ mod transaction;
 mod view;
 
 pub use base::Stored;
+pub use check::{BaseFacts, Checked, LogFacts, Progress, check_base, check_log};
 pub use disk::{DirDisk, Disk};
 pub use error::{DataError, SchemaError, StoreError};
+pub use layout::sort_key;
 pub use log::Log;
-pub use memory_disk::MemoryDisk;
+pub use memory_disk::{Kept, MemoryDisk};
 pub use migrate::{DataCheck, Migration};
 pub use overlay::Row;
 pub use range::Range;
+pub use read_only::{BaseElsewhere, ReadOnlyDisk};
 pub use schema::{Column, IndexId, IndexKind, IndexSchema, Schema, TableId, TableSchema};
 pub use settle::{RowWrite, Settlement};
 pub use spill::OverlayBudget;

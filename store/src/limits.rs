@@ -49,6 +49,11 @@ pub const ID_MAX: u32 = 1 << 30;
 /// stretch of any length costs a bounded number of look-ups.
 pub const SEQUENCE_STEPS_MAX: u32 = 1_024;
 
+/// Bytes of a disk that are left free: calls and entries of others are refused before that. A cut
+/// that was begun, the largest entries and what redb writes when it closes its files fit into it
+/// many times.
+pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
+
 /// Bytes of memory that the row versions of a tail may take. What is beyond goes to the spill
 /// file, oldest first, until half of this is left. A tail of small rows as long as
 /// [`OVERLAY_COMMITS_MAX`] fits.

@@ -44,13 +44,13 @@ const NOTES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefini
 
 const NOTE_FORMAT: &str = "tombolo:format";
 
-struct Readers {
-    entries: ReadOnlyTable<Id, &'static [u8]>,
-    tail: ReadOnlyTable<[u8; POSITION_BYTES], ()>,
-    cuts: ReadOnlyTable<u64, &'static [u8]>,
-    order: ReadOnlyTable<Place, Id>,
-    finals: ReadOnlyTable<Id, [u8; FINAL_BYTES]>,
-    notes: ReadOnlyTable<&'static str, &'static [u8]>,
+pub(crate) struct Readers {
+    pub(crate) entries: ReadOnlyTable<Id, &'static [u8]>,
+    pub(crate) tail: ReadOnlyTable<[u8; POSITION_BYTES], ()>,
+    pub(crate) cuts: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) order: ReadOnlyTable<Place, Id>,
+    pub(crate) finals: ReadOnlyTable<Id, [u8; FINAL_BYTES]>,
+    pub(crate) notes: ReadOnlyTable<&'static str, &'static [u8]>,
 }
 
 /// The log file of one database, open.
@@ -66,7 +66,7 @@ impl Log {
     /// # Errors
     /// If it cannot be read or written, is damaged, or has another format.
     pub fn open(backend: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Self, StoreError> {
-        let db = backend::open(backend, cache_bytes)?;
+        let db = backend::open("log.redb", backend, cache_bytes)?;
         create_tables(&db)?;
         let log = Self {
             readers: OnceCell::new(),
@@ -362,7 +362,7 @@ impl Log {
             .map(|fact| fact.value().to_vec()))
     }
 
-    fn readers(&self) -> Result<&Readers, StoreError> {
+    pub(crate) fn readers(&self) -> Result<&Readers, StoreError> {
         if let Some(readers) = self.readers.get() {
             return Ok(readers);
         }
@@ -418,14 +418,14 @@ pub(crate) fn stored_cut(cut: &Cut) -> Vec<u8> {
     [cut.id().as_bytes(), &**cut.encoded()].concat()
 }
 
-fn split_cut(stored: &[u8]) -> Result<(CutId, &[u8]), StoreError> {
+pub(crate) fn split_cut(stored: &[u8]) -> Result<(CutId, &[u8]), StoreError> {
     let (id, cut) = stored
         .split_first_chunk::<32>()
         .ok_or_else(|| StoreError::damaged("log: a cut"))?;
     Ok((CutId(*id), cut))
 }
 
-fn final_entry(entry: &Stub, height: u64) -> FinalEntry {
+pub(crate) fn final_entry(entry: &Stub, height: u64) -> FinalEntry {
     FinalEntry {
         author: entry.header.author,
         epoch: entry.header.epoch,

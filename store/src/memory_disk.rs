@@ -36,6 +36,12 @@ struct Shared {
     left: Option<u64>,
     /// Writes and syncs so far.
     done: u64,
+    /// Writes that still find room; `None`: all.
+    room: Option<u64>,
+    /// Bytes that it says are free.
+    free: Option<u64>,
+    /// Reads that still succeed; `None`: all.
+    readable: Option<u64>,
 }
 
 /// A file: what a crash leaves of it, and what has been done to it since it was last synced.
@@ -49,6 +55,17 @@ struct MemoryFile {
 enum Change {
     Write { offset: usize, data: Vec<u8> },
     SetLen(usize),
+}
+
+/// What a crash leaves of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It never reached the disk.
+    Nothing,
+    /// All of it.
+    Whole,
+    /// So many of its first bytes.
+    First(usize),
 }
 
 impl MemoryDisk {
@@ -66,19 +83,51 @@ impl MemoryDisk {
     /// As [`MemoryDisk::crash`], but the unsynced writes for which `keep` says so did reach the
     /// disk. It is asked for one after the other, file by file, with a running number.
     pub fn crash_keeping(&self, mut keep: impl FnMut(u64) -> bool) {
+        self.crash_tearing(|number, _| match keep(number) {
+            true => Kept::Whole,
+            false => Kept::Nothing,
+        });
+    }
+
+    /// As [`MemoryDisk::crash_keeping`], but a write may reach the disk in part: `keep` is told how
+    /// many bytes it has, 0 for a change of the file's length.
+    pub fn crash_tearing(&self, mut keep: impl FnMut(u64, usize) -> Kept) {
         let mut shared = self.lock();
         shared.power += 1;
         shared.left = None;
         let mut asked = 0;
         for file in shared.files.values_mut() {
             for change in std::mem::take(&mut file.unsynced) {
-                if keep(asked) {
-                    change.apply(&mut file.synced);
+                match keep(asked, change.bytes()) {
+                    Kept::Nothing => {}
+                    Kept::Whole => change.apply(&mut file.synced),
+                    Kept::First(bytes) => change.first(bytes).apply(&mut file.synced),
                 }
                 asked += 1;
             }
             file.now.clone_from(&file.synced);
         }
+    }
+
+    /// After `count` more writes the disk is full: further ones fail, all else goes on, until
+    /// [`MemoryDisk::make_room`].
+    pub fn fill_after(&self, count: u64) {
+        self.lock().room = Some(count);
+    }
+
+    /// There is room again.
+    pub fn make_room(&self) {
+        self.lock().room = None;
+    }
+
+    /// Says from now on that so many bytes are free; `None`: it does not know.
+    pub fn say_free(&self, bytes: Option<u64>) {
+        self.lock().free = bytes;
+    }
+
+    /// After `count` more reads every further one fails; `None`: none does.
+    pub fn fail_reads_after(&self, count: Option<u64>) {
+        self.lock().readable = count;
     }
 
     /// After `count` more writes and syncs every further one fails, until [`MemoryDisk::crash`].
@@ -128,6 +177,23 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes the room for one write.
+    fn place(&mut self) -> io::Result<()> {
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        Ok(())
+    }
+
+    fn spend_read(&mut self) -> io::Result<()> {
+        if let Some(readable) = &mut self.readable {
+            *readable = readable
+                .checked_sub(1)
+                .ok_or_else(|| io::Error::other("the disk cannot be read"))?;
+        }
+        Ok(())
+    }
+
     fn failed(error: io::Error) -> StoreError {
         StoreError::Io {
             what: "writing a blob".to_owned(),
@@ -137,6 +203,25 @@ impl Shared {
 }
 
 impl Change {
+    /// Bytes it writes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::SetLen(_) => 0,
+            Self::Write { data, .. } => data.len(),
+        }
+    }
+
+    /// Its first bytes alone.
+    fn first(self, bytes: usize) -> Self {
+        match self {
+            Self::SetLen(len) => Self::SetLen(len),
+            Self::Write { offset, mut data } => {
+                data.truncate(bytes);
+                Self::Write { offset, data }
+            }
+        }
+    }
+
     fn apply(&self, file: &mut Vec<u8>) {
         match self {
             Self::SetLen(len) => file.resize(*len, 0),
@@ -212,6 +297,7 @@ impl Disk for MemoryDisk {
     fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError> {
         let hash = BlobHash::of(blob);
         let mut shared = self.lock();
+        shared.place().map_err(Shared::failed)?;
         shared.spend().map_err(Shared::failed)?;
         shared.blobs.insert(hash, blob.into());
         Ok(hash)
@@ -227,6 +313,7 @@ impl Disk for MemoryDisk {
 
     fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let mut shared = self.lock();
+        shared.place().map_err(Shared::failed)?;
         shared.spend().map_err(Shared::failed)?;
         let start = place(offset).map_err(Shared::failed)?;
         let partial = shared.partials.entry(*hash).or_default();
@@ -247,6 +334,10 @@ impl Disk for MemoryDisk {
         shared.spend().map_err(Shared::failed)?;
         shared.partials.remove(hash);
         Ok(())
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.lock().free)
     }
 }
 
@@ -269,6 +360,7 @@ impl OpenFile {
 
     fn change(&self, change: impl FnOnce() -> Change) -> io::Result<()> {
         self.with(|shared, name| {
+            shared.place()?;
             shared.spend()?;
             let file = shared.file(name)?;
             let change = change();
@@ -298,6 +390,7 @@ impl StorageBackend for OpenFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.with(|shared, name| {
+            shared.spend_read()?;
             let start = place(offset)?;
             let file = &shared.file(name)?.now;
             let end = start.checked_add(out.len());

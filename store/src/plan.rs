@@ -147,6 +147,12 @@ impl TablePlan {
         }
     }
 
+    /// Where the columns of a row begin, and the end: what a walk wrote into `walked`, or what
+    /// holds for every row.
+    pub(crate) fn ends<'a>(&'a self, walked: &'a [u32]) -> &'a [u32] {
+        self.plain_ends.as_deref().unwrap_or(walked)
+    }
+
     /// Steps over one row at the front of `input`, which is `from` bytes from its end.
     fn walk(&self, from: usize, input: &mut &[u8], ends: &mut Vec<u32>) -> Result<(), Malformed> {
         if u32::try_from(from).is_err() {

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry as Slot;
 
 use spacetimedb_sats::AlgebraicType;
 
-use crate::error::SchemaError;
+use crate::error::{DataError, SchemaError};
 use crate::limits::TABLES_MAX;
 use crate::plan::TablePlan;
 
@@ -195,6 +195,21 @@ impl Schema {
     #[must_use]
     pub fn tables(&self) -> &[TableSchema] {
         &self.tables
+    }
+
+    /// Splits a row into its columns, BSATN each, checking every byte.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTable`], or [`DataError::Decode`] if the bytes are not a row of it.
+    pub fn cells<'a>(&self, table: TableId, row: &'a [u8]) -> Result<Vec<&'a [u8]>, DataError> {
+        let plan = self.plan(table).ok_or(DataError::NoSuchTable(table))?;
+        let mut ends = Vec::new();
+        plan.cells(row, &mut ends).map_err(DataError::Decode)?;
+        let ends = plan.ends(&ends);
+        Ok(ends
+            .windows(2)
+            .map(|ends| &row[ends[0] as usize..ends[1] as usize])
+            .collect())
     }
 
     fn index_at(&self, (slot, place): (usize, usize)) -> (&TableSchema, &IndexSchema) {

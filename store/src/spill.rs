@@ -237,7 +237,7 @@ impl Spill {
 impl SpillFile {
     fn make(backend: &Arc<dyn StorageBackend>, first: u64) -> Result<Self, StoreError> {
         backend::empty(&**backend)?;
-        let db = backend::open_shared(Arc::clone(backend), SPILL_CACHE_BYTES)?;
+        let db = backend::open_shared("spill.redb", Arc::clone(backend), SPILL_CACHE_BYTES)?;
         let write = db.begin_write()?;
         write.open_table(NEWEST)?;
         write.open_table(OLDER)?;

@@ -83,6 +83,8 @@ fn the_architecture_names_every_package() {
         "peer",
         "simulator",
         "tests",
+        "tests/fuzz-targets",
+        "fuzz",
         "benchmarks",
         "xtask",
         "examples/modules",

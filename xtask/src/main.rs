@@ -1,4 +1,4 @@
-//! The project's chores, one command each: `cargo xtask wasm | test | ci | sim | bench`.
+//! The project's chores, one command each: `cargo xtask wasm | test | ci | fuzz | sim | bench`.
 //!
 //! Every chore prints the commands it runs, so that any of them can be repeated by hand, and says
 //! what it installs. Nothing here links the project's own crates: this program is built in
@@ -9,6 +9,7 @@
 mod ci;
 mod command;
 mod demo_module;
+mod fuzz;
 mod iproute;
 mod places;
 mod test;
@@ -40,8 +41,20 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Everything that a change has to pass: format, lints, licences, tests, demo
+    /// Everything that a change has to pass: format, lints, licences, tests, fuzz, demo
     Ci,
+    /// Look for bytes that break a decoder: builds the fuzzers and runs each for a while
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u32,
+        /// This target alone
+        #[arg(long)]
+        target: Option<String>,
+        /// Give the target this file, and nothing else
+        #[arg(long, requires = "target")]
+        replay: Option<std::path::PathBuf>,
+    },
     /// Run the simulator: many peers on a made-up network, from one seed
     Sim {
         /// Handed on to the simulator
@@ -66,6 +79,15 @@ fn main() -> ExitCode {
         }),
         Chore::Test { arguments } => test::run(&arguments),
         Chore::Ci => ci::run(),
+        Chore::Fuzz {
+            seconds,
+            target,
+            replay,
+        } => fuzz::run(&fuzz::Asked {
+            seconds,
+            target,
+            replay,
+        }),
         Chore::Sim { arguments } => run_package("simulator", &arguments),
         Chore::Bench { arguments } => bench(&arguments),
     };

@@ -24,6 +24,16 @@ pub(crate) fn modules() -> PathBuf {
     root().join("examples/modules")
 }
 
+/// The workspace of the fuzzers.
+pub(crate) fn fuzz() -> PathBuf {
+    root().join("fuzz")
+}
+
+/// The inputs that a target starts from, and those that once broke it.
+pub(crate) fn corpus(target: &str) -> PathBuf {
+    root().join("tests/corpus").join(target)
+}
+
 /// The workspace of the modules that only tests use.
 pub(crate) fn test_modules() -> PathBuf {
     root().join("tests/modules")

@@ -22,7 +22,7 @@ use store::Schema;
 use crate::def::{Lifecycle, ModuleDef, ReducerDef};
 use crate::error::PrepareError;
 use crate::limits::{DEFINED_REDUCERS_MAX, DEFINED_TABLES_MAX, DESCRIPTION_DEPTH_MAX};
-use crate::prepare::Reasons;
+use crate::reasons::Reasons;
 use names::{Names, is_identifier};
 use types::Resolver;
 
@@ -72,11 +72,11 @@ struct ReducerDraft {
     client_callable: bool,
 }
 
-/// Reads a description.
+/// Reads a module's description of itself, BSATN of `RawModuleDef`.
 ///
 /// # Errors
 /// [`PrepareError::Refused`] with every reason.
-pub(crate) fn describe(raw: Vec<u8>) -> Result<ModuleDef, PrepareError> {
+pub fn describe(raw: Vec<u8>) -> Result<ModuleDef, PrepareError> {
     let mut reasons = Reasons::default();
     let draft = match decode(&raw) {
         Ok(RawModuleDef::V9(module)) => Some(v9::draft(module, &mut reasons)),

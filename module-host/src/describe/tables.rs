@@ -13,7 +13,7 @@ use super::walk::walk;
 use super::{IndexDraft, TableDraft, at_most};
 use crate::def::{ColumnDefault, FIRST_ID};
 use crate::limits::{COLUMNS_MAX, INDEXES_MAX, TYPE_DEPTH_MAX};
-use crate::prepare::Reasons;
+use crate::reasons::Reasons;
 
 /// Builds all tables, with the values of columns that an update adds.
 pub(super) fn build(

@@ -13,7 +13,7 @@ use spacetimedb_sats::Typespace;
 use super::names::Names;
 use super::v9::{lifecycle, unique};
 use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft, TypeDraft};
-use crate::prepare::Reasons;
+use crate::reasons::Reasons;
 
 /// Reads a module's description, noting what is not supported.
 pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {

@@ -9,7 +9,7 @@ use spacetimedb_primitives::ColList;
 use super::names::Names;
 use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft, TypeDraft};
 use crate::def::Lifecycle;
-use crate::prepare::Reasons;
+use crate::reasons::Reasons;
 
 /// Reads a module's description, noting what is not supported.
 pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {

@@ -13,9 +13,9 @@ use crate::imports::{ABI_MAJOR, ABI_MINOR, OFFERED, REFUSED};
 use crate::limits::{
     EXPORTS_MAX, FUNCTION_BRANCHED_LOCALS_MAX, FUNCTION_BYTES_MAX, FUNCTION_PARAMS_MAX,
     FUNCTION_SLOTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_MAX, Limits,
-    MODULE_BRANCHED_LOCALS_MAX, MODULE_BYTES_MAX, REASONS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
-    WASM_PAGE_BYTES,
+    MODULE_BRANCHED_LOCALS_MAX, MODULE_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, WASM_PAGE_BYTES,
 };
+use crate::reasons::Reasons;
 
 /// Exports whose names begin so are added by the passes.
 pub(super) const OUR_PREFIX: &str = "tombolo:";
@@ -115,40 +115,6 @@ struct Checker<'a> {
     function_bodies: usize,
     branched_locals: u64,
     allocations: FuncValidatorAllocations,
-}
-
-/// Why a module is refused: what people can read at once, and how many more there are.
-#[derive(Default)]
-pub(crate) struct Reasons {
-    listed: Vec<String>,
-    more: usize,
-}
-
-impl Reasons {
-    /// Adds one.
-    pub(crate) fn add(&mut self, reason: impl Into<String>) {
-        if self.listed.len() < REASONS_MAX {
-            self.listed.push(reason.into());
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.listed.is_empty()
-    }
-
-    /// Refuses if there are any.
-    pub(crate) fn refuse(mut self) -> Result<(), PrepareError> {
-        if self.listed.is_empty() {
-            return Ok(());
-        }
-        if self.more > 0 {
-            self.listed.push(format!("and {} more", self.more));
-        }
-        Err(PrepareError::Refused(self.listed))
-    }
 }
 
 impl<'a> Checker<'a> {

@@ -18,6 +18,7 @@ use crate::partials::Partials;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
+use crate::room::Room;
 
 /// Milliseconds between two looks at clocks, cuts and conversations when nothing else is due.
 const IDLE_WAKE_MS: u64 = 5_000;
@@ -70,12 +71,15 @@ pub(crate) struct Parts {
     pub(crate) links_stale: bool,
     pub(crate) conduct: Conduct,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) room: Room,
     wake_at: Option<Tick>,
 }
 
 impl Parts {
     pub(crate) fn context(&mut self, now: Now) -> Context<'_> {
+        self.look_for_room(now);
         Context {
+            is_short_of_room: self.room.is_short(),
             now,
             mesh: self.mesh.now(now.tick),
             own_wall: self.mesh.own(now.tick),
@@ -147,6 +151,7 @@ impl Core {
             links_stale: true,
             conduct: Conduct::default(),
             effects: Vec::new(),
+            room: Room::default(),
             wake_at: None,
             partials: Partials::open(&*disk, now.tick)?,
             disk,

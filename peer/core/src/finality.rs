@@ -46,7 +46,7 @@ impl Replica {
 
     /// When a cut could be made, if there is something to cover.
     pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<Tick> {
-        if !self.is_finaliser(ctx) || self.health != Health::Ok {
+        if !self.is_finaliser(ctx) || self.health != Health::Ok || ctx.is_short_of_room {
             return None;
         }
         let settled = Tick(self.tail_since?.0.saturating_add(SETTLE_US));
@@ -147,6 +147,9 @@ impl Replica {
         }
         if cut.height <= self.cut.height {
             return self.compare_with_ours(&cut);
+        }
+        if ctx.is_short_of_room {
+            return Ok(TakenCut::Known);
         }
         if cut.height > self.cut.height + 1 {
             return Ok(TakenCut::Gap);

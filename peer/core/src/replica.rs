@@ -39,6 +39,8 @@ pub(crate) struct Context<'a> {
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
     pub(crate) partials: &'a mut Partials,
+    /// Nothing is to be written that can be put off.
+    pub(crate) is_short_of_room: bool,
     pub(crate) memory: MemoryBudget,
     pub(crate) caches: FileCaches,
     pub(crate) conduct: &'a mut Conduct,
@@ -332,6 +334,10 @@ impl Replica {
         ctx: &mut Context<'_>,
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
+        if ctx.is_short_of_room {
+            // They are still there, and asked for at the next comparison.
+            return Ok(ingested);
+        }
         let mut taken: Vec<Arc<Entry>> = Vec::new();
         let mut arrived = Vec::with_capacity(encoded.len());
         for bytes in encoded {

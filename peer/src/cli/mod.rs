@@ -1,10 +1,11 @@
-//! The command line: one file a verb. All but `start`, `demo` and `version` are clients of a
+//! The command line: one file a verb. All but `start`, `check`, `demo` and `version` are clients of a
 //! running peer over HTTP, with no more rights than any other client that holds the same token.
 //!
 //! Results go to standard output and nothing else does; progress and errors go to standard error.
 //! Exit status: 0, 1 when it failed, 2 when the command line was wrong.
 
 mod call;
+mod check;
 mod client;
 mod delete;
 mod demo;
@@ -86,6 +87,8 @@ enum Verb {
     Peers(peers::Peers),
     /// Unplug this peer from all others, or plug it in again
     Network(network::Network),
+    /// Look whether a data directory is sound, while no peer runs on it
+    Check(check::Check),
     /// Show the version
     Version(version::Version),
     /// Three peers on this machine, a conflict while one is cut off, and convergence
@@ -122,6 +125,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Members(verb) => verb.run(target),
         Verb::Peers(verb) => verb.run(target),
         Verb::Network(verb) => verb.run(target),
+        Verb::Check(verb) => verb.run(target),
         Verb::Version(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
     }

@@ -89,14 +89,30 @@ impl DataDir {
             .mode(0o700)
             .create(dir)
             .map_err(io("create the directory", dir))?;
+        let data_dir = Self::lock(dir)?;
+        // Left by a peer that was killed; nobody runs here, we hold the lock.
+        let _ = fs::remove_file(dir.join("run.json"));
+        Ok(data_dir)
+    }
+
+    /// Locks a directory that is there, and changes nothing else in it.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] names the process that has it.
+    pub(crate) fn lock(dir: &Path) -> Result<Self, DataDirError> {
         let path = dir.join("lock");
-        let lock = OpenOptions::new()
+        let opened = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(&path)
-            .map_err(io("open", &path))?;
+            .open(&path);
+        let lock = match opened {
+            // A directory that cannot be written can still be looked at.
+            Err(error) if path.exists() => File::open(&path).map_err(|_| error),
+            opened => opened,
+        };
+        let lock = lock.map_err(io("open", &path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -111,12 +127,23 @@ impl DataDir {
             }
             Err(TryLockError::Error(source)) => return Err(io("lock", &path)(source)),
         }
-        // Left by a peer that was killed; nobody runs here, we hold the lock.
-        let _ = fs::remove_file(dir.join("run.json"));
         Ok(Self {
             dir: dir.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// Whether a directory holds a device's key. Nothing is made or changed.
+    ///
+    /// # Errors
+    /// [`DataDirError::DamagedKey`], or if it cannot be read.
+    pub(crate) fn look_at_key(dir: &Path) -> Result<bool, DataDirError> {
+        let path = dir.join("peer.key");
+        match read_small(&path) {
+            Ok(text) => parse_key(&path, &text).map(|_| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(io("read", &path)(error)),
+        }
     }
 
     /// Where it is.
@@ -148,12 +175,7 @@ impl DataDir {
             fs::set_permissions(&path, Permissions::from_mode(0o600))
                 .map_err(io("protect", &path))?;
         }
-        let damaged = || DataDirError::DamagedKey(path.clone());
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE
-            .decode(text.trim().as_bytes())
-            .map_err(|_| damaged())?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| damaged())?;
-        Ok(SecretKey::from_bytes(&bytes))
+        parse_key(&path, &text)
     }
 
     /// Writes the token of the peer's own identity for the command line.
@@ -184,6 +206,15 @@ impl DataDir {
     pub(crate) fn database(&self, database: &DatabaseId) -> PathBuf {
         self.dir.join("databases").join(database.to_string())
     }
+}
+
+fn parse_key(path: &Path, text: &str) -> Result<SecretKey, DataDirError> {
+    let damaged = || DataDirError::DamagedKey(path.to_owned());
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE
+        .decode(text.trim().as_bytes())
+        .map_err(|_| damaged())?;
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| damaged())?;
+    Ok(SecretKey::from_bytes(&bytes))
 }
 
 /// Who runs on a data directory.

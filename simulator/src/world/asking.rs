@@ -8,6 +8,16 @@ use crate::CHAT;
 use crate::checker::{Shown, TABLES};
 use crate::workload::{Deed, Planned};
 
+/// The chat module with a section that nobody reads: its bytes are others, what it does is not.
+pub(crate) fn other_chat() -> Vec<u8> {
+    let name = b"other";
+    let mut wasm = CHAT.to_vec();
+    // Section 0, its length, the length of its name, its name; all lengths are small.
+    wasm.extend_from_slice(&[0, 6, 5]);
+    wasm.extend_from_slice(name);
+    wasm
+}
+
 /// Clients of one peer that stay connected.
 const CLIENTS_MAX: usize = 3;
 
@@ -63,6 +73,10 @@ impl World {
                 }
             }
             (Who::Leaver, Ok(_)) => {}
+            (Who::Upgrader, Ok(reply)) => self.say(format_args!("{at} upgraded: {reply:?}")),
+            (Who::Upgrader, Err(error)) => self.breaks(format!(
+                "peer {at} refused a module that defines the same as before: {error}"
+            )),
             // Whoever signed two histories is heard by nobody, not even at home.
             (Who::Comer(_) | Who::Leaver, Err(_)) if self.is_rogue(at) => {}
             (Who::Comer(_) | Who::Leaver, Err(error)) => {
@@ -89,6 +103,26 @@ impl World {
             }
             other => Err(format!("publishing gave {other:?}")),
         }
+    }
+
+    /// The first peer publishes a module of another hash that does the same, so that no call fails
+    /// for it. False: it is down.
+    pub(crate) fn upgrade(&mut self) -> bool {
+        if !self.nodes[0].is_on() {
+            return false;
+        }
+        self.say(format_args!("0 publishes another module"));
+        let caller = Claims::of_device(&self.nodes[0].device);
+        let publish = Request::Publish {
+            name: "chat".to_owned(),
+            wasm: other_chat(),
+            sequential_auto_inc: false,
+            break_clients: false,
+            // Only a database that is created uses them.
+            dice: [0; 32],
+        };
+        self.request(0, caller, true, publish, Who::Upgrader);
+        true
     }
 
     /// The first peer invites another, which starts to join.

@@ -7,13 +7,41 @@ use super::{
     schema, settle, text, write,
 };
 use crate::limits::LOG_CACHE_BYTES;
-use crate::{Disk, Log, MemoryDisk, State, StateOptions, StoreError};
+use crate::{Disk, Kept, Log, MemoryDisk, State, StateOptions, StoreError};
 
-/// How a crash treats writes that were not synced.
-type Keep = fn(u64) -> bool;
+/// How a crash treats a write that was not synced, by its number and bytes.
+pub(super) type Keep = fn(u64, usize) -> Kept;
 
-/// None, all, every second one, the first few: a disk may do any of these.
-const KEEPS: [Keep; 4] = [|_| false, |_| true, |n| n % 2 == 0, |n| n < 3];
+/// Bytes that a disk writes as one.
+const SECTOR_BYTES: usize = 512;
+
+/// None, all, every second one, all but every second one, the first few, each in part, and a mixture
+/// of all: a disk may do any of these.
+pub(super) const KEEPS: [Keep; 7] = [
+    |_, _| Kept::Nothing,
+    |_, _| Kept::Whole,
+    |n, _| whole(n % 2 == 0),
+    |n, _| whole(n % 2 == 1),
+    |n, _| whole(n < 3),
+    |n, bytes| torn(n, bytes),
+    |n, bytes| match n % 3 {
+        0 => Kept::Nothing,
+        1 => torn(n, bytes),
+        _ => Kept::Whole,
+    },
+];
+
+fn whole(kept: bool) -> Kept {
+    if kept { Kept::Whole } else { Kept::Nothing }
+}
+
+/// Some of the write's sectors, or all or nothing where it has but one.
+fn torn(n: u64, bytes: usize) -> Kept {
+    match bytes / SECTOR_BYTES {
+        0 | 1 => whole(n.is_multiple_of(2)),
+        sectors => Kept::First((1 + n as usize % (sectors - 1)) * SECTOR_BYTES),
+    }
+}
 
 /// Runs `work` on a copy of what `prepare` makes, cut off after every possible number of writes,
 /// and hands what is left to `check` with whether `work` was done.
@@ -28,7 +56,7 @@ pub(super) fn crash_everywhere(
             let disk = prepare();
             disk.fail_after(count);
             let done = work(&disk).is_ok();
-            disk.crash_keeping(keep);
+            disk.crash_tearing(keep);
             check(&disk, done);
             if done {
                 break;
@@ -36,14 +64,17 @@ pub(super) fn crash_everywhere(
             cut_off += 1;
         }
     }
-    assert!(cut_off > 4 * 3, "the work was cut off at several places");
+    assert!(
+        cut_off > KEEPS.len() * 3,
+        "the work was cut off at several places"
+    );
 }
 
-fn try_open(disk: &MemoryDisk) -> Result<State, StoreError> {
+pub(super) fn try_open(disk: &MemoryDisk) -> Result<State, StoreError> {
     State::open(disk.base(&DATABASE)?, schema(), StateOptions::default())
 }
 
-fn open_log(disk: &MemoryDisk) -> Result<Log, StoreError> {
+pub(super) fn open_log(disk: &MemoryDisk) -> Result<Log, StoreError> {
     Log::open(disk.log(&DATABASE)?, LOG_CACHE_BYTES)
 }
 
@@ -68,7 +99,7 @@ fn making_a_base_and_a_log() {
     );
 }
 
-fn filled(state: State, n: u64, ids: std::ops::Range<u32>) -> State {
+pub(super) fn filled(state: State, n: u64, ids: std::ops::Range<u32>) -> State {
     let (state, _) = call(state, n, |call| {
         for id in ids {
             call.insert(ACCOUNT, &account(id, &format!("n{id}"), 0, 1))

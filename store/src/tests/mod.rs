@@ -3,6 +3,7 @@
 mod bounds;
 mod crash;
 mod disks;
+mod faults;
 mod golden;
 mod keys;
 mod migrating;

@@ -138,6 +138,7 @@ impl Replica {
             replica: self,
             remote,
             disk: ctx.disk,
+            is_short_of_room: ctx.is_short_of_room,
             partials: ctx.partials,
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct View<'a> {
     /// Whose conversation it is.
     pub(super) remote: DeviceKey,
     pub(super) disk: &'a dyn Disk,
+    /// Nothing large is to be fetched.
+    pub(super) is_short_of_room: bool,
     pub(super) partials: &'a Partials,
 }
 
@@ -95,6 +97,7 @@ impl Holdings for View<'_> {
     fn wanted_blobs(&self) -> Vec<BlobHash> {
         let wanted = self.replica.parked.wanted().into_iter();
         wanted
+            .filter(|_| !self.is_short_of_room)
             .filter(|hash| !self.partials.distrusts(hash, &self.remote))
             .collect()
     }
@@ -113,6 +116,9 @@ impl Holdings for View<'_> {
     }
 
     fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)> {
+        if self.is_short_of_room {
+            return Vec::new();
+        }
         self.replica.awaited.offered_by(remote)
     }
 

@@ -109,7 +109,7 @@ impl Core {
                 sequential_auto_inc,
                 break_clients,
                 dice,
-            } => match self.find_id(&name) {
+            } => match self.parts.need_room(now).map(|()| self.find_id(&name))? {
                 Ok(database) => self.upgrade(now, id, database, &wasm, break_clients),
                 Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
             },
@@ -334,6 +334,7 @@ impl Core {
         database: DatabaseId,
         group: Group,
     ) -> Result<Answer, RequestError> {
+        self.parts.need_room(now)?;
         self.with(database, now, |replica, ctx| replica.enqueue(group, ctx))
             .map(|()| Answer::Later)
             .ok_or_else(|| {

@@ -308,6 +308,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
         device: key.public(),
         disk: &disk as &dyn Disk,
         partials: &mut partials,
+        is_short_of_room: false,
         memory,
         caches: memory.share(1),
         conduct: &mut crate::conduct::Conduct::default(),

@@ -1,0 +1,67 @@
+//! What has to be true of every decoder, whatever bytes it is given: one function a target, which
+//! panics when it is not.
+//!
+//! Two callers: the programs of `fuzz`, which look for bytes that break a target, and the test of
+//! this package, which gives each target every file of `tests/corpus/<target>` with plain
+//! `cargo test`. Nothing here knows wasmtime or libp2p, so that a fuzzer is built in minutes; the
+//! modules of `peer/core` and `peer` that read bytes and text are compiled from their own files.
+
+// Their own tests run where they are at home.
+#![cfg(not(test))]
+
+mod arguments;
+mod description;
+mod frame;
+mod protocol;
+mod rows;
+mod sql_text;
+mod types;
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the whole module is here, its entrances are used"
+)]
+#[path = "../../../peer/core/src/sql/mod.rs"]
+mod sql;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the whole module is here, its entrances are used"
+)]
+#[path = "../../../peer/core/src/values/mod.rs"]
+mod values;
+
+/// Takes any bytes; panics if something that has to be true of them is not.
+pub type Target = fn(&[u8]);
+
+/// All targets by name. A program of `fuzz` and a folder of `tests/corpus` for each.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("arguments", arguments::arguments),
+    ("body", protocol::body),
+    ("cut", protocol::cut),
+    ("description", description::description),
+    ("entry", protocol::entry),
+    ("equivocation", protocol::equivocation),
+    ("frame", frame::frame),
+    ("header", protocol::header),
+    ("index_order", rows::index_order),
+    ("join", protocol::join),
+    ("message", protocol::message),
+    ("row", rows::row),
+    ("sql", sql_text::sql),
+    ("system_call", protocol::system_call),
+    ("ticket", protocol::ticket),
+];
+
+/// Runs one target.
+///
+/// # Panics
+/// If there is no such target, or what it holds to be true is not.
+pub fn run(name: &str, bytes: &[u8]) {
+    let (_, target) = TARGETS
+        .iter()
+        .find(|(other, _)| *other == name)
+        .unwrap_or_else(|| panic!("no target is called {name}"));
+    target(bytes);
+}

@@ -1,0 +1,141 @@
+//! SQL as clients send it, over a small database.
+
+use std::cell::OnceCell;
+
+use spacetimedb_sats::AlgebraicType;
+use store::{
+    CallContext, Column, Disk, IndexId, IndexKind, IndexSchema, MemoryDisk, Row, Schema, State,
+    StateOptions, TableId, TableSchema,
+};
+use sync_protocol::{DatabaseId, Hlc, Position};
+
+use crate::sql::{Access, VirtualTables, run};
+
+const ITEM: TableId = TableId(4_096);
+
+thread_local! {
+    static STATE: OnceCell<State> = const { OnceCell::new() };
+}
+
+/// A query: answered or refused with a sentence; and the count of what it finds is how many it
+/// finds.
+pub(crate) fn sql(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    STATE.with(|state| query(state.get_or_init(state_with_rows), text));
+}
+
+fn query(state: &State, text: &str) {
+    let ask = |text: &str| run(text, state.schema(), state, &NoViews, access());
+    match ask(text) {
+        Ok(answer) => {
+            let types = answer.columns.iter().map(|(_, ty)| ty.clone());
+            let whole = crate::types::product(types);
+            for row in &answer.rows {
+                assert!(crate::types::is_value(&whole, row), "a row that is none");
+            }
+            let select_all = text
+                .get(..8)
+                .filter(|start| start.eq_ignore_ascii_case("select *"));
+            let limited = text.to_ascii_lowercase().contains("limit");
+            if select_all.is_some() && !limited {
+                let count = format!("select count(*) as n{}", &text[8..]);
+                let counted = ask(&count).expect("what can be listed can be counted");
+                let expected = (answer.rows.len() as u64).to_le_bytes().to_vec();
+                assert_eq!(counted.rows, [expected]);
+            }
+        }
+        Err(error) => {
+            assert!(!error.is_ours(), "memory does not fail");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}
+
+fn access() -> Access {
+    Access {
+        owner: false,
+        sender: [3; 32],
+    }
+}
+
+struct NoViews;
+
+impl VirtualTables for NoViews {
+    fn table(&self, _: &str) -> Option<(TableSchema, Vec<Row>)> {
+        None
+    }
+}
+
+fn state_with_rows() -> State {
+    let column = |name: &str, ty| Column {
+        name: name.to_owned(),
+        source_name: name.to_owned(),
+        ty,
+    };
+    let index = |id, name: &str, columns: &[u16], unique| IndexSchema {
+        id: IndexId(id),
+        name: name.to_owned(),
+        source_name: name.to_owned(),
+        columns: columns.to_vec(),
+        unique,
+        kind: IndexKind::BTree,
+    };
+    let item = TableSchema {
+        id: ITEM,
+        name: "item".to_owned(),
+        source_name: "Item".to_owned(),
+        columns: vec![
+            column("id", AlgebraicType::U64),
+            column("name", AlgebraicType::String),
+            column("score", AlgebraicType::I16),
+            column("weight", AlgebraicType::F64),
+            column("sold", AlgebraicType::Bool),
+            column("owner", AlgebraicType::identity()),
+            column("at", AlgebraicType::timestamp()),
+            column("code", AlgebraicType::bytes()),
+            column("note", AlgebraicType::option(AlgebraicType::U8)),
+            column("wide", AlgebraicType::I256),
+        ],
+        primary_key: Some(0),
+        indexes: vec![
+            index(4_096, "item_id", &[0], true),
+            index(4_097, "item_name", &[1], true),
+            index(4_098, "item_score_sold", &[2, 4], false),
+        ],
+        auto_inc: Vec::new(),
+        public: true,
+        event: false,
+    };
+    let schema = Schema::new(vec![item]).expect("the table fits");
+    let base = MemoryDisk::new()
+        .base(&DatabaseId([1; 32]))
+        .expect("memory does not fail");
+    let state = State::open(base, schema, StateOptions::default()).expect("it opens");
+    let position = Position {
+        hlc: Hlc(1_000),
+        ..Position::MIN
+    };
+    let time = position.hlc;
+    let mut call = state.begin(CallContext { position, time });
+    for n in 0..6_u8 {
+        let name = ["", "a", "b'c", "é", "%", "a_"][usize::from(n)];
+        let row = [
+            &u64::from(n).to_le_bytes()[..],
+            &u32::try_from(name.len()).expect("short").to_le_bytes(),
+            name.as_bytes(),
+            &(i16::from(n % 3) - 1).to_le_bytes(),
+            &(f64::from(n) / 2.0 - 1.0).to_le_bytes(),
+            &[n % 2],
+            &[n; 32],
+            &(i64::from(n) * 1_000_000).to_le_bytes(),
+            &[1, 0, 0, 0, n],
+            if n == 0 { &[1] } else { &[0, 7] },
+            &[if n == 1 { 0xFF } else { n }; 32],
+        ]
+        .concat();
+        call.insert(ITEM, &row).expect("the row fits");
+    }
+    call.commit().0
+}

