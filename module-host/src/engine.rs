@@ -23,12 +23,25 @@ pub const ENGINE: u32 = 1;
 pub struct HostEngine(Arc<Inner>);
 
 struct Inner {
+    backend: Backend,
     /// Runs calls: compiled slowly, runs fast.
     calls: Engine,
     calls_linker: Linker<Session>,
     /// Runs a module once, to initialise it: compiled fast, runs slowly.
     initialise: Engine,
     initialise_linker: Linker<Session>,
+}
+
+/// What runs the code of modules. It makes a difference to speed only: rows, outcomes and units are
+/// the same, so the peers of one database need not agree on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// Code of the machine itself, compiled by Cranelift.
+    #[default]
+    Cranelift,
+    /// Pulley, wasmtime's portable interpreter: about ten times slower. For processors that
+    /// Cranelift has no code for, and for machines that let no program make code.
+    Pulley,
 }
 
 /// What an engine is for; makes a difference to speed only.
@@ -39,14 +52,27 @@ enum Purpose {
 }
 
 impl HostEngine {
-    /// Sets the engine up.
+    /// Sets the engine up, with code of the machine itself.
     ///
     /// # Errors
     /// [`HostError::Engine`] if this machine cannot run it.
     pub fn new() -> Result<Self, HostError> {
-        let calls = Engine::new(&config(Purpose::Calls)).map_err(engine_error)?;
-        let initialise = Engine::new(&config(Purpose::Initialise)).map_err(engine_error)?;
+        Self::with(Backend::default())
+    }
+
+    /// Sets the engine up.
+    ///
+    /// # Errors
+    /// [`HostError::Engine`] if this machine cannot run it.
+    pub fn with(backend: Backend) -> Result<Self, HostError> {
+        let engine = |purpose| {
+            let config = config(purpose, backend).map_err(engine_error)?;
+            Engine::new(&config).map_err(engine_error)
+        };
+        let calls = engine(Purpose::Calls)?;
+        let initialise = engine(Purpose::Initialise)?;
         Ok(Self(Arc::new(Inner {
+            backend,
             calls_linker: imports::linker(&calls).map_err(engine_error)?,
             calls,
             initialise_linker: imports::linker(&initialise).map_err(engine_error)?,
@@ -67,7 +93,10 @@ impl HostEngine {
 
 impl fmt::Debug for HostEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HostEngine").field(&ENGINE).finish()
+        f.debug_tuple("HostEngine")
+            .field(&ENGINE)
+            .field(&self.0.backend)
+            .finish()
     }
 }
 
@@ -97,8 +126,22 @@ pub(crate) const GUEST_FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 /// What the engine accepts: the above, and a second memory for the marks that we add ourselves.
 const ENGINE_FEATURES: WasmFeatures = GUEST_FEATURES.union(WasmFeatures::MULTI_MEMORY);
 
-fn config(purpose: Purpose) -> Config {
+/// The interpreter for machines like this one.
+const PULLEY_TARGET: &str = match (
+    cfg!(target_pointer_width = "64"),
+    cfg!(target_endian = "big"),
+) {
+    (true, false) => "pulley64",
+    (true, true) => "pulley64be",
+    (false, false) => "pulley32",
+    (false, true) => "pulley32be",
+};
+
+fn config(purpose: Purpose, backend: Backend) -> wasmtime::Result<Config> {
     let mut config = Config::new();
+    if backend == Backend::Pulley {
+        config.target(PULLEY_TARGET)?;
+    }
 
     // The language: exactly the proposals above, on or off one by one.
     for flag in WasmFeatures::all().iter() {
@@ -120,13 +163,14 @@ fn config(purpose: Purpose) -> Config {
     // Stack: call depth is in the code; this stands behind it.
     config.max_wasm_stack(STACK_BYTES_MAX);
 
-    // Memory: never moves, always has its full size, faults decide what is out of bounds. The
-    // sizes are those of 64-bit machines, written down so that no default can change them.
+    // Memory: never moves, always has its full size. What is out of bounds is decided by faults, or
+    // by the interpreter, which looks at every address. The sizes are those of 64-bit machines,
+    // written down so that no default can change them.
     config.memory_reservation(4 << 30);
     config.memory_guard_size(32 << 20);
     config.memory_may_move(false);
     config.guard_before_linear_memory(true);
-    config.signals_based_traps(true);
+    config.signals_based_traps(backend == Backend::Cranelift);
     config.memory_init_cow(true);
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
 
@@ -143,5 +187,5 @@ fn config(purpose: Purpose) -> Config {
     config.wasm_backtrace_max_frames(None);
     config.generate_address_map(false);
     config.debug_info(false);
-    config
+    Ok(config)
 }

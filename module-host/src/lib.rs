@@ -40,7 +40,7 @@ pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report};
 pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef};
 pub use describe::describe;
 #[cfg(feature = "run")]
-pub use engine::{ENGINE, HostEngine};
+pub use engine::{Backend, ENGINE, HostEngine};
 pub use error::{HostError, PrepareError};
 #[cfg(feature = "run")]
 pub use instance::Runner;

@@ -104,10 +104,10 @@ impl State {
     /// file holds is lost. Without one everything stays in memory.
     ///
     /// # Panics
-    /// If something has been executed already.
+    /// If something has been spilled already.
     #[must_use]
     pub fn spilling_to(mut self, file: Box<dyn StorageBackend>, budget: OverlayBudget) -> Self {
-        assert_eq!(self.overlay_len(), 0, "a tail begins in one place");
+        assert_eq!(self.0.spill.len(), 0, "a tail is spilled to one file");
         self.0.spill = Spill::to(file, budget);
         self
     }

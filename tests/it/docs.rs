@@ -133,6 +133,34 @@ fn tests_in(page: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_hazard_has_tests_that_exist() {
+    let sources: Vec<String> = files(".", &[".rs"]).iter().map(|file| read(file)).collect();
+    let document = read("docs/DETERMINISM.md");
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let mut hazards = 0;
+    for row in rows.skip(1) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [hazard, .., tests] = cells[..] else {
+            panic!("a row without cells: {row}");
+        };
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{hazard}: no test is named");
+        for test in named {
+            let is = format!("fn {test}(");
+            assert!(
+                sources.iter().any(|source| source.contains(&is)),
+                "{hazard}: there is no test {test}"
+            );
+        }
+        hazards += 1;
+    }
+    assert!(
+        hazards >= 14,
+        "the table of hazards is not where this test looks"
+    );
+}
+
+#[test]
 fn nothing_names_a_folder_of_one_machine() {
     // In two parts, so that this file does not name them either.
     let machine_folders = ["/ro", "/ho", "/wo", "/Us"]

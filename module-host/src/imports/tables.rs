@@ -199,7 +199,12 @@ pub(super) fn update(
         guest.in_bounds(at, len)?;
         guest.charge(prices::SCAN + prices::ROW_WRITTEN + prices::written(len as usize))?;
         let generated = with_bytes(guest, at, len, |transaction, row| {
-            transaction.update(user_table(table)?, user_index(index)?, row)
+            let table = user_table(table)?;
+            // Before an index that is none of the module's: there the store would not even be asked.
+            if transaction.schema().table(table).is_none() {
+                return Err(DataError::NoSuchTable(table));
+            }
+            transaction.update(table, user_index(index)?, row)
         })?;
         write_back(guest, &generated, at, len_at)
     })

@@ -7,9 +7,8 @@ use spacetimedb_sats::{AlgebraicType as T, ProductType, bsatn};
 use store::TableId;
 use wasm_encoder::{BlockType, Instruction as I, ValType};
 
-use super::fixture::{Bench, Fixture, LOCAL, Reducer, SCRATCH, TEXTS, at, import, item, reducer};
+use super::fixture::{Bench, Fixture, LOCAL, Reducer, SCRATCH, TEXTS, import, item, reducer};
 use crate::imports::OFFERED;
-use crate::limits::{DESCRIPTION_BYTES_MAX, ERROR_BYTES_MAX};
 use crate::{Limits, Outcome, PrepareError};
 
 /// Room for what an import gives back.
@@ -269,7 +268,7 @@ fn all_wrong() -> Vec<Wrong> {
 }
 
 /// The call of an import; leaves its status, or zero if it has none.
-fn calling(import_name: &str, args: &[i32], has_status: bool) -> Vec<I<'static>> {
+pub(super) fn calling(import_name: &str, args: &[i32], has_status: bool) -> Vec<I<'static>> {
     let mut body = args.iter().map(|arg| I::I32Const(*arg)).collect::<Vec<_>>();
     body.push(I::Call(import(import_name)));
     if !has_status {
@@ -655,160 +654,4 @@ fn a_sink_is_there_for_whom_it_was_given_to() {
     ]);
     fixture.initialisers = vec![("_initialize", body)];
     fixture.prepare().unwrap();
-}
-
-#[test]
-fn a_description_has_room_for_so_much() {
-    const CHUNK: i32 = 1 << 16;
-    let write = |expected: i32, left: i32| {
-        vec![
-            I::I32Const(SCRATCH),
-            I::I32Const(CHUNK),
-            I::I32Store(at(0)),
-            I::LocalGet(0),
-            I::I32Const(TEXTS),
-            I::I32Const(SCRATCH),
-            I::Call(import("bytes_sink_write")),
-            I::I32Const(expected),
-            I::I32Ne,
-            I::I32Const(SCRATCH),
-            I::I32Load(at(0)),
-            I::I32Const(left),
-            I::I32Ne,
-            I::I32Or,
-            I::If(BlockType::Empty),
-            I::Unreachable,
-            I::End,
-        ]
-    };
-    let chunks = DESCRIPTION_BYTES_MAX / CHUNK as usize;
-    let mut fixture = Fixture::new(vec![reducer("nothing", vec![I::I32Const(0)])]);
-    // All but the last bytes are taken, then what still fits, then none.
-    for _ in 0..chunks - 1 {
-        fixture.describing.extend(write(0, CHUNK));
-    }
-    let mut last = write(0, CHUNK - 1);
-    last[1] = I::I32Const(CHUNK - 1);
-    fixture.describing.extend(last);
-    fixture.describing.extend(write(0, 1));
-    fixture.describing.extend(write(9, CHUNK));
-    match fixture.prepare() {
-        Err(PrepareError::Refused(reasons)) => {
-            assert!(reasons[0].contains("cannot be read"), "{reasons:?}");
-        }
-        other => panic!("it was not refused for its description: {other:?}"),
-    }
-    // An error text is for people: what is too long is taken and dropped.
-    const { assert!(ERROR_BYTES_MAX < 2 << 16) };
-}
-
-/// A call that does something so often, with `LOCAL` counting down, and then something else.
-fn often(name: &'static str, times: i32, body: &[I<'static>], last: &[I<'static>]) -> Reducer {
-    let mut all = vec![
-        I::I32Const(times),
-        I::LocalSet(LOCAL),
-        I::Loop(BlockType::Empty),
-    ];
-    all.extend_from_slice(body);
-    all.extend([
-        I::LocalGet(LOCAL),
-        I::I32Const(1),
-        I::I32Sub,
-        I::LocalTee(LOCAL),
-        I::BrIf(0),
-        I::End,
-    ]);
-    all.extend_from_slice(last);
-    all.push(I::I32Const(0));
-    let mut reducer = reducer(name, all);
-    reducer.locals = vec![(1, ValType::I32)];
-    reducer
-}
-
-#[test]
-fn what_is_too_much_ends_the_call() {
-    /// Where a row of `ticket` is made: its number, and a text of so many bytes.
-    const LARGE: i32 = 1 << 20;
-    const TEXT_BYTES: i32 = (1 << 20) - 8;
-    const TICKET_ID: i32 = 4_097;
-    const BY_NUMBER: i32 = 4_098;
-    let set = |address, number: Vec<I<'static>>| {
-        let mut body = vec![I::I32Const(address)];
-        body.extend(number);
-        body.push(I::I32Store(at(0)));
-        body
-    };
-    let constant = |number| vec![I::I32Const(number)];
-    let call = |import, args: &[i32]| {
-        let mut body = calling(import, args, true);
-        body.push(I::Drop);
-        body
-    };
-    let len_at = SCRATCH;
-    // The text's length stands before it; the row's length where the import looks for it.
-    let row = |number, bytes: i32| {
-        [
-            set(LARGE, number),
-            set(LARGE + 4, constant(bytes)),
-            set(len_at, constant(8 + bytes)),
-        ]
-        .concat()
-    };
-    let insert = call("datastore_insert_bsatn", &[TICKET_ID, LARGE, len_at]);
-    let fill = [row(vec![I::LocalGet(LOCAL)], TEXT_BYTES), insert.clone()].concat();
-    // The same row over and over, with another first letter each time.
-    let letter = vec![
-        I::I32Const(LARGE + 8),
-        I::LocalGet(LOCAL),
-        I::I32Const(0x7F),
-        I::I32And,
-        I::I32Store8(at(0)),
-    ];
-    let update = call(
-        "datastore_update_bsatn",
-        &[TICKET_ID, BY_NUMBER, LARGE, len_at],
-    );
-    let change = [row(constant(1), TEXT_BYTES), letter, update].concat();
-    let scan = call("datastore_table_scan_bsatn", &[TICKET_ID, OUT]);
-    let timer = call("console_timer_start", &[NAME, 4]);
-    let jwt = call("get_jwt", &[RELATION, OUT]);
-    let clear = call("datastore_clear", &[TICKET_ID, OUT]);
-    let too_large = [row(constant(1), TEXT_BYTES + 1), insert].concat();
-    let reducers = vec![
-        often("row", 1, &too_large, &[]),
-        often("scan", 65, &fill, &scan),
-        often("clear", 65, &fill, &clear),
-        often("iterators", 63, &fill, &[&scan[..]; 5].concat()),
-        often("writes", 1, &fill, &[]),
-        often("changes", 200, &change, &[]),
-        often("timers", 65, &timer, &[]),
-        often("sources", 65, &jwt, &[]),
-    ];
-    let mut texts = texts();
-    let own = (RELATION - TEXTS) as usize;
-    texts[own..own + 16].fill(3);
-    let mut bench = Fixture::new(reducers).texts(&texts).bench();
-    let trapped = |why: &str| Outcome::Trapped(why.into());
-    assert_eq!(
-        bench.outcome("row"),
-        trapped("a row of 1048577 bytes is too large: at most 1048576")
-    );
-    let scan = trapped("a scan of more than 67108864 bytes: narrow its range");
-    assert_eq!(bench.outcome("scan"), scan);
-    assert_eq!(bench.outcome("clear"), scan);
-    assert_eq!(
-        bench.outcome("iterators"),
-        trapped("open row iterators hold more than 268435456 bytes")
-    );
-    assert_eq!(bench.outcome("writes"), Outcome::Ok);
-    assert_eq!(
-        bench.outcome("changes"),
-        trapped("a call that writes more than 268435456 bytes: split it")
-    );
-    assert_eq!(
-        bench.outcome("timers"),
-        trapped("too many console timers are open")
-    );
-    let sources = bench.call_with("sources", &[], Some("{}")).outcome;
-    assert_eq!(sources, trapped("too many byte sources are open"));
 }

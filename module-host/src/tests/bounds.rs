@@ -79,7 +79,7 @@ fn out_of_memory_ends_the_call() {
     let out = Outcome::Trapped("memory access out of bounds".into());
     for name in ["straddling", "behind", "far", "fill"] {
         assert_eq!(bench.outcome(name), out, "{name}");
-        assert!(bench.runner.is_image(), "{name}");
+        assert!(bench.is_image(), "{name}");
     }
 }
 

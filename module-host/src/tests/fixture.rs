@@ -6,7 +6,8 @@ use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v9::{RawModuleDefV9Builder, btree};
 use spacetimedb_sats::{AlgebraicType, ProductType, bsatn};
 use store::{
-    CallContext, Disk, MemoryDisk, Row, RowWrite, Schema, State, StateOptions, TableId, Transaction,
+    CallContext, Disk, MemoryDisk, Row, RowChange, RowWrite, Schema, State, StateOptions, TableId,
+    Transaction,
 };
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, EntryId, Hlc, Position};
 use wasm_encoder::{
@@ -16,7 +17,9 @@ use wasm_encoder::{
 };
 
 use crate::imports::OFFERED;
-use crate::{Call, HostEngine, HostError, Limits, Module, Outcome, PrepareError, Report, Runner};
+use crate::{
+    Backend, Call, HostEngine, HostError, Limits, Module, Outcome, PrepareError, Report, Runner,
+};
 
 /// Where a reducer may write without touching anything else; one page of 4 KiB.
 pub(super) const SCRATCH: i32 = 0x2000;
@@ -75,6 +78,12 @@ pub(super) fn reducer(name: &'static str, body: Vec<I<'static>>) -> Reducer {
 pub(super) fn engine() -> &'static HostEngine {
     static ENGINE: OnceLock<HostEngine> = OnceLock::new();
     ENGINE.get_or_init(|| HostEngine::new().unwrap())
+}
+
+/// The same, interpreting.
+pub(super) fn interpreter() -> &'static HostEngine {
+    static ENGINE: OnceLock<HostEngine> = OnceLock::new();
+    ENGINE.get_or_init(|| HostEngine::with(Backend::Pulley).unwrap())
 }
 
 /// A module to be.
@@ -302,11 +311,11 @@ impl Fixture {
     }
 
     pub(super) fn bench(&self) -> Bench {
-        Bench::new(self.prepare().unwrap())
+        self.bench_with(Limits::default())
     }
 
     pub(super) fn bench_with(&self, limits: Limits) -> Bench {
-        Bench::new(self.prepare_with(limits).unwrap())
+        Bench::both(&self.wasm(), limits)
     }
 }
 
@@ -317,12 +326,24 @@ pub(super) const TICKET: TableId = TableId(4_097);
 pub(super) struct Bench {
     pub(super) module: Module,
     pub(super) runner: Runner,
+    /// An instance that is interpreted: every call is tried on it first, and must come to the same.
+    interpreted: Option<Runner>,
     state: Option<State>,
     time: u64,
+    /// Place among calls of one moment.
+    index: u16,
     pub(super) units: u64,
 }
 
 impl Bench {
+    /// Runs under both back ends.
+    pub(super) fn both(wasm: &[u8], limits: Limits) -> Self {
+        let module = Module::prepare(interpreter(), wasm, limits).unwrap();
+        let mut bench = Self::new(Module::prepare(engine(), wasm, limits).unwrap());
+        bench.interpreted = Some(module.instantiate().unwrap());
+        bench
+    }
+
     pub(super) fn new(module: Module) -> Self {
         let database = MemoryDisk::default().base(&DatabaseId::ZERO).unwrap();
         Self::on(module, database, StateOptions::default())
@@ -339,10 +360,18 @@ impl Bench {
         Self {
             module,
             runner,
+            interpreted: None,
             state: Some(state),
             time: 1_000,
+            index: 0,
             units: 1_000_000_000,
         }
+    }
+
+    /// Whether nothing is left of a call in either instance.
+    pub(super) fn is_image(&self) -> bool {
+        let interpreted = self.interpreted.as_ref();
+        self.runner.is_image() && interpreted.is_none_or(Runner::is_image)
     }
 
     /// Calls a reducer without arguments.
@@ -380,14 +409,30 @@ impl Bench {
             database: [9; 32],
             units: self.units,
         };
-        let transaction = self.begin();
+        let mut transaction = self.begin();
+        let mut interpreted = None;
+        if let Some(runner) = &mut self.interpreted {
+            let context = *transaction.context();
+            let (ended, report) = runner.call(call, transaction)?;
+            let (mut state, changes) = ended_by(ended, &report);
+            state.rewind(&context.position).unwrap();
+            transaction = state.begin(context);
+            interpreted = Some((report, changes));
+        }
         let (transaction, report) = self.runner.call(call, transaction)?;
-        let state = match report.outcome {
-            Outcome::Ok => transaction.commit().0,
-            _ => transaction.abort(),
-        };
+        let (state, changes) = ended_by(transaction, &report);
         self.state = Some(state);
+        if let Some((interpreted, interpreted_changes)) = interpreted {
+            assert_eq!(interpreted, report, "interpreted, and compiled");
+            assert_eq!(interpreted_changes, changes, "interpreted, and compiled");
+        }
         Ok(report)
+    }
+
+    /// The next call has the time of the last one.
+    pub(super) fn same_time(&mut self) {
+        self.time -= 10;
+        self.index += 1;
     }
 
     /// A transaction; the state comes back with [`Bench::end`].
@@ -397,7 +442,7 @@ impl Bench {
             hlc: Hlc(self.time),
             author: DeviceKey::ZERO,
             entry: EntryId::ZERO,
-            index: 0,
+            index: self.index,
         };
         let context = CallContext {
             position,
@@ -430,6 +475,14 @@ impl Bench {
             .unwrap()
             .map(Result::unwrap)
             .collect()
+    }
+}
+
+/// Keeps what a call did, if it went well.
+fn ended_by(transaction: Transaction, report: &Report) -> (State, Vec<RowChange>) {
+    match report.outcome {
+        Outcome::Ok => transaction.commit(),
+        _ => (transaction.abort(), Vec::new()),
     }
 }
 

@@ -104,14 +104,14 @@ fn broken_modules_are_refused_or_run() {
                     .iter()
                     .map(|reducer| reducer.name.clone());
                 let names = names.collect::<Vec<_>>();
-                let mut bench = Bench::new(module);
+                let mut bench = Bench::both(&broken, limits);
                 for name in names {
                     bench
                         .try_call(&name, &[1, 2, 3], None)
                         .unwrap_or_else(|fault| {
                             panic!("our fault, seed {SEED}, round {round}: {fault}")
                         });
-                    assert!(bench.runner.is_image(), "seed {SEED}, round {round}");
+                    assert!(bench.is_image(), "seed {SEED}, round {round}");
                 }
             }
         }

@@ -78,7 +78,7 @@ fn initialisers_run_in_the_order_of_their_names_and_calls_find_what_they_left() 
     for _ in 0..2 {
         for name in ["counter", "size", "last"] {
             assert_eq!(bench.outcome(name), Outcome::Ok, "{name}");
-            assert!(bench.runner.is_image());
+            assert!(bench.is_image());
         }
     }
 }

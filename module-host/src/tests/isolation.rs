@@ -44,7 +44,7 @@ fn counters_do_not_survive_a_call() {
     for _ in 0..3 {
         assert_eq!(bench.outcome("memory"), Outcome::Ok);
         assert_eq!(bench.outcome("global"), Outcome::Ok);
-        assert!(bench.runner.is_image());
+        assert!(bench.is_image());
     }
 }
 
@@ -116,7 +116,7 @@ fn every_kind_of_store_is_undone() {
     let mut bench = Fixture::new(vec![reducer("scribble", scribble())]).bench();
     for _ in 0..2 {
         assert_eq!(bench.outcome("scribble"), Outcome::Ok);
-        assert!(bench.runner.is_image());
+        assert!(bench.is_image());
     }
 }
 
@@ -130,7 +130,7 @@ fn what_a_broken_off_call_wrote_is_undone() {
         bench.outcome("scribble"),
         Outcome::Trapped("it aborted".into())
     );
-    assert!(bench.runner.is_image());
+    assert!(bench.is_image());
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn what_imports_write_is_undone() {
     let mut bench = Fixture::new(vec![reducer("read", body)]).bench();
     bench.insert(super::fixture::ITEM, &[item(1, 2, 3.0), item(2, 2, 3.0)]);
     assert_eq!(bench.outcome("read"), Outcome::Ok);
-    assert!(bench.runner.is_image());
+    assert!(bench.is_image());
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_call_that_writes_nearly_everything_is_undone() {
     let reducers = vec![reducer("flood", body), reducer("memory", count_in_memory())];
     let mut bench = Fixture::new(reducers).bench();
     assert_eq!(bench.outcome("flood"), Outcome::Ok);
-    assert!(bench.runner.is_image());
+    assert!(bench.is_image());
     assert_eq!(bench.outcome("memory"), Outcome::Ok);
 }
 

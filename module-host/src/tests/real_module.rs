@@ -57,7 +57,7 @@ fn it_describes_itself() {
 
 #[test]
 fn it_keeps_accounts() {
-    let mut bench = Bench::new(chat());
+    let mut bench = Bench::both(CHAT, Limits::default());
     assert_eq!(bench.outcome("init"), Outcome::Ok);
     let report = bench.call_with("open_accounts", &10_u32.to_le_bytes(), None);
     assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
@@ -76,7 +76,7 @@ fn it_keeps_accounts() {
     let args = [id(&before[1]), id(&before[2]), 1_i64.to_le_bytes().to_vec()].concat();
     let first = bench.call_with("transfer", &args, None);
     assert_eq!(first.outcome, Outcome::Ok);
-    assert!(bench.runner.is_image());
+    assert!(bench.is_image());
     let balance = |row: &[u8]| i64::from_le_bytes(row[4..12].try_into().unwrap());
     let after = bench.rows(account);
     assert_eq!(balance(&after[1]), balance(&before[1]) - 1);
@@ -87,7 +87,7 @@ fn it_keeps_accounts() {
 
 #[test]
 fn its_errors_and_panics_are_outcomes() {
-    let mut bench = Bench::new(chat());
+    let mut bench = Bench::both(CHAT, Limits::default());
     assert_eq!(bench.outcome("init"), Outcome::Ok);
     let failed = bench.call_with("set_name", &text(""), None).outcome;
     assert!(
@@ -100,5 +100,5 @@ fn its_errors_and_panics_are_outcomes() {
         matches!(&trapped, Outcome::Trapped(why) if why.contains("decode")),
         "{trapped:?}"
     );
-    assert!(bench.runner.is_image());
+    assert!(bench.is_image());
 }

@@ -257,7 +257,7 @@ fn programs_come_to_the_same_with_and_without_passes() {
             status => Outcome::Trapped(format!("the reducer returned an unknown status: {status}")),
         };
         assert_eq!(report.outcome, expected, "{place}");
-        assert!(bench.runner.is_image(), "{place}");
+        assert!(bench.is_image(), "{place}");
         assert_eq!(bench.call("program"), report, "{place}: the same again");
     }
 }

@@ -8,11 +8,7 @@ use store::Log;
 use sync_protocol::{DatabaseId, Entry, EntryId};
 
 use crate::error::Stop;
-
-/// Bytes of the entries that stay in memory with their bodies, as stored. Enough for what comes in
-/// between two sweeps, and for a late entry to find the end of the tail here; a longer way back
-/// costs one read of the log an entry, which is little beside running it.
-const BODIES_BYTES_MAX: usize = 4 << 20;
+use crate::limits::BODIES_BYTES_MAX;
 
 /// The entries taken in last, within a bound.
 #[derive(Debug, Default)]
@@ -69,5 +65,82 @@ impl Bodies {
                 what: "entry",
                 database,
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::repeat_n;
+
+    use store::limits::LOG_CACHE_BYTES;
+    use store::{Disk, MemoryDisk};
+    use sync_protocol::{
+        Body, CallName, Caller, ConnectionId, CutId, CutRef, Draft, Hlc, Invocation, SecretKey,
+    };
+
+    use super::*;
+
+    const DATABASE: DatabaseId = DatabaseId([4; 32]);
+
+    /// An entry of about a megabyte.
+    fn entry(seq: u64) -> Arc<Entry> {
+        let draft = Draft {
+            database: DATABASE,
+            epoch: 1,
+            seq,
+            parents: vec![EntryId([1; 32])],
+            hlc: Hlc(1_000_000 + seq),
+            stride: 0,
+            base: CutRef {
+                height: 0,
+                id: CutId([2; 32]),
+            },
+        };
+        let body = Body {
+            names: vec![CallName {
+                name: "write".to_owned(),
+                arguments_type: [3; 8],
+            }],
+            callers: vec![Caller {
+                issuer: "me".to_owned(),
+                subject: "me".to_owned(),
+                claims: String::new(),
+            }],
+            invocations: vec![Invocation {
+                name: 0,
+                caller: 0,
+                connection: ConnectionId([1; 16]),
+                args: repeat_n(7, 1_000_000).collect(),
+            }],
+        };
+        let key = SecretKey::from_bytes(&[5; 32]);
+        Arc::new(Entry::seal(draft, body, &key).expect("it fits"))
+    }
+
+    #[test]
+    fn the_newest_stay_and_the_others_come_from_the_log() {
+        let disk = MemoryDisk::new();
+        let file = disk.log(&DATABASE).expect("memory");
+        let mut log = Log::open(file, LOG_CACHE_BYTES).expect("memory");
+        let entries: Vec<_> = (0..8).map(entry).collect();
+        log.append(&entries).expect("memory");
+        let mut bodies = Bodies::default();
+        for entry in &entries {
+            bodies.keep(entry);
+            bodies.keep(entry);
+            assert!(bodies.bytes <= BODIES_BYTES_MAX);
+        }
+        assert_eq!(bodies.held.len(), 4, "as many as fit");
+        assert!(bodies.held.contains_key(&entries[7].id));
+        for entry in &entries {
+            let found = bodies.get(&entry.id, &log, DATABASE).expect("it is there");
+            assert_eq!(found, *entry);
+        }
+        bodies.forget(&entries[5].id);
+        assert_eq!(bodies.held.len(), 3);
+        entries.iter().for_each(|entry| bodies.forget(&entry.id));
+        assert_eq!((bodies.bytes, bodies.order.len()), (0, 0));
+        let missing = bodies.get(&EntryId([9; 32]), &log, DATABASE);
+        assert!(matches!(missing, Err(Stop::Damaged { .. })));
     }
 }

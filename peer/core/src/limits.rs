@@ -9,3 +9,20 @@ pub(crate) const PARKED_BYTES_MAX: usize = 4 << 20;
 /// Milliseconds that a publish waits for the cut that judges it before the client is told that it
 /// still waits. A finaliser that is there cuts within three seconds.
 pub(crate) const PUBLISH_WAIT_MS: u64 = 10_000;
+
+/// Bytes of page cache for all files of a peer, unless the options say otherwise. Pages that are
+/// not here are mostly in the system's own cache, a copy away. An idle peer shall have room beside
+/// them in the 64 MiB that are promised.
+pub(crate) const CACHES_BYTES: usize = 16 << 20;
+
+/// Bytes of cache of one file at least: with less it would read its inner pages again and again.
+pub(crate) const CACHE_BYTES_MIN: usize = 512 << 10;
+
+/// Bytes of the entries of one database that stay in memory with their bodies, as stored. Enough
+/// for what comes in between two sweeps, and for a late entry to find the end of the tail here; a
+/// longer way back costs one read of the log an entry, which is little beside running it.
+pub(crate) const BODIES_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a failure's text that stay in memory while the call is in the tail. A guest may write
+/// as much as its memory holds; who waits for the answer gets all of it.
+pub(crate) const KEPT_TEXT_BYTES_MAX: usize = 256;

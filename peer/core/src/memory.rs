@@ -2,6 +2,8 @@
 
 use store::{OverlayBudget, limits};
 
+use crate::limits::{CACHE_BYTES_MIN, CACHES_BYTES};
+
 /// Bounds on memory that are this peer's own business: no outcome depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
@@ -10,14 +12,6 @@ pub struct MemoryBudget {
     /// Bytes of page cache for the files of all databases together.
     pub caches_bytes: usize,
 }
-
-/// Bytes of page cache for all files of a peer, unless the options say otherwise. Pages that are
-/// not here are mostly in the system's own cache, a copy away. An idle peer shall have room beside
-/// them in the 64 MiB that are promised.
-const CACHES_BYTES: usize = 16 << 20;
-
-/// A file with less would read its inner pages again and again.
-const CACHE_BYTES_MIN: usize = 512 << 10;
 
 impl Default for MemoryBudget {
     fn default() -> Self {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use module_host::{HostEngine, HostError, Limits, Module, PrepareError};
+use module_host::{Backend, HostEngine, HostError, Limits, Module, PrepareError};
 use sync_protocol::{BlobHash, Options};
 
 /// Modules kept, whether a database still runs them or not: bounds what publishing many costs.
@@ -21,13 +21,21 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Sets up the module host.
+    /// Sets up the module host, with code of the machine itself.
     ///
     /// # Errors
     /// [`HostError`] when wasm cannot be run on this machine.
     pub fn new() -> Result<Self, HostError> {
+        Self::with(Backend::default())
+    }
+
+    /// Sets up the module host with a back end. It decides nothing but speed.
+    ///
+    /// # Errors
+    /// [`HostError`] when wasm cannot be run on this machine.
+    pub fn with(backend: Backend) -> Result<Self, HostError> {
         Ok(Self {
-            host: HostEngine::new()?,
+            host: HostEngine::with(backend)?,
             kept: Arc::default(),
         })
     }

@@ -1,11 +1,8 @@
 //! What became of an invocation. Outcomes are the same on every peer; their texts are for people
 //! and are no part of the state.
 
+use crate::limits::KEPT_TEXT_BYTES_MAX;
 use crate::reply::{ErrorKind, RequestError};
-
-/// Bytes of a failure's text that stay in memory while the call is in the tail. A guest may write
-/// as much as its memory holds; who waits for the answer gets all of it.
-const KEPT_TEXT_BYTES_MAX: usize = 256;
 
 /// What became of one invocation at its position. It may change while the invocation is in the
 /// tail, when an earlier entry arrives late.

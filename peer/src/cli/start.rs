@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +41,10 @@ pub(crate) struct Start {
     /// A name under which clients reach this peer, beside loopback ones; repeated for several
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
+    /// Interpret modules instead of compiling them: slower, and the same rows; for machines that
+    /// let no program make code
+    #[arg(long, env = "TOMBOLO_INTERPRETER", value_parser = FalseyValueParser::new())]
+    interpreter: bool,
     /// Stop when standard input is closed
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -59,6 +64,7 @@ impl Start {
             dial: self.dial,
             allow_origins: self.allow_origin,
             allow_hosts: self.allow_host,
+            interpreter: self.interpreter,
             until_stdin_closes: self.until_stdin_closes,
         })
     }

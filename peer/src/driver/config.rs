@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) allow_origins: Vec<String>,
     /// Names, beside loopback ones, under which we may be addressed.
     pub(crate) allow_hosts: Vec<String>,
+    /// Interpret modules instead of compiling them.
+    pub(crate) interpreter: bool,
     /// Stop when standard input is closed, so that no child outlives its parent.
     pub(crate) until_stdin_closes: bool,
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use axum::serve::ListenerExt;
-use peer_core::{Core, CoreOptions, MemoryBudget};
+use module_host::Backend;
+use peer_core::{Core, CoreOptions, MemoryBudget, Modules};
 use store::DirDisk;
 use sync_protocol::SecretKey;
 use tokio::net::TcpListener;
@@ -146,13 +147,20 @@ fn open_core(
 ) -> impl FnOnce() -> Result<Core, String> + Send + use<> {
     let data_dir = config.data_dir.clone();
     let secret = SecretKey::from_bytes(&secret.to_bytes());
+    let backend = if config.interpreter {
+        Backend::Pulley
+    } else {
+        Backend::default()
+    };
     move || {
+        let modules = Modules::with(backend).map_err(|error| error.to_string())?;
         let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
         let options = CoreOptions {
             epoch: u64::from_le_bytes(dice()),
             memory: MemoryBudget::default(),
         };
-        Core::open(Box::new(disk), secret, &options, clock.now()).map_err(|error| error.to_string())
+        Core::open_sharing(modules, Box::new(disk), secret, &options, clock.now())
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -11,8 +11,8 @@ use super::{
     position, rows_of, settle, table, tables, text, write,
 };
 use crate::{
-    DataCheck, DataError, Disk, IndexId, MemoryDisk, Migration, Range, RowWrite, Schema, State,
-    StateOptions, StoreError, TableId, TableSchema,
+    DataCheck, DataError, Disk, IndexId, MemoryDisk, Migration, OverlayBudget, Range, RowWrite,
+    Schema, State, StateOptions, StoreError, TableId, TableSchema,
 };
 
 const TEAM: IndexId = IndexId(5_000);
@@ -21,6 +21,7 @@ const COLOUR: TableId = TableId(5_000);
 const COLOUR_NAME: IndexId = IndexId(5_002);
 
 /// What a migration changes: the tables, and what it says about rows.
+#[derive(Clone)]
 struct Case {
     name: &'static str,
     tables: fn(&mut Vec<TableSchema>),
@@ -235,10 +236,20 @@ fn without_sequence(state: State, disk: &MemoryDisk, case: &Case) -> StateRoot {
 
 #[test]
 fn every_migration_gives_what_a_fresh_database_has() {
-    for case in cases() {
+    let cases = cases().into_iter();
+    for (case, spills) in cases.flat_map(|case| [(case.clone(), false), (case, true)]) {
         let name = case.name;
         let disk = MemoryDisk::new();
         let mut state = filled(&disk);
+        if spills {
+            let none = OverlayBudget {
+                bytes: 0,
+                commits: 0,
+            };
+            state = state.spilling_to(disk.spill(&DATABASE).expect("memory"), none);
+            state.relieve().expect("memory");
+            assert!(state.spilled_bytes() > 0 && state.overlay_bytes() == 0);
+        }
         let expected = fresh(&state, &case);
         let settlement = state
             .plan_migration(Some(&position(2)), Vec::new(), migration(&case))

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
+use module_host::Backend;
 use store::MemoryDisk;
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Message, Now, Role, SecretKey, Tick};
 
@@ -43,13 +44,24 @@ impl Dice {
 
 /// All tests share one preparation of the module.
 pub(crate) fn modules() -> Modules {
-    static MODULES: OnceLock<Modules> = OnceLock::new();
-    MODULES
-        .get_or_init(|| Modules::new().expect("wasm runs here"))
+    modules_on(Backend::default())
+}
+
+/// The same, of one of the back ends.
+fn modules_on(backend: Backend) -> Modules {
+    static COMPILED: OnceLock<Modules> = OnceLock::new();
+    static INTERPRETED: OnceLock<Modules> = OnceLock::new();
+    let modules = match backend {
+        Backend::Cranelift => &COMPILED,
+        Backend::Pulley => &INTERPRETED,
+    };
+    modules
+        .get_or_init(|| Modules::with(backend).expect("wasm runs here"))
         .clone()
 }
 
 struct Peer {
+    backend: Backend,
     core: Option<Core>,
     disk: MemoryDisk,
     key: SecretKey,
@@ -88,6 +100,11 @@ const STEPS_MAX: usize = 200_000;
 
 impl Mesh {
     pub(super) fn new(peers: usize, seed: u64) -> Self {
+        Self::of(&vec![Backend::default(); peers], seed)
+    }
+
+    /// A peer for each of the back ends.
+    pub(super) fn of(backends: &[Backend], seed: u64) -> Self {
         let mut mesh = Self {
             peers: Vec::new(),
             by_device: BTreeMap::new(),
@@ -108,10 +125,11 @@ impl Mesh {
             pushed: BTreeMap::new(),
             deaf: BTreeSet::new(),
         };
-        for at in 0..peers {
+        for (at, backend) in backends.iter().enumerate() {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
             mesh.by_device.insert(key.public(), at);
             mesh.peers.push(Peer {
+                backend: *backend,
                 core: None,
                 disk: MemoryDisk::default(),
                 key,
@@ -127,7 +145,7 @@ impl Mesh {
         let epoch = self.dice.draw();
         let peer = &mut self.peers[at];
         let core = Core::open_sharing(
-            modules(),
+            modules_on(peer.backend),
             Box::new(peer.disk.clone()),
             peer.key.clone(),
             &CoreOptions {
@@ -435,7 +453,12 @@ impl Mesh {
 
     /// Publishes the chat module on the first peer and joins all others.
     pub(super) fn publish_and_join(&mut self) -> DatabaseId {
-        let database = self.publish_only();
+        self.publish_wasm_and_join(CHAT)
+    }
+
+    /// The same with another module; the database has the same name.
+    pub(super) fn publish_wasm_and_join(&mut self, wasm: &[u8]) -> DatabaseId {
+        let database = self.publish_wasm(wasm);
         for at in 1..self.peers.len() {
             let ticket = self.invite(0);
             self.join(at, &ticket);
@@ -444,12 +467,16 @@ impl Mesh {
     }
 
     pub(super) fn publish_only(&mut self) -> DatabaseId {
+        self.publish_wasm(CHAT)
+    }
+
+    fn publish_wasm(&mut self, wasm: &[u8]) -> DatabaseId {
         let dice = self.dice.bytes();
         let reply = self.ask(
             0,
             Request::Publish {
                 name: "chat".to_owned(),
-                wasm: CHAT.to_vec(),
+                wasm: wasm.to_vec(),
                 sequential_auto_inc: false,
                 break_clients: false,
                 dice,

@@ -1,7 +1,11 @@
 //! The core as a whole, with the real module and a disk in memory.
 
+mod floods;
+mod forge;
+mod grants;
 pub(crate) mod harness;
 mod large;
+mod lies;
 pub(crate) mod made;
 mod mesh;
 mod network;

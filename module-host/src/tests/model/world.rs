@@ -1,0 +1,826 @@
+//! One case: a database beside its model. Every call is a script for the puppet, made together with
+//! the report that the model expects.
+
+use std::ops::Bound;
+
+use store::{CallContext, Disk, MemoryDisk, Schema, State, StateOptions};
+use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, EntryId, Hlc, Position};
+
+use super::operations::{
+    BoundDraft, Call, Damage, End, Like, Op, RangeDraft, Room, RowDraft, Step, Which,
+};
+use super::plain::{self, Errno, Numbers, Plain, Range};
+use super::puppet::{Arg, BUFFER, FILLING, LEN, OUT, Script};
+use super::schema::{Definition, FIRST, Kind};
+use super::values::Value;
+use crate::{Outcome, Report, Runner};
+
+/// 2024-01-01, from which columns are numbered by time.
+pub(super) const START: u64 = 1_704_067_200_000_000;
+
+/// Time between two calls: late ones come in between.
+const BETWEEN: u64 = 1 << 10;
+
+/// When the call of that number runs, if none comes late.
+pub(super) const fn call_time(n: u64) -> u64 {
+    START + n * BETWEEN
+}
+
+/// What the puppet and the model are told to do, and what the model expects.
+struct Expected {
+    script: Script,
+    /// What each operation was, and what it has to tell.
+    told: Vec<(String, Vec<u8>)>,
+    numbers: Numbers,
+    /// Rows of every iterator opened so far, and how many were read; none once it is closed.
+    iterators: Vec<Option<(Vec<Vec<u8>>, usize)>>,
+}
+
+/// A call that was executed.
+struct Executed {
+    time: u64,
+    call: Call,
+    /// What it left.
+    after: Plain,
+}
+
+pub(super) struct World {
+    definition: Definition,
+    runner: Runner,
+    disk: MemoryDisk,
+    state: Option<State>,
+    base: Plain,
+    tail: Vec<Executed>,
+    settled: u64,
+    height: u64,
+}
+
+impl World {
+    /// A new database, and an instance of a puppet for it.
+    pub(super) fn new(definition: Definition, runner: Runner) -> Self {
+        let disk = MemoryDisk::default();
+        let state = open(&definition, &disk);
+        Self {
+            base: Plain::new(&definition),
+            definition,
+            runner,
+            disk,
+            state: Some(state),
+            tail: Vec::new(),
+            settled: call_time(0),
+            height: 0,
+        }
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Call(call) => {
+                let last = self.tail.last().map_or(self.settled, |call| call.time);
+                self.call(last + BETWEEN, call);
+            }
+            Step::Late(before, call) => {
+                let place = self.tail.len().saturating_sub(before);
+                let later = self.take_back(place);
+                let last = self.tail.last().map_or(self.settled, |call| call.time);
+                match later.first() {
+                    Some(next) if next.time - last > 1 => {
+                        self.call(last + (next.time - last) / 2, call);
+                    }
+                    Some(_) => {}
+                    None => self.call(last + BETWEEN, call),
+                }
+                for executed in later {
+                    self.call(executed.time, executed.call);
+                }
+            }
+            Step::Rewind(count) => {
+                let place = self.tail.len().saturating_sub(count);
+                self.take_back(place);
+            }
+            Step::Settle(count) => self.settle(count),
+            Step::Restart => {
+                drop(self.state.take());
+                self.disk.crash();
+                self.state = Some(open(&self.definition, &self.disk));
+                for executed in std::mem::take(&mut self.tail) {
+                    self.call(executed.time, executed.call);
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// Takes the calls from `place` on back, and returns them.
+    fn take_back(&mut self, place: usize) -> Vec<Executed> {
+        if let Some(first) = self.tail.get(place) {
+            let position = position(first.time);
+            self.state.as_mut().unwrap().rewind(&position).unwrap();
+        }
+        self.tail.split_off(place.min(self.tail.len()))
+    }
+
+    fn model(&self) -> &Plain {
+        self.tail.last().map_or(&self.base, |call| &call.after)
+    }
+
+    fn call(&mut self, time: u64, call: Call) {
+        let before = self.model().clone();
+        let mut model = before.clone();
+        let mut expected = Expected {
+            script: Script::default(),
+            told: Vec::new(),
+            numbers: Numbers { time, drawn: 0 },
+            iterators: Vec::new(),
+        };
+        for op in &call.ops {
+            expected.op(&self.definition, &mut model, op);
+        }
+        expected.end(&self.definition, call.end);
+
+        let argument = expected.script.argument();
+        let transaction = self.state.take().unwrap().begin(CallContext {
+            position: position(time),
+            time: Hlc(time),
+        });
+        let made = crate::Call {
+            reducer: 0,
+            sender: [7; 32],
+            connection: ConnectionId([3; 16]),
+            time: Hlc(time),
+            args: &argument,
+            claims: None,
+            database: [9; 32],
+            units: 1_000_000_000,
+        };
+        let (transaction, report) = self.runner.call(made, transaction).unwrap();
+        let told = transaction.scan(store::TableId(self.definition.report()));
+        let told = told.unwrap().last().map(|row| row[4..].to_vec());
+        compare(&expected.told, &told.unwrap_or_default());
+        ended(call.end, &report);
+        if call.end != End::Finished {
+            self.state = Some(transaction.abort());
+            model = before;
+        } else {
+            let (state, changes) = transaction.commit();
+            let changes = changes.into_iter().map(|change| {
+                let place = change.table.0 - FIRST;
+                let bytes = |row: Option<store::Row>| row.map(|row| row.to_vec());
+                (place as usize, bytes(change.old), bytes(change.new))
+            });
+            let report = self.definition.tables.len();
+            let changes = changes.filter(|(place, ..)| *place != report);
+            assert_eq!(
+                changes.collect::<Vec<_>>(),
+                model.changes(&self.definition, &before),
+                "what the call changed"
+            );
+            model.end_call(&self.definition);
+            self.state = Some(state);
+        }
+        self.tail.push(Executed {
+            time,
+            call,
+            after: model,
+        });
+    }
+
+    fn settle(&mut self, count: usize) {
+        let count = count.min(self.tail.len());
+        let covered = self.tail.drain(..count).collect::<Vec<_>>();
+        let state = self.state.as_mut().unwrap();
+        let through = covered.last().map(|call| position(call.time));
+        let settlement = state.plan_settle(through.as_ref(), vec![]).unwrap();
+        state.settle(settlement, self.height).unwrap();
+        self.height += 1;
+        if let Some(last) = covered.into_iter().next_back() {
+            self.settled = last.time;
+            self.base = last.after;
+        }
+        let state = self.state.as_ref().unwrap();
+        for (place, table) in self.definition.tables.iter().enumerate() {
+            let rows = state
+                .final_rows(store::TableId(FIRST + place as u32))
+                .unwrap();
+            let expected = self.base.rows(place).map(|row| table.bytes(row));
+            let rows = rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>();
+            assert_eq!(
+                rows,
+                expected.collect::<Vec<_>>(),
+                "table {place} at the cut"
+            );
+        }
+        if self.tail.is_empty() {
+            assert_eq!(state.root().unwrap(), state.final_root());
+        }
+    }
+
+    /// What anybody sees between calls.
+    fn check(&self) {
+        let state = self.state.as_ref().unwrap();
+        for (place, table) in self.definition.tables.iter().enumerate() {
+            let id = store::TableId(FIRST + place as u32);
+            let rows = state.rows(id).unwrap();
+            let rows = rows.map(|row| row.unwrap().to_vec()).collect::<Vec<_>>();
+            let expected = self.model().rows(place).map(|row| table.bytes(row));
+            assert_eq!(
+                rows,
+                expected.collect::<Vec<_>>(),
+                "table {place} between calls"
+            );
+            assert_eq!(state.row_count(id).unwrap(), rows.len() as u64);
+        }
+    }
+}
+
+fn open(definition: &Definition, disk: &MemoryDisk) -> State {
+    let def = crate::describe::describe(definition.describe()).unwrap();
+    let options = StateOptions {
+        sequential_auto_inc: definition.sequential,
+        ..StateOptions::default()
+    };
+    let base = disk.base(&DatabaseId::ZERO).unwrap();
+    State::open(base, Schema::new(def.tables).unwrap(), options).unwrap()
+}
+
+fn position(time: u64) -> Position {
+    Position {
+        hlc: Hlc(time),
+        author: DeviceKey::ZERO,
+        entry: EntryId::ZERO,
+        index: 0,
+    }
+}
+
+/// What a script told, against what it should have, one operation after the other.
+fn compare(expected: &[(String, Vec<u8>)], mut told: &[u8]) {
+    for (place, (op, expected)) in expected.iter().enumerate() {
+        let (this, rest) = told.split_at(expected.len().min(told.len()));
+        assert_eq!(this, expected, "operation {place}: {op}");
+        told = rest;
+    }
+    assert_eq!(told, [0; 0], "more was told than expected");
+}
+
+fn ended(end: End, report: &Report) {
+    let as_expected = match (end, &report.outcome) {
+        (End::Finished, Outcome::Ok) => true,
+        (End::Failed, Outcome::Failed(text)) => text == FAILURE,
+        (End::Status | End::Aborted | End::NullPointer | End::OutOfMemory, Outcome::Trapped(_)) => {
+            true
+        }
+        _ => false,
+    };
+    assert!(
+        as_expected,
+        "a call that {end:?} came to {:?}",
+        report.outcome
+    );
+}
+
+/// What a reducer says when it fails.
+const FAILURE: &str = "it did not work out";
+
+impl Expected {
+    fn end(&mut self, definition: &Definition, end: End) {
+        self.script.flush(definition.report());
+        let text = self.script.bytes(b"t0");
+        match end {
+            End::Finished => self.script.end(0, ""),
+            End::Failed => self.script.end(1, FAILURE),
+            End::Status => self.script.end(7, ""),
+            End::Aborted => self.script.trap(),
+            End::NullPointer => {
+                let args = [text, Arg::Number(2), Arg::Number(0)];
+                self.script.call("table_id_from_name", &args);
+            }
+            End::OutOfMemory => {
+                // From within memory to behind it.
+                let args = [
+                    Arg::Number(FIRST),
+                    text,
+                    Arg::Number(1 << 26),
+                    Arg::Number(OUT),
+                ];
+                self.script.call("datastore_delete_all_by_eq_bsatn", &args);
+            }
+        }
+    }
+
+    /// Adds an operation to the script, applies it to the model, and notes what is to be told.
+    fn op(&mut self, definition: &Definition, model: &mut Plain, op: &Op) {
+        match op {
+            Op::Insert(table, draft) => self.insert(definition, model, *table, draft),
+            Op::InsertMany(table, draft, times) => {
+                for _ in 0..*times {
+                    self.insert(definition, model, *table, draft);
+                }
+            }
+            Op::Update(table, by, draft) => {
+                let id = table_id(definition, *table);
+                let index = match by {
+                    Err(which) => index_id(definition, *which),
+                    // One of the table's own, the unique ones first.
+                    Ok(number) => own_index(definition, id, *number),
+                };
+                let row = row_bytes(definition, model, id, draft);
+                let what = format!("update {id} by {index}: {row:02x?}");
+                let result = model.update(definition, &mut self.numbers, (id, index), &row);
+                let at = self.script.bytes(&row);
+                self.script.put(LEN, u32::try_from(row.len()).unwrap());
+                let args = [Arg::Number(id), Arg::Number(index), at, Arg::Number(LEN)];
+                self.script.call("datastore_update_bsatn", &args);
+                self.written(what, result, at, row);
+            }
+            Op::DeleteAllByEq(table, drafts, damage) => {
+                let id = table_id(definition, *table);
+                let mut relation = u32::try_from(drafts.len()).unwrap().to_le_bytes().to_vec();
+                for draft in drafts {
+                    relation.extend(row_bytes(definition, model, id, draft));
+                }
+                damaged(&mut relation, *damage);
+                let what = format!("delete all from {id}: {relation:02x?}");
+                let result = model.delete_all_by_eq(definition, id, &relation);
+                let (at, len) = self.handed(&relation);
+                let args = [Arg::Number(id), at, len];
+                self.counted(what, "datastore_delete_all_by_eq_bsatn", &args, 4, result);
+            }
+            Op::Clear(table) => {
+                let id = table_id(definition, *table);
+                let result = model.clear(definition, id);
+                let args = [Arg::Number(id)];
+                self.counted(format!("clear {id}"), "datastore_clear", &args, 8, result);
+            }
+            Op::Count(table) => {
+                let id = table_id(definition, *table);
+                let result = model.count(definition, id);
+                let args = [Arg::Number(id)];
+                self.counted(
+                    format!("count {id}"),
+                    "datastore_table_row_count",
+                    &args,
+                    8,
+                    result,
+                );
+            }
+            Op::Scan(table) => {
+                let id = table_id(definition, *table);
+                let result = model.scan(definition, id);
+                let args = [Arg::Number(id)];
+                self.opened(
+                    format!("scan {id}"),
+                    "datastore_table_scan_bsatn",
+                    &args,
+                    result,
+                );
+            }
+            Op::ScanPoint(index, draft) => {
+                let (id, point) = point(definition, model, *index, draft);
+                let result = model.scan_point(definition, id, &point);
+                let what = format!("scan {id} at {point:02x?}");
+                let (at, len) = self.handed(&point);
+                let args = [Arg::Number(id), at, len];
+                self.opened(what, "datastore_index_scan_point_bsatn", &args, result);
+            }
+            Op::DeletePoint(index, draft) => {
+                let (id, point) = point(definition, model, *index, draft);
+                let result = model.delete_point(definition, id, &point);
+                let what = format!("delete from {id} at {point:02x?}");
+                let (at, len) = self.handed(&point);
+                let args = [Arg::Number(id), at, len];
+                let name = "datastore_delete_by_index_scan_point_bsatn";
+                self.counted(what, name, &args, 4, result);
+            }
+            Op::ScanRange(index, draft, old) => {
+                let range = self.range(definition, model, *index, draft);
+                let (id, args, range) = range;
+                let result = range.and_then(|range| model.scan_range(definition, id, &range));
+                let name = if *old {
+                    "datastore_btree_scan_bsatn"
+                } else {
+                    "datastore_index_scan_range_bsatn"
+                };
+                self.opened(format!("scan {id}, {draft:?}"), name, &args, result);
+            }
+            Op::DeleteRange(index, draft, old) => {
+                let range = self.range(definition, model, *index, draft);
+                let (id, args, range) = range;
+                let result = range.and_then(|range| model.delete_range(definition, id, &range));
+                let name = if *old {
+                    "datastore_delete_by_btree_scan_bsatn"
+                } else {
+                    "datastore_delete_by_index_scan_range_bsatn"
+                };
+                self.counted(
+                    format!("delete from {id}, {draft:?}"),
+                    name,
+                    &args,
+                    4,
+                    result,
+                );
+            }
+            Op::Advance(iterator, room) => self.advance(*iterator, *room),
+            Op::Close(iterator) => {
+                let (handle, place) = self.handle(*iterator);
+                let open = place.and_then(|place| self.iterators[place].take());
+                let status = if open.is_some() {
+                    0
+                } else {
+                    plain::NO_SUCH_ITER
+                };
+                self.script
+                    .call("row_iter_bsatn_close", &[Arg::Number(handle)]);
+                let told = status.to_le_bytes().to_vec();
+                self.told.push((format!("close {handle}"), told));
+            }
+            Op::FindTable(which, canonical) => {
+                let id = table_id(definition, *which);
+                let known = id.wrapping_sub(FIRST) as usize;
+                let known = Some(known).filter(|known| *known < definition.tables.len());
+                let name = known.map_or("sys_member".into(), |known| {
+                    definition.table_name(*canonical, known)
+                });
+                let result = known.map(|_| u64::from(id)).ok_or(plain::NO_SUCH_TABLE);
+                let (at, len) = self.handed(name.as_bytes());
+                let what = format!("find table {name}");
+                self.counted(what, "table_id_from_name", &[at, len], 4, result);
+            }
+            Op::FindIndex(which, canonical) => {
+                let id = index_id(definition, *which);
+                let known = definition.index(id);
+                let name = known.map_or("t0_c9_idx_btree".into(), |(table, index)| {
+                    definition.index_name(*canonical, table, index)
+                });
+                let result = known.map(|_| u64::from(id)).ok_or(plain::NO_SUCH_INDEX);
+                let (at, len) = self.handed(name.as_bytes());
+                let what = format!("find index {name}");
+                self.counted(what, "index_id_from_name", &[at, len], 4, result);
+            }
+        }
+    }
+
+    /// Bytes of the script, with their length.
+    fn handed(&mut self, bytes: &[u8]) -> (Arg, Arg) {
+        let len = u32::try_from(bytes.len()).unwrap();
+        (self.script.bytes(bytes), Arg::Number(len))
+    }
+
+    fn insert(
+        &mut self,
+        definition: &Definition,
+        model: &mut Plain,
+        table: Which,
+        draft: &RowDraft,
+    ) {
+        let id = table_id(definition, table);
+        let row = row_bytes(definition, model, id, draft);
+        let what = format!("insert into {id}: {row:02x?}");
+        let result = model.insert(definition, &mut self.numbers, id, &row);
+        let at = self.script.bytes(&row);
+        self.script.put(LEN, u32::try_from(row.len()).unwrap());
+        let args = [Arg::Number(id), at, Arg::Number(LEN)];
+        self.script.call("datastore_insert_bsatn", &args);
+        self.written(what, result, at, row);
+    }
+
+    /// A row was handed over: the numbers it got are written over it, and their length.
+    fn written(&mut self, what: String, result: Result<Vec<u8>, Errno>, at: Arg, row: Vec<u8>) {
+        self.script.tell(Arg::Number(LEN), 4);
+        self.script.tell(at, row.len());
+        let (status, numbers, len) = match result {
+            Ok(numbers) => {
+                let len = numbers.len();
+                (0, numbers, len)
+            }
+            Err(errno) => (errno, vec![], row.len()),
+        };
+        let mut told = status.to_le_bytes().to_vec();
+        told.extend_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+        told.extend_from_slice(&numbers);
+        told.extend_from_slice(&row[numbers.len()..]);
+        self.told.push((what, told));
+    }
+
+    /// An import that answers with a number of so many bytes.
+    fn counted<N: Into<u64>>(
+        &mut self,
+        what: String,
+        import: &str,
+        args: &[Arg],
+        width: usize,
+        result: Result<N, Errno>,
+    ) {
+        self.script.fill(OUT, 16);
+        self.script
+            .call(import, &[args, &[Arg::Number(OUT)]].concat());
+        self.script.tell(Arg::Number(OUT), 16);
+        let mut number = [FILLING; 16];
+        let status = match result {
+            Ok(count) => {
+                number[..width].copy_from_slice(&count.into().to_le_bytes()[..width]);
+                0
+            }
+            Err(errno) => errno,
+        };
+        self.told
+            .push((what, [&status.to_le_bytes()[..], &number].concat()));
+    }
+
+    /// An import that opens an iterator: they are numbered from 1 on.
+    fn opened(
+        &mut self,
+        what: String,
+        import: &str,
+        args: &[Arg],
+        result: Result<Vec<Vec<u8>>, Errno>,
+    ) {
+        let result = result.map(|rows| {
+            self.iterators.push(Some((rows, 0)));
+            self.iterators.len() as u64
+        });
+        self.counted(what, import, args, 4, result);
+    }
+
+    /// The number of an iterator, and its place among those opened if it ever was.
+    fn handle(&self, iterator: usize) -> (u32, Option<usize>) {
+        // The last ones are those of interest.
+        let place = self.iterators.len().checked_sub(iterator + 1);
+        let handle = place.map_or(1_000, |place| place + 1);
+        (u32::try_from(handle).unwrap(), place)
+    }
+
+    fn advance(&mut self, iterator: usize, room: Room) {
+        let (handle, place) = self.handle(iterator);
+        let open = place.and_then(|place| self.iterators[place].clone());
+        let left = open.as_ref().map_or(&[][..], |(rows, read)| &rows[*read..]);
+        let of = |count: usize| left.iter().take(count).map(Vec::len).sum::<usize>();
+        let capacity = match room {
+            Room::Nothing => 0,
+            Room::TooLittle => of(1).saturating_sub(1),
+            Room::Rows(count) => of(count),
+            Room::RowsAndMore(count) => of(count) + 1,
+            Room::Plenty => of(left.len()) + 100,
+        };
+        let fit = {
+            let mut bytes = 0;
+            let fits = |row: &&Vec<u8>| {
+                bytes += row.len();
+                bytes <= capacity
+            };
+            left.iter().take_while(fits).count()
+        };
+        let (status, len, written) = match (place, &open) {
+            (Some(place), Some(_)) if fit == left.len() => {
+                self.iterators[place] = None;
+                (u32::MAX, of(fit), left[..fit].concat())
+            }
+            (Some(_), Some(_)) if fit == 0 => (plain::BUFFER_TOO_SMALL, left[0].len(), vec![]),
+            (Some(place), Some(_)) => {
+                if let Some((_, read)) = &mut self.iterators[place] {
+                    *read += fit;
+                }
+                (0, of(fit), left[..fit].concat())
+            }
+            _ => (plain::NO_SUCH_ITER, capacity, vec![]),
+        };
+        // What lies behind must stay as it is.
+        let seen = capacity + 8;
+        self.script.fill(BUFFER, seen);
+        self.script.put(LEN, u32::try_from(capacity).unwrap());
+        let args = [Arg::Number(handle), Arg::Number(BUFFER), Arg::Number(LEN)];
+        self.script.call("row_iter_bsatn_advance", &args);
+        self.script.tell(Arg::Number(LEN), 4);
+        self.script.tell(Arg::Number(BUFFER), seen);
+        let mut told = status.to_le_bytes().to_vec();
+        told.extend_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+        told.extend_from_slice(&written);
+        told.resize(8 + seen, FILLING);
+        self.told
+            .push((format!("advance {handle}, room for {capacity}"), told));
+    }
+
+    /// A range of an index: its number, what the import is called with, and the range as the model
+    /// takes it, or why it is none.
+    fn range(
+        &mut self,
+        definition: &Definition,
+        model: &Plain,
+        index: Which,
+        draft: &RangeDraft,
+    ) -> (u32, Vec<Arg>, Result<Range, Errno>) {
+        let id = index_id(definition, index);
+        let Some((table, columns)) = index_columns(definition, id) else {
+            // One fault is enough.
+            let unbounded = self.script.bytes(&[2]);
+            let one = Arg::Number(1);
+            let none = Arg::Number(0);
+            let args = vec![
+                Arg::Number(id),
+                none,
+                none,
+                none,
+                unbounded,
+                one,
+                unbounded,
+                one,
+            ];
+            return (id, args, Err(plain::NO_SUCH_INDEX));
+        };
+        let types = &definition.tables[table].columns;
+        let row = row_values(definition, model, table, draft.like, &draft.seeds, false);
+        let mut prefix = Vec::new();
+        for column in columns.iter().take(draft.prefix) {
+            row[*column].write(&types[*column], &mut prefix);
+        }
+        damaged(&mut prefix, draft.damage);
+        let column = columns.get(draft.prefix).or(columns.last());
+        let column = *column.unwrap();
+        let bytes = |value: &Value| {
+            let mut bytes = Vec::new();
+            value.write(&types[column], &mut bytes);
+            bytes
+        };
+        let mut broken = false;
+        let mut bound = |draft: BoundDraft| match draft {
+            BoundDraft::Included => Bound::Included(bytes(&row[column])),
+            BoundDraft::Excluded => Bound::Excluded(bytes(&row[column])),
+            BoundDraft::IncludedOther(seed) => Bound::Included(bytes(&types[column].value(seed))),
+            BoundDraft::ExcludedOther(seed) => Bound::Excluded(bytes(&types[column].value(seed))),
+            BoundDraft::Unbounded => Bound::Unbounded,
+            BoundDraft::Broken(_) => {
+                broken = true;
+                Bound::Unbounded
+            }
+        };
+        let (start, end) = (bound(draft.start), bound(draft.end));
+        let written = |bound: &Bound<Vec<u8>>, draft: BoundDraft| match (bound, draft) {
+            // No bound, or one with something behind it.
+            (_, BoundDraft::Broken(byte)) => vec![byte, 0],
+            (Bound::Included(value), _) => [&[0][..], value].concat(),
+            (Bound::Excluded(value), _) => [&[1][..], value].concat(),
+            (Bound::Unbounded, _) => vec![2],
+        };
+        let start_bytes = written(&start, draft.start);
+        let end_bytes = written(&end, draft.end);
+        let prefix_len = u32::try_from(draft.prefix).unwrap();
+        let (prefix_at, prefix_bytes) = match prefix_len {
+            // It is not looked at.
+            0 => (Arg::Number(0), Arg::Number(0)),
+            _ => self.handed(&prefix),
+        };
+        let (start_at, start_len) = self.handed(&start_bytes);
+        let (end_at, end_len) = self.handed(&end_bytes);
+        let args = vec![
+            Arg::Number(id),
+            prefix_at,
+            prefix_bytes,
+            Arg::Number(prefix_len),
+            start_at,
+            start_len,
+            end_at,
+            end_len,
+        ];
+        let range = Range {
+            prefix,
+            prefix_len,
+            start,
+            end,
+        };
+        (
+            id,
+            args,
+            match definition.index(id) {
+                _ if !broken => Ok(range),
+                // What is wrong with the index is told first.
+                Some((_, index)) if index.kind == Kind::Hash => Err(plain::WRONG_INDEX_ALGO),
+                _ => Err(plain::DECODE),
+            },
+        )
+    }
+}
+
+fn table_id(definition: &Definition, which: Which) -> u32 {
+    match which {
+        Which::Known(number) => FIRST + (number % definition.tables.len()) as u32,
+        Which::Unknown(id) => id,
+    }
+}
+
+fn index_id(definition: &Definition, which: Which) -> u32 {
+    match (which, definition.index_count()) {
+        (Which::Known(number), count) if count > 0 => FIRST + (number % count) as u32,
+        (Which::Known(_), _) => FIRST,
+        (Which::Unknown(id), _) => id,
+    }
+}
+
+/// The number of one of a table's own indexes, the unique ones first.
+fn own_index(definition: &Definition, table: u32, number: usize) -> u32 {
+    let all = (FIRST..FIRST + definition.index_count() as u32).filter(|id| {
+        let (place, _) = definition.index(*id).unwrap();
+        place == table.wrapping_sub(FIRST) as usize
+    });
+    let (unique, other) = all.partition::<Vec<_>, _>(|id| definition.index(*id).unwrap().1.unique);
+    // Mostly a unique one: the others can only be refused.
+    let turn = match (unique.len(), other.len()) {
+        (0, 0) => return FIRST,
+        (0, _) => &other,
+        (_, 0) => &unique,
+        _ if number == 3 => &other,
+        _ => &unique,
+    };
+    turn[number % turn.len()]
+}
+
+fn index_columns(definition: &Definition, id: u32) -> Option<(usize, Vec<usize>)> {
+    definition
+        .index(id)
+        .map(|(table, index)| (table, index.columns.clone()))
+}
+
+fn row_values(
+    definition: &Definition,
+    model: &Plain,
+    table: usize,
+    like: Like,
+    seeds: &[u32],
+    numbered: bool,
+) -> Vec<Value> {
+    let columns = &definition.tables[table].columns;
+    let mut row = columns
+        .iter()
+        .zip(seeds)
+        .map(|(ty, seed)| ty.value(*seed))
+        .collect::<Vec<_>>();
+    let count = model.rows(table).count();
+    if let Like::Held(number) | Like::HeldBut(number, _) = like
+        && count > 0
+    {
+        let held = model.rows(table).nth(number % count).unwrap().clone();
+        let but = match like {
+            Like::HeldBut(_, column) => Some(column % columns.len()),
+            _ => None,
+        };
+        for (place, value) in held.into_iter().enumerate() {
+            if Some(place) != but {
+                row[place] = value;
+            }
+        }
+    }
+    if numbered {
+        for column in &definition.tables[table].auto_inc {
+            row[*column] = columns[*column].value(0);
+        }
+    }
+    row
+}
+
+/// BSATN of a row as it is handed over; of a table that does not exist, some bytes.
+fn row_bytes(definition: &Definition, model: &Plain, id: u32, draft: &RowDraft) -> Vec<u8> {
+    let place = id.wrapping_sub(FIRST) as usize;
+    let Some(table) = definition.tables.get(place) else {
+        return vec![1, 2, 3];
+    };
+    let RowDraft {
+        like,
+        seeds,
+        numbered,
+        damage,
+    } = draft;
+    let row = row_values(definition, model, place, *like, seeds, *numbered);
+    let mut bytes = table.bytes(&row);
+    damaged(&mut bytes, *damage);
+    bytes
+}
+
+fn point(
+    definition: &Definition,
+    model: &Plain,
+    index: Which,
+    draft: &RangeDraft,
+) -> (u32, Vec<u8>) {
+    let id = index_id(definition, index);
+    let Some((table, columns)) = index_columns(definition, id) else {
+        return (id, vec![1]);
+    };
+    let row = row_values(definition, model, table, draft.like, &draft.seeds, false);
+    let mut point = Vec::new();
+    for column in columns {
+        row[column].write(&definition.tables[table].columns[column], &mut point);
+    }
+    damaged(&mut point, draft.damage);
+    (id, point)
+}
+
+fn damaged(bytes: &mut Vec<u8>, damage: Damage) {
+    match damage {
+        Damage::None => {}
+        Damage::Short(count) => bytes.truncate(bytes.len().saturating_sub(count)),
+        Damage::Long(byte) => bytes.push(byte),
+        Damage::Flipped(place, bits) => {
+            let len = bytes.len();
+            if len > 0 {
+                bytes[place % len] ^= bits;
+            }
+        }
+    }
+}
