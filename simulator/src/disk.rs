@@ -72,6 +72,22 @@ impl Disk for LyingDisk {
     fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError> {
         self.0.put_blob(blob)
     }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        self.0.partials()
+    }
+
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.write_partial(hash, offset, bytes)
+    }
+
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.partial(hash)
+    }
+
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        self.0.remove_partial(hash)
+    }
 }
 
 impl StorageBackend for LyingFile {

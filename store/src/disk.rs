@@ -1,6 +1,6 @@
 //! Where a peer's databases and blobs lie.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -101,6 +101,31 @@ pub trait Disk: Send {
     /// If the disk fails.
     fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError>;
 
+    /// Blobs of which only the beginning is here, with its bytes.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError>;
+
+    /// Writes bytes of a partial blob at `offset`, where it then ends with them: what lay beyond is
+    /// cut off. Durable when this returns. The hash is a name only, nothing is checked.
+    ///
+    /// # Errors
+    /// If the disk fails, or the partial blob is shorter than `offset`.
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// The beginning of a blob, as far as it is here. Not checked.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Removes a partial blob, if it is there.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError>;
+
     /// Bytes that can still be written; `None` if the disk has no end that is known.
     ///
     /// # Errors
@@ -112,6 +137,7 @@ pub trait Disk: Send {
 
 const DATABASES: &str = "databases";
 const BLOBS: &str = "blobs";
+const PARTIAL: &str = "partial";
 pub(crate) const LOG: &str = "log.redb";
 pub(crate) const BASE: &str = "base.redb";
 const SPARE_BASE: &str = "unfinished-base.redb";
@@ -121,11 +147,12 @@ const SPILL: &str = "spill.redb";
 const UNFINISHED: &str = "unfinished-";
 
 /// A data directory: `log.redb`, `base.redb`, `spill.redb` and folders with dumps in
-/// `databases/<id>`, and `blobs/<hash>`.
+/// `databases/<id>`, `blobs/<hash>` and `blobs/partial/<hash>`.
 #[derive(Debug)]
 pub struct DirDisk {
     databases: PathBuf,
     blobs: PathBuf,
+    partial: PathBuf,
 }
 
 impl DirDisk {
@@ -136,7 +163,7 @@ impl DirDisk {
     /// If the directory cannot be made, read or written.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let disk = Self::at(data_dir);
-        for dir in [&disk.databases, &disk.blobs] {
+        for dir in [&disk.databases, &disk.blobs, &disk.partial] {
             fs::create_dir_all(dir).map_err(failed("making", dir))?;
             for (path, name) in children(dir)? {
                 if name.starts_with(UNFINISHED) {
@@ -152,6 +179,7 @@ impl DirDisk {
                 }
             }
         }
+        sync_dir(&disk.blobs)?;
         sync_dir(data_dir)?;
         Ok(disk)
     }
@@ -161,6 +189,7 @@ impl DirDisk {
         Self {
             databases: data_dir.join(DATABASES),
             blobs: data_dir.join(BLOBS),
+            partial: data_dir.join(BLOBS).join(PARTIAL),
         }
     }
 
@@ -175,6 +204,8 @@ impl DirDisk {
         for (_, name) in children(&self.blobs)? {
             match name.parse::<BlobHash>() {
                 Ok(hash) if hash.to_string() == name => blobs.push(hash),
+                // The folder of partial blobs.
+                _ if name == PARTIAL => {}
                 _ => others.push(name),
             }
         }
@@ -370,6 +401,62 @@ impl Disk for DirDisk {
         write().map_err(failed("writing", &path))?;
         sync_dir(&self.blobs)?;
         Ok(hash)
+    }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        let mut partials = Vec::new();
+        for (path, name) in children(&self.partial)? {
+            if let Ok(hash) = name.parse::<BlobHash>()
+                && hash.to_string() == name
+            {
+                let len = fs::metadata(&path).map_err(failed("reading", &path))?.len();
+                partials.push((hash, len));
+            }
+        }
+        partials.sort_unstable();
+        Ok(partials)
+    }
+
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.partial.join(hash.to_string());
+        let new = !path.exists();
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            if file.metadata()?.len() < offset {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            file.set_len(offset)?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(failed("writing", &path))?;
+        if new {
+            sync_dir(&self.partial)?;
+        }
+        Ok(())
+    }
+
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.partial.join(hash.to_string());
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("reading", &path)(error)),
+        }
+    }
+
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        let path = self.partial.join(hash.to_string());
+        match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.partial),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("removing", &path)(error)),
+        }
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {

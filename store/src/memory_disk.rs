@@ -32,6 +32,7 @@ struct Shared {
     blobs: BTreeMap<BlobHash, Arc<[u8]>>,
     /// By database, dump and name.
     dumps: BTreeMap<(DatabaseId, String, String), String>,
+    partials: BTreeMap<BlobHash, Vec<u8>>,
     /// Counts losses of power: a file opened before the last one is dead.
     power: u64,
     /// Writes and syncs that still succeed; `None`: all.
@@ -369,6 +370,39 @@ impl Disk for MemoryDisk {
         shared.spend().map_err(Shared::failed)?;
         shared.blobs.insert(hash, blob.into());
         Ok(hash)
+    }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        let shared = self.lock();
+        let partials = shared.partials.iter();
+        Ok(partials
+            .map(|(hash, bytes)| (*hash, bytes.len() as u64))
+            .collect())
+    }
+
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.place().map_err(Shared::failed)?;
+        shared.spend().map_err(Shared::failed)?;
+        let start = place(offset).map_err(Shared::failed)?;
+        let partial = shared.partials.entry(*hash).or_default();
+        if partial.len() < start {
+            return Err(Shared::failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        partial.truncate(start);
+        partial.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().partials.get(hash).cloned())
+    }
+
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.spend().map_err(Shared::failed)?;
+        shared.partials.remove(hash);
+        Ok(())
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {

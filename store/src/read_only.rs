@@ -116,6 +116,22 @@ impl Disk for ReadOnlyDisk {
     fn put_blob(&self, _: &[u8]) -> Result<BlobHash, StoreError> {
         Err(Self::refused())
     }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn write_partial(&self, _: &BlobHash, _: u64, _: &[u8]) -> Result<(), StoreError> {
+        Err(Self::refused())
+    }
+
+    fn partial(&self, _: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    fn remove_partial(&self, _: &BlobHash) -> Result<(), StoreError> {
+        Err(Self::refused())
+    }
 }
 
 /// A disk whose bases lie on another one: what is run from its logs leaves its own bases as they
@@ -185,6 +201,22 @@ impl Disk for BaseElsewhere {
 
     fn put_blob(&self, blob: &[u8]) -> Result<BlobHash, StoreError> {
         self.bases.put_blob(blob)
+    }
+
+    fn partials(&self) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        self.bases.partials()
+    }
+
+    fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.bases.write_partial(hash, offset, bytes)
+    }
+
+    fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.bases.partial(hash)
+    }
+
+    fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        self.bases.remove_partial(hash)
     }
 }
 

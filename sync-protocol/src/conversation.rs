@@ -18,6 +18,9 @@
 //!
 //! So no single message matters: what is lost shows as unequal standings, and is pulled.
 //!
+//! *Bulk comes from one remote at a time.* Each conversation says what it is pulling; the others of
+//! the database leave that to it while it gets on, and take over when it stalls.
+//!
 //! *Only members are told anything.* A remote that the visible state does not know as a member may
 //! show that it is one: this side pulls cuts and the remote's tail from it, answers nothing, and
 //! begins to talk once the remote's admission is among what it was shown.
@@ -43,12 +46,12 @@ use crate::entry::Entry;
 use crate::equivocation::EquivocationProof;
 use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
 use crate::limits::EQUALISE_EVERY_MS;
-use crate::message::limits::PROOFS_PER_MESSAGE_MAX;
+use crate::message::limits::{CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX};
 use crate::message::{Hello, Message, Standing};
 use crate::time::{Now, Tick};
 use limits::{
-    HELLO_AGAIN_MS, QUESTIONS_AT_ONCE, QUESTIONS_PER_S, SIGNED_AT_ONCE, SIGNED_PER_S,
-    STANDING_WAIT_MS,
+    HELLO_AGAIN_MS, HISTORY_LEN, LACKING_MAX, QUESTIONS_AT_ONCE, QUESTIONS_PER_S,
+    REMEMBERED_IDS_MAX, SIGNED_AT_ONCE, SIGNED_PER_S, STANDING_WAIT_MS,
 };
 
 /// What this side holds. Read-only: the conversation asks, the replica changes.
@@ -93,6 +96,9 @@ pub trait Holdings {
     fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool);
     /// The ids of the clean tail in position order, so that parents come first.
     fn tail_ids(&self) -> Vec<EntryId>;
+    /// Whether another conversation of this database is pulling this and getting on with it, by
+    /// what [`Conversation::pulling`] says of it.
+    fn is_pulled(&self, bulk: &Bulk, now: Tick) -> bool;
     /// Length of a blob and its bytes from `offset` on, at most
     /// [`BLOB_CHUNK_BYTES`](crate::limits::BLOB_CHUNK_BYTES) of them.
     fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)>;
@@ -106,6 +112,24 @@ pub trait Holdings {
     fn blob_offset(&self, hash: &BlobHash) -> u64;
     /// Where members listen, this peer among them: sorted by device, each device once.
     fn address_records(&self) -> Vec<Arc<AddressRecord>>;
+    /// Entries whose stubs this remote offered and whose bodies are not here, in the order in which
+    /// they are to be asked for, with the bytes of each body.
+    fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)>;
+    /// How many bytes of a wanted body, from its start, are here already.
+    fn body_offset(&self, entry: &EntryId) -> u64;
+}
+
+/// What is pulled from one remote at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bulk {
+    /// Segments of later cuts.
+    History,
+    /// What lies beyond the chains of the tail.
+    Tail,
+    /// A blob.
+    Blob(BlobHash),
+    /// The body of an entry.
+    Body(EntryId),
 }
 
 /// What happened.
@@ -151,13 +175,13 @@ pub enum ConversationInput<'a> {
 pub enum ConversationEffect {
     /// Send this to the remote.
     Send(Message),
-    /// Encoded entries came. Checked for nothing yet. [`ConversationInput::Ingested`] follows.
+    /// Encoded entries came, large ones as stubs. Checked for nothing yet. [`ConversationInput::Ingested`] follows.
     Entries(Vec<Vec<u8>>),
     /// A page of final history came. Checked for nothing yet. `Ingested` follows.
     Segment {
         /// The encoded cut that covers it.
         cut: Vec<u8>,
-        /// Encoded entries in order; earlier pages of the segment were handed over before.
+        /// Encoded entries in order, large ones as stubs; earlier pages of the segment were handed over before.
         entries: Vec<Vec<u8>>,
         /// Whether the segment ends with this page, so that the cut can be tried.
         complete: bool,
@@ -177,6 +201,17 @@ pub enum ConversationEffect {
         /// Where it begins.
         offset: u64,
         /// How long the whole blob is said to be, in bytes.
+        total: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
+    /// A part of the body came of an entry that the remote offered. `Ingested` follows.
+    BodyChunk {
+        /// The entry.
+        entry: EntryId,
+        /// Where the part begins.
+        offset: u64,
+        /// How long the whole body is said to be, in bytes.
         total: u64,
         /// The part.
         bytes: Vec<u8>,
@@ -344,6 +379,42 @@ impl Conversation {
     /// [`EAGER_NEIGHBOURS_MAX`]: crate::limits::EAGER_NEIGHBOURS_MAX
     pub fn set_neighbour(&mut self, neighbour: bool) {
         self.spread.set_neighbour(neighbour);
+    }
+
+    /// Ids, hashes and chains that a conversation remembers at most, of some 50 bytes each.
+    pub const REMEMBERED_MAX: usize = 4 * REMEMBERED_IDS_MAX
+        + HISTORY_LEN
+        + LACKING_MAX
+        + 2 * (CHAINS_MAX + ENTRIES_PER_MESSAGE_MAX);
+
+    /// How many ids, hashes and chains it remembers now.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.spread.remembered()
+            + self.pull.remembered()
+            + self.blob.remembered()
+            + self.history.len()
+            + self.shown.remembered()
+    }
+
+    /// Whether anything at all is pushed here whole.
+    #[must_use]
+    pub fn is_neighbour(&self) -> bool {
+        self.spread.is_neighbour()
+    }
+
+    /// What this conversation is pulling, as long as the remote does not keep it waiting: others
+    /// need not pull the same.
+    pub fn pulling(&self, now: Tick) -> impl Iterator<Item = Bulk> {
+        [self.pull.pulling(now), self.blob.pulling(now)]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Counts a fault that may be somebody else's: a blob that came from several is wrong.
+    pub fn suspect(&mut self, now: Now, why: &str) -> Option<ConversationEffect> {
+        let report = self.conduct.fault(now.tick, LIGHT_FAULT);
+        report.then(|| ConversationEffect::Misbehaved(why.to_owned()))
     }
 
     /// Counts a fault that the replica found, such as an invalid entry. The effect, if there is

@@ -390,6 +390,12 @@ impl Dag {
         std::mem::take(&mut self.faults)
     }
 
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> DatabaseId {
+        self.database
+    }
+
     /// The last cut.
     #[must_use]
     pub fn cut(&self) -> CutRef {
@@ -420,6 +426,17 @@ impl Dag {
         self.nodes.get(id).is_some_and(|node| node.clean)
     }
 
+    /// Whether it waits for a parent or a cut.
+    #[must_use]
+    pub fn is_pending(&self, id: &EntryId) -> bool {
+        self.pending.cut_of(id).is_some()
+    }
+
+    /// An entry whose author signed what can be no entry: drops what waits for it.
+    pub fn refuse(&mut self, id: EntryId) {
+        self.drop_waiting_for(id);
+    }
+
     /// Entries held, quarantined ones included, waiting ones not.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -436,6 +453,12 @@ impl Dag {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many valid entries are held that do not count, and their bytes.
+    #[must_use]
+    pub fn quarantined(&self) -> (usize, usize) {
+        self.quarantine.total()
     }
 
     /// Entries that wait for something missing.

@@ -6,6 +6,7 @@ mod body;
 mod header;
 #[cfg(test)]
 mod tests;
+mod travel;
 
 use std::fmt;
 use std::ops::Deref;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use body::{Body, CallName, Caller, Invocation};
 pub(crate) use header::known_format;
 pub use header::{FORMAT, Header, SignedHeader};
+pub use travel::{Travelled, body_of, travelling};
 
 use crate::cut::CutRef;
 use crate::error::{Malformed, within};

@@ -161,6 +161,30 @@ mod tests {
         assert!(key.public().verify("one", b"message", &signature).is_err());
     }
 
+    const EDGE_CASES: &str = include_str!("../../tests/corpus/signatures/edge-cases.txt");
+
+    #[test]
+    fn published_edge_cases_of_signatures_are_judged_as_they_were() {
+        let unhex = |text: &str| {
+            let bytes = data_encoding::HEXLOWER.decode(text.as_bytes());
+            bytes.expect("hex")
+        };
+        let lines = EDGE_CASES.lines().filter(|line| !line.starts_with('#'));
+        let mut judged = 0;
+        for line in lines {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let &[verdict, key, signature, message, why] = &fields[..] else {
+                panic!("{line}");
+            };
+            let key = DeviceKey(unhex(key).try_into().expect("32 bytes"));
+            let signature = Signature(unhex(signature).try_into().expect("64 bytes"));
+            let accepted = key.verify("", &unhex(message), &signature).is_ok();
+            assert_eq!(accepted, verdict == "accepted", "{why}");
+            judged += 1;
+        }
+        assert_eq!(judged, 12);
+    }
+
     #[test]
     fn the_private_half_is_not_printed() {
         let key = SecretKey::from_bytes(&[0xAB; 32]);

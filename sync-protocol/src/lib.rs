@@ -16,9 +16,10 @@
 //! else *clean*.
 //!
 //! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
-//! `equivocation`; `dag`; `address`, `message`, `conversation`, `ticket`.
+//! `equivocation`; `dag`, `awaited`; `address`, `message`, `conversation`, `ticket`.
 
 mod address;
+mod awaited;
 mod codec;
 mod conversation;
 mod cut;
@@ -39,7 +40,8 @@ mod ticket;
 mod time;
 
 pub use address::AddressRecord;
-pub use conversation::{Conversation, ConversationEffect, ConversationInput, Holdings};
+pub use awaited::AwaitedBodies;
+pub use conversation::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings};
 pub use cut::{
     BRANCH_CUTS_MAX, Branch, BranchError, CUT_FORMAT, Cut, CutDraft, CutError, CutRef, Term,
     Verdict, order_root, quorum,
@@ -47,7 +49,7 @@ pub use cut::{
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
-    SignedHeader, Stub,
+    SignedHeader, Stub, Travelled, body_of, travelling,
 };
 pub use equivocation::{EquivocationProof, NoEquivocation};
 pub use error::Malformed;

@@ -60,6 +60,13 @@ pub const PENDING_ENTRIES_MAX: usize = 1_024;
 /// Bytes of entries that wait for something missing, for one connection that brought them.
 pub const PENDING_BYTES_MAX: usize = 4 << 20;
 
+/// Stubs whose bodies are awaited, for one connection that offered them.
+pub const STUBS_MAX: usize = 64;
+
+/// Bytes of the bodies that are awaited, for one connection that offered their stubs. They lie on
+/// disk as far as they are here, one at a time.
+pub const STUBS_BODY_BYTES_MAX: usize = 64 << 20;
+
 /// Entries kept though their author may not write, over all authors. Each author has the bounds
 /// of a connection for itself, but keys cost nothing, so there is a bound for all of them.
 pub const QUARANTINE_ENTRIES_MAX: usize = 4_096;
@@ -76,7 +83,8 @@ pub const FRONTIER_MAX: usize = 1_024;
 /// Finalisers and recovery keys that a cut or a genesis names.
 pub const FINALISERS_MAX: usize = 64;
 
-/// Bytes of one message between peers: holds the largest entry and the largest chunk of a blob.
+/// Bytes of one message between peers: holds a page of entries, a chunk of a blob, and all
+/// addresses that one message may tell.
 pub const MESSAGE_BYTES_MAX: usize = 6 << 20;
 
 /// Bytes of entries in one answer of a pull.
@@ -97,9 +105,12 @@ pub const EQUALISE_EVERY_MS: u64 = 30_000;
 /// Microseconds a finaliser has held what it covers.
 pub const SETTLE_US: u64 = 1_000_000;
 
-// What an author may seal must fit into one message, with its header and signature.
-const _: () = assert!(BODY_BYTES_MAX + HEADER_BYTES_MAX + 64 < MESSAGE_BYTES_MAX);
-const _: () = assert!(PULL_BYTES_MAX + BODY_BYTES_MAX < MESSAGE_BYTES_MAX);
+// A page may be exceeded by one entry.
+const _: () = assert!(PULL_BYTES_MAX + GOSSIP_ENTRY_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX <= STUBS_BODY_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX <= MODULE_BYTES_MAX);
+// A stub must be told from a small entry, and a small entry from nothing.
+const _: () = assert!(HEADER_BYTES_MAX + 64 + 2 < GOSSIP_ENTRY_BYTES_MAX);
 const _: () = assert!(ARGUMENTS_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES < GOSSIP_ENTRY_BYTES_MAX);
 const _: () = assert!(INVOCATIONS_MAX <= u16::MAX as usize);

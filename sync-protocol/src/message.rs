@@ -59,7 +59,7 @@ pub enum Message {
     Standing(Standing),
     /// Fresh entries, whole, in position order.
     Push {
-        /// Encoded entries.
+        /// Encoded entries, large ones as stubs.
         #[serde(with = "entries")]
         entries: Vec<Vec<u8>>,
         /// False: the sender wrote them itself. Only forwarded doubles are worth a [`Self::Prune`].
@@ -161,6 +161,13 @@ pub enum Want {
         #[serde(deserialize_with = "codec::at_most::<_, _, KNOWN_CUTS_MAX>")]
         known: Vec<CutRef>,
     },
+    /// A part of the body of a large entry, whose stub the asker has.
+    Body {
+        /// The entry.
+        entry: EntryId,
+        /// The first byte wanted.
+        offset: u32,
+    },
 }
 
 /// One segment, or a page of one.
@@ -197,7 +204,7 @@ pub enum Answer {
     },
     /// To [`Want::Beyond`].
     Beyond {
-        /// Encoded entries in position order.
+        /// Encoded entries in position order, large ones as stubs.
         #[serde(with = "entries")]
         entries: Vec<Vec<u8>>,
         /// Whether there are more.
@@ -223,11 +230,11 @@ pub enum Answer {
         /// Whether some were left out because they did not fit.
         more: bool,
     },
-    /// To [`Want::Blob`].
+    /// To [`Want::Blob`] and [`Want::Body`].
     Blob {
         /// The length of the whole blob, in bytes.
         total: u64,
-        /// The bytes from the wanted offset on, at least one.
+        /// The bytes from the wanted offset on: a full chunk, or what is left.
         #[serde(with = "codec::bytes")]
         bytes: Vec<u8>,
     },
@@ -327,7 +334,8 @@ impl Want {
             | Self::Segments { .. }
             | Self::Ids { .. }
             | Self::Introduction { .. }
-            | Self::Blob { .. } => true,
+            | Self::Blob { .. }
+            | Self::Body { .. } => true,
         }
     }
 }

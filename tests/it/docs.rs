@@ -97,6 +97,42 @@ fn the_architecture_names_every_package() {
 }
 
 #[test]
+fn every_test_that_the_security_page_names_exists() {
+    let mut sources = String::new();
+    for folder in ["sync-protocol", "store", "peer", "tests"] {
+        for file in files(folder, &[".rs"]) {
+            sources.push_str(&read(&file));
+        }
+    }
+    let page = read("docs/SECURITY.md");
+    let named = tests_in(&page);
+    assert!(named.len() > 60, "the tables are not where this test looks");
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|name| !sources.contains(&format!("fn {name}(")))
+        .collect();
+    assert!(missing.is_empty(), "named and not there: {missing:?}");
+}
+
+/// What stands in the last column of a table under a heading `test`.
+fn tests_in(page: &str) -> Vec<String> {
+    let mut named = Vec::new();
+    let mut in_table = false;
+    for line in page.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if !line.starts_with('|') {
+            in_table = false;
+        } else if cells.last() == Some(&"test") {
+            in_table = true;
+        } else if in_table {
+            let last = cells.last().copied().unwrap_or_default();
+            named.extend(last.split('`').skip(1).step_by(2).map(str::to_string));
+        }
+    }
+    named
+}
+
+#[test]
 fn every_hazard_has_tests_that_exist() {
     let sources: Vec<String> = files(".", &[".rs"]).iter().map(|file| read(file)).collect();
     let document = read("docs/DETERMINISM.md");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use module_host::Module;
 use store::{Log, Settlement, State, StateOptions};
 use sync_protocol::{
-    BlobHash, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry, EntryId, Genesis,
-    Options, Rights, SecretKey, SystemCall, Term, order_root,
+    AwaitedBodies, BlobHash, Caller, Cut, CutDraft, CutId, Dag, DatabaseId, DeviceKey, Entry,
+    EntryId, Genesis, Options, Rights, SecretKey, SystemCall, Term, order_root,
 };
 
 use crate::addresses::Addresses;
@@ -198,6 +198,7 @@ pub(crate) fn living(
         entries: parts.log.entries_len()?,
         log: parts.log,
         dag: Dag::new(id, cut.reference(), cut.frontier.clone(), rights.clone()),
+        awaited: AwaitedBodies::default(),
         cut,
         rights,
         executor: parts.executor,
@@ -228,6 +229,7 @@ pub(crate) fn living(
         contest: Contest::default(),
         health: Health::Ok,
         executions: 0,
+        newer_noted: false,
     };
     replica.refresh_members()?;
     Ok(replica)

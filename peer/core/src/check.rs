@@ -11,6 +11,7 @@ use crate::conduct::Conduct;
 use crate::error::Stop;
 use crate::memory::MemoryBudget;
 use crate::modules::Modules;
+use crate::partials::Partials;
 use crate::replica::{Context, Health};
 use crate::restart::{self, NAME_NOTE};
 use crate::upgrade::Ruling;
@@ -161,6 +162,7 @@ pub fn replay(
         device: key.public(),
         key: &key,
         disk: &disk,
+        partials: &mut Partials::default(),
         modules,
         memory,
         caches: memory.share(1),

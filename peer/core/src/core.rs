@@ -14,6 +14,7 @@ use crate::joining::Joining;
 use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
+use crate::partials::Partials;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
@@ -64,6 +65,7 @@ pub struct Core {
 /// What replicas borrow from the core, apart from each other.
 pub(crate) struct Parts {
     pub(crate) disk: Box<dyn Disk>,
+    pub(crate) partials: Partials,
     pub(crate) modules: Modules,
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
@@ -101,6 +103,7 @@ impl Parts {
             device: self.device,
             disk: &*self.disk,
             engine_max: self.engine_max,
+            partials: &mut self.partials,
             memory: self.memory,
             caches: self.memory.share(self.databases),
             conduct: &mut self.conduct,
@@ -168,6 +171,7 @@ impl Core {
             effects: Vec::new(),
             room: Room::default(),
             wake_at: None,
+            partials: Partials::open(&*disk, now.tick)?,
             disk,
         };
         let mut replicas = BTreeMap::new();
@@ -232,6 +236,7 @@ impl Core {
             }
             Input::Woken => {
                 self.parts.wake_at = None;
+                self.remove_stale_partials(now);
                 self.correct_clock();
                 self.settle_down(now);
             }
@@ -325,6 +330,16 @@ impl Core {
                     replica.converse(ctx)
                 });
             }
+        }
+    }
+
+    fn remove_stale_partials(&mut self, now: Now) {
+        let Parts { partials, disk, .. } = &mut self.parts;
+        if let Err(error) = partials.remove_stale(now.tick, &**disk) {
+            self.parts.note(
+                NoteLevel::Warn,
+                format!("a half-fetched blob could not be removed: {error}"),
+            );
         }
     }
 

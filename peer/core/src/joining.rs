@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sync_protocol::limits::MODULE_BYTES_MAX;
+use store::{Disk, StoreError};
 use sync_protocol::{
     BlobHash, Cut, DatabaseId, DeviceKey, Entry, Genesis, Hlc, JoinAnswer, JoinRequest, Now,
     SystemCall, Tick, Ticket, TicketMember,
@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::effect::{Effect, NoteLevel};
 use crate::error::refuse;
 use crate::identity::Claims;
+use crate::partials::{Chunk, Partials, Taken};
 use crate::replica::OwnChain;
 use crate::reply::{BlobProgress, ErrorKind, JoinProgress, JoinState};
 use crate::request::RequestId;
@@ -34,7 +35,8 @@ pub(crate) struct Joining {
     pub(crate) state: JoinState,
     pub(crate) error: Option<String>,
     pub(crate) birth: Option<Birth>,
-    pub(crate) module: Vec<u8>,
+    /// The module, once all of it is here and it is the one that was named.
+    pub(crate) module: Option<Vec<u8>>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
     /// Whom the ticket names; they are asked one after the other.
     members: Vec<TicketMember>,
@@ -50,7 +52,7 @@ impl Joining {
             state: JoinState::Asking,
             error: None,
             birth: None,
-            module: Vec::new(),
+            module: None,
             links: BTreeMap::new(),
             members: ticket.members.clone(),
             refusals: Vec::new(),
@@ -105,9 +107,10 @@ impl Joining {
         self.links.values().filter_map(|link| link.wake).min()
     }
 
-    /// The module, while it is missing.
-    pub(crate) fn wanted_blob(&self) -> Option<BlobHash> {
-        self.birth.as_ref().map(|birth| birth.genesis.module)
+    /// The module and its bytes, while it is missing.
+    pub(crate) fn wanted_blob(&self) -> Option<(BlobHash, u64)> {
+        let birth = self.birth.as_ref().filter(|_| self.module.is_none())?;
+        Some((birth.genesis.module, birth.genesis.module_len.into()))
     }
 
     /// Takes the genesis and cut 0. An error is the remote's fault.
@@ -147,36 +150,54 @@ impl Joining {
         Ok(())
     }
 
-    /// Takes a piece of the module that continues what is here. An error is the remote's fault.
+    /// Takes a piece of the module. Gives back whose fault it is if something is wrong with it.
     pub(crate) fn take_chunk(
         &mut self,
-        hash: &BlobHash,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<(), String> {
-        let Some(birth) = &self.birth else {
-            return Ok(());
+        piece: &ModulePiece<'_>,
+        partials: &mut Partials,
+        disk: &dyn Disk,
+        now: Tick,
+    ) -> Result<Vec<(DeviceKey, String)>, StoreError> {
+        let Some((hash, total)) = self.wanted_blob().filter(|(hash, _)| hash == piece.hash) else {
+            return Ok(Vec::new()); // it came from somebody else meanwhile
         };
-        let len = birth.genesis.module_len as usize;
-        if *hash != birth.genesis.module || offset != self.module.len() as u64 {
-            return Ok(()); // a piece that came twice
+        if piece.total != total {
+            let why = "sent a module of another length than its genesis says".to_owned();
+            return Ok(vec![(piece.from, why)]);
         }
-        if self.module.len() + bytes.len() > len || len > MODULE_BYTES_MAX {
-            return Err("the module is longer than its genesis says".to_owned());
-        }
-        self.module.extend_from_slice(bytes);
-        if self.module.len() == len && BlobHash::of(&self.module) != birth.genesis.module {
-            self.module.clear();
-            return Err("the module is not the one its genesis names".to_owned());
-        }
-        Ok(())
+        let chunk = Chunk {
+            hash,
+            from: piece.from,
+            offset: piece.offset,
+            total,
+            bytes: piece.bytes,
+        };
+        let is_named = |whole: &[u8]| BlobHash::of(whole) == hash;
+        let at_fault = |by: DeviceKey, why: &str| (by, why.to_owned());
+        Ok(match partials.take(&chunk, is_named, now, disk)? {
+            Taken::More => Vec::new(),
+            Taken::Beyond => vec![at_fault(piece.from, "sent more of a module than there is")],
+            // Who may be innocent is asked again, and then alone.
+            Taken::Wrong { by, certain } => by
+                .into_iter()
+                .filter(|_| certain)
+                .map(|by| at_fault(by, "sent another module than the genesis names"))
+                .collect(),
+            Taken::Whole(module) => {
+                self.module = Some(module);
+                Vec::new()
+            }
+        })
     }
+}
 
-    fn is_fetched(&self) -> bool {
-        self.birth
-            .as_ref()
-            .is_some_and(|birth| self.module.len() == birth.genesis.module_len as usize)
-    }
+/// A piece of a module, as a remote sent it.
+pub(crate) struct ModulePiece<'a> {
+    pub(crate) hash: &'a BlobHash,
+    pub(crate) from: DeviceKey,
+    pub(crate) offset: u64,
+    pub(crate) total: u64,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// The encoded answer to a joiner.
@@ -339,13 +360,12 @@ impl Core {
         let Some(joining) = self.joins.get_mut(&id) else {
             return;
         };
-        if !joining.is_fetched() {
+        let Some(wasm) = joining.module.take() else {
             return;
-        }
+        };
         let Some(birth) = joining.birth.take() else {
             return;
         };
-        let wasm = std::mem::take(&mut joining.module);
         let modules = self.parts.modules.clone();
         let own = OwnChain {
             epoch: self.parts.epoch,
@@ -355,7 +375,9 @@ impl Core {
         };
         let name = self.free_name(&birth.genesis.name);
         let mut ctx = self.parts.context(now);
-        let adopted = ctx.disk.put_blob(&wasm).map_err(Into::into).and_then(|_| {
+        let stored = ctx.disk.put_blob(&wasm);
+        let stored = stored.and_then(|hash| ctx.partials.remove(&hash, ctx.disk));
+        let adopted = stored.map_err(Into::into).and_then(|()| {
             let module = modules
                 .prepare(&wasm, &birth.genesis.options)
                 .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?;
@@ -395,12 +417,15 @@ impl Core {
             .map(|birth| u64::from(birth.genesis.module_len))
             .or_else(|| replica.map(|replica| u64::from(replica.genesis.module_len)))
             .unwrap_or(0);
+        let have = joining
+            .wanted_blob()
+            .map_or(total, |(hash, _)| self.parts.partials.len(&hash));
         Some(JoinProgress {
             database: *id,
             name: replica.map(|replica| replica.name.clone()),
             state: joining.state,
             module: BlobProgress {
-                have: replica.map_or(joining.module.len() as u64, |_| total),
+                have: replica.map_or(have, |_| total),
                 total,
             },
             height: replica.map_or(0, |replica| replica.cut.height),

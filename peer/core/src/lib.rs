@@ -32,6 +32,7 @@ mod mesh_time;
 mod modules;
 mod neighbours;
 mod outcome;
+mod partials;
 mod rebuild;
 mod replica;
 mod reply;

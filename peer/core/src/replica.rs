@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::{
-    Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals, Genesis, Hlc,
-    Invalid, Now, Offered, Rights, Role, SecretKey, Stub, Tick,
+    AwaitedBodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals,
+    Genesis, Hlc, Invalid, Malformed, Now, Offered, Rights, Role, SecretKey, SignedHeader, Stub,
+    Tick, Travelled,
 };
 
 use crate::addresses::Addresses;
@@ -25,6 +26,7 @@ use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
+use crate::partials::Partials;
 use crate::upgrade::{Judged, Parked, Parking, Publisher};
 
 /// What a replica needs of the peer while it handles one input.
@@ -37,6 +39,7 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) device: DeviceKey,
     pub(crate) disk: &'a dyn Disk,
+    pub(crate) partials: &'a mut Partials,
     /// The highest engine number that this version runs.
     pub(crate) engine_max: u32,
     /// Nothing is to be written that can be put off.
@@ -131,6 +134,8 @@ pub(crate) struct Replica {
     pub(crate) creator: DeviceKey,
     pub(crate) log: Log,
     pub(crate) dag: Dag,
+    /// Large entries whose bodies are awaited.
+    pub(crate) awaited: AwaitedBodies,
     pub(crate) cut: Cut,
     pub(crate) rights: Rights,
     pub(crate) executor: Executor,
@@ -177,6 +182,8 @@ pub(crate) struct Replica {
     pub(crate) health: Health,
     pub(crate) executions: u64,
     pub(crate) entries: u64,
+    /// It was said once that entries came which only a newer version can read.
+    pub(crate) newer_noted: bool,
 }
 
 /// What cuts up to a height cover, by the log. A disk error is kept and surfaces after the call,
@@ -332,56 +339,162 @@ impl Replica {
             return Ok(ingested);
         }
         let mut taken: Vec<Arc<Entry>> = Vec::new();
-        let mut invalid = Vec::new();
-        let mut offered = Vec::with_capacity(encoded.len());
+        let mut arrived = Vec::with_capacity(encoded.len());
         for bytes in encoded {
-            let entry = match Entry::open(&bytes) {
-                Ok(entry) => Arc::new(entry),
+            match Travelled::open(&bytes) {
+                Ok(Travelled::Whole(entry)) => {
+                    self.admit(Arc::new(entry), from, &mut arrived, &mut ingested, ctx)?;
+                }
+                Ok(Travelled::Stub(stub)) => arrived.push(Arrived::Stub(Box::new(stub))),
+                // A newer peer wrote it. It comes again when this one has been updated.
+                Err(Malformed::UnknownFormat { .. }) => ingested.newer += 1,
                 Err(error) => {
                     ingested.fault = Some(format!("sent an entry that is malformed: {error}"));
-                    continue;
                 }
-            };
-            match self.park(&entry, from, ctx)? {
-                Parking::Ready => offered.push(entry),
-                Parking::Parked => {}
-                Parking::Full => ingested.full = true,
             }
         }
+        self.offer(arrived, &mut taken, &mut ingested, from, ctx)?;
+        self.keep(taken, &mut ingested, from, ctx)?;
+        Ok(ingested)
+    }
+
+    /// Takes in an entry that comes by itself: its body has come, or a module that it publishes.
+    pub(crate) fn ingest_one(
+        &mut self,
+        entry: Arc<Entry>,
+        from: DeviceKey,
+        ctx: &mut Context<'_>,
+    ) -> Result<Ingested, Stop> {
+        let mut ingested = Ingested::default();
+        let mut taken = Vec::new();
+        let mut arrived = Vec::new();
+        self.admit(entry, from, &mut arrived, &mut ingested, ctx)?;
+        self.offer(arrived, &mut taken, &mut ingested, from, ctx)?;
+        self.keep(taken, &mut ingested, from, ctx)?;
+        Ok(ingested)
+    }
+
+    /// Lets an entry through to the DAG, unless it has to wait for a module.
+    fn admit(
+        &mut self,
+        entry: Arc<Entry>,
+        from: DeviceKey,
+        arrived: &mut Vec<Arrived>,
+        ingested: &mut Ingested,
+        ctx: &Context<'_>,
+    ) -> Result<(), Stop> {
+        match self.park(&entry, from, ctx)? {
+            Parking::Ready => arrived.push(Arrived::Whole(entry)),
+            Parking::Parked => {}
+            Parking::Full => ingested.full = true,
+        }
+        Ok(())
+    }
+
+    /// Hands the DAG what arrived.
+    fn offer(
+        &mut self,
+        arrived: Vec<Arrived>,
+        taken: &mut Vec<Arc<Entry>>,
+        ingested: &mut Ingested,
+        from: DeviceKey,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
         let finals = FinalsAt::new(&self.log, self.cut.height);
-        for entry in offered {
-            let id = entry.id;
-            match self.dag.offer(entry, Some(from), &finals) {
-                Offered::Accepted(entries) => taken.extend(entries),
-                Offered::Pending { missing, cut } => {
-                    ingested.missing.extend(missing);
-                    ingested.cut_missing |= cut.is_some();
-                }
-                Offered::Known => ingested.known += 1,
-                Offered::Invalid(why) => {
+        let mut invalid = Vec::new();
+        for arrived in arrived {
+            match arrived {
+                Arrived::Whole(entry) => {
+                    let id = entry.id;
+                    let offered = self.dag.offer(entry, Some(from), &finals);
                     // A spoilt signature says nothing of the entry.
-                    if !matches!(why, Invalid::Signature(_)) {
+                    if let Offered::Invalid(why) = &offered
+                        && !matches!(why, Invalid::Signature(_))
+                    {
                         invalid.push(id);
                     }
-                    ingested.fault = Some(format!("sent an entry that is invalid: {why}"));
+                    ingested.note(offered, taken);
                 }
-                Offered::Full => ingested.full = true,
+                Arrived::Stub(stub) => {
+                    let offer = Offer { stub: *stub, from };
+                    offer.take_in(&self.dag, &mut self.awaited, &finals, ingested);
+                }
             }
         }
         finals.checked()?;
         if !invalid.is_empty() {
             self.note_invalid(&invalid, ctx)?;
         }
+        Ok(())
+    }
+
+    /// Stores what came in, and queues it for the sweep.
+    fn keep(
+        &mut self,
+        taken: Vec<Arc<Entry>>,
+        ingested: &mut Ingested,
+        from: DeviceKey,
+        ctx: &Context<'_>,
+    ) -> Result<(), Stop> {
         ingested.missing.sort_unstable();
         ingested.missing.dedup();
-        ingested
-            .missing
-            .retain(|id| !self.dag.contains(id) && !self.parked.holds(id));
+        let (awaited, parked) = (&self.awaited, &self.parked);
+        ingested.missing.retain(|id| {
+            !self.dag.contains(id) && !parked.holds(id) && !awaited.is_offered_by(id, &from)
+        });
         if !taken.is_empty() {
             self.log.append(&taken)?;
             self.accepted(&taken, Some(from), ctx.now.tick);
         }
-        Ok(ingested)
+        Ok(())
+    }
+}
+
+/// An entry as it arrived.
+enum Arrived {
+    Whole(Arc<Entry>),
+    Stub(Box<SignedHeader>),
+}
+
+/// A stub that a remote sent.
+struct Offer {
+    stub: SignedHeader,
+    from: DeviceKey,
+}
+
+impl Offer {
+    /// Notes that the body can be had, and asks for parents meanwhile.
+    fn take_in(
+        self,
+        dag: &Dag,
+        awaited: &mut AwaitedBodies,
+        finals: &FinalsAt<'_>,
+        ingested: &mut Ingested,
+    ) {
+        let header = &self.stub.header;
+        let id = self.stub.id();
+        if header.database != dag.database() {
+            ingested.fault = Some("sent an entry of another database".to_owned());
+            return;
+        }
+        if dag.contains(&id) || dag.is_pending(&id) || finals.final_entry(&id).is_some() {
+            ingested.known += 1;
+            return;
+        }
+        let here = |id: &EntryId| {
+            dag.contains(id) || dag.is_pending(id) || finals.final_entry(id).is_some()
+        };
+        let missing = header.parents.iter().copied().filter(|id| !here(id));
+        let missing: Vec<EntryId> = missing.collect();
+        let cut_missing = header.base.height > dag.cut().height;
+        match awaited.offer(self.stub, self.from) {
+            Ok(true) => {
+                ingested.missing.extend(missing);
+                ingested.cut_missing |= cut_missing;
+            }
+            Ok(false) => ingested.full = true,
+            Err(bad) => ingested.fault = Some(format!("sent an entry that is invalid: {bad}")),
+        }
     }
 }
 
@@ -396,8 +509,27 @@ pub(crate) struct Ingested {
     pub(crate) known: usize,
     /// The waiting room for this remote is full.
     pub(crate) full: bool,
+    /// How many have a format of the future.
+    pub(crate) newer: usize,
     /// The remote broke a rule.
     pub(crate) fault: Option<String>,
+}
+
+impl Ingested {
+    fn note(&mut self, offered: Offered, taken: &mut Vec<Arc<Entry>>) {
+        match offered {
+            Offered::Accepted(entries) => taken.extend(entries),
+            Offered::Pending { missing, cut } => {
+                self.missing.extend(missing);
+                self.cut_missing |= cut.is_some();
+            }
+            Offered::Known => self.known += 1,
+            Offered::Invalid(why) => {
+                self.fault = Some(format!("sent an entry that is invalid: {why}"));
+            }
+            Offered::Full => self.full = true,
+        }
+    }
 }
 
 /// The first time after `earliest` that is ours: `place` modulo `2^stride`.

@@ -72,7 +72,7 @@ impl Replica {
             spilled_bytes,
             entries: self.entries,
             executions: self.executions,
-            pending: (self.dag.pending_len() + self.parked.len()) as u64,
+            pending: (self.dag.pending_len() + self.awaited.len() + self.parked.len()) as u64,
             status: self.health.word().to_owned(),
             detail: self.health.detail().or(warning),
             heads: self.dag.heads(),

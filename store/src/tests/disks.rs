@@ -76,6 +76,31 @@ fn keeps_its_promises(disk: &dyn Disk) {
     assert_eq!(disk.blob(&nowhere).expect("readable"), None);
     assert_eq!(disk.blob_len(&nowhere).expect("readable"), None);
     assert_eq!(disk.blob_part(&nowhere, 0, 1).expect("readable"), None);
+    keeps_partial_blobs(disk);
+}
+
+fn keeps_partial_blobs(disk: &dyn Disk) {
+    let (one, two) = (BlobHash([3; 32]), BlobHash([2; 32]));
+    assert_eq!(disk.partials().expect("readable"), []);
+    assert_eq!(disk.partial(&one).expect("readable"), None);
+    disk.write_partial(&one, 0, b"abc").expect("writable");
+    disk.write_partial(&one, 3, b"def").expect("writable");
+    disk.write_partial(&two, 0, b"x").expect("writable");
+    assert!(
+        disk.write_partial(&one, 7, b"h").is_err(),
+        "a gap must fail, not invent zeros"
+    );
+    assert_eq!(disk.partials().expect("readable"), [(two, 1), (one, 6)]);
+    let partial = disk.partial(&one).expect("readable");
+    assert_eq!(partial.as_deref(), Some(&b"abcdef"[..]));
+    disk.write_partial(&one, 2, b"C").expect("writable");
+    let partial = disk.partial(&one).expect("readable");
+    assert_eq!(partial.as_deref(), Some(&b"abC"[..]), "the rest is cut off");
+    assert_eq!(disk.blob(&one).expect("readable"), None, "not a blob yet");
+    disk.remove_partial(&one).expect("writable");
+    disk.remove_partial(&one).expect("gone already");
+    assert_eq!(disk.partials().expect("readable"), [(two, 1)]);
+    disk.remove_partial(&two).expect("writable");
 }
 
 fn backend_keeps_its_promises(disk: &dyn Disk) {

@@ -1,11 +1,14 @@
-//! Pulling blobs, such as modules: one at a time, chunk by chunk, from where this side stopped.
+//! Pulling what is large, modules and bodies of entries: one at a time, chunk by chunk, from where
+//! this side stopped. Small entries do not wait for it: they are asked for beside it, and come
+//! between two chunks.
 
 use std::collections::BTreeSet;
 
-use super::limits::{ANSWER_WAIT_MS, ASKS_MAX};
-use super::{Conversation, ConversationEffect, HEAVY_FAULT, LIGHT_FAULT, Turn};
-use crate::ids::BlobHash;
-use crate::limits::{BLOB_CHUNK_BYTES, MODULE_BYTES_MAX};
+use super::limits::{ANSWER_WAIT_MS, ASKS_MAX, HOLD_MS, LACKING_MAX};
+use super::{Bulk, Conversation, ConversationEffect, HEAVY_FAULT, LIGHT_FAULT, Trust, Turn};
+use crate::entry::body_of;
+use crate::ids::{BlobHash, EntryId};
+use crate::limits::{BLOB_CHUNK_BYTES, BODY_BYTES_MAX, MODULE_BYTES_MAX};
 use crate::message::{Answer, Message, Want};
 use crate::time::Tick;
 
@@ -14,7 +17,16 @@ use crate::time::Tick;
 pub(super) struct BlobPull {
     stage: Stage,
     /// Blobs that the remote does not have, or has wrong; asked for again in the next round.
-    lacking: BTreeSet<BlobHash>,
+    lacking: BTreeSet<Piece>,
+    /// Something is wanted that another conversation is pulling: when to look again.
+    hold: Option<Tick>,
+}
+
+/// What is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Blob(BlobHash),
+    Body(EntryId),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,13 +35,32 @@ enum Stage {
     Idle,
     Asked {
         request: u32,
-        hash: BlobHash,
+        piece: Piece,
         offset: u64,
         asks: u8,
         again: Tick,
     },
     /// A chunk is with the replica, whose part of the blob should now reach `end`.
-    Handed { hash: BlobHash, end: u64 },
+    Handed { piece: Piece, end: u64 },
+}
+
+impl Piece {
+    fn bulk(self) -> Bulk {
+        match self {
+            Self::Blob(hash) => Bulk::Blob(hash),
+            Self::Body(entry) => Bulk::Body(entry),
+        }
+    }
+
+    fn want(self, offset: u64) -> Want {
+        match self {
+            Self::Blob(hash) => Want::Blob { hash, offset },
+            Self::Body(entry) => Want::Body {
+                entry,
+                offset: u32::try_from(offset).unwrap_or(u32::MAX),
+            },
+        }
+    }
 }
 
 impl BlobPull {
@@ -44,24 +75,45 @@ impl BlobPull {
     pub(super) fn due(&self) -> Option<Tick> {
         match self.stage {
             Stage::Asked { again, .. } => Some(again),
-            Stage::Idle | Stage::Handed { .. } => None,
+            Stage::Idle => self.hold,
+            Stage::Handed { .. } => None,
         }
     }
 
-    fn drop_blob(&mut self, hash: BlobHash) {
+    pub(super) fn remembered(&self) -> usize {
+        self.lacking.len()
+    }
+
+    /// What is being pulled, unless the remote keeps us waiting.
+    pub(super) fn pulling(&self, now: Tick) -> Option<Bulk> {
+        match self.stage {
+            Stage::Asked {
+                piece,
+                asks: 1,
+                again,
+                ..
+            } if again > now => Some(piece.bulk()),
+            _ => None,
+        }
+    }
+
+    fn set_aside(&mut self, piece: Piece) {
         self.stage = Stage::Idle;
-        self.lacking.insert(hash);
+        if self.lacking.len() < LACKING_MAX {
+            self.lacking.insert(piece);
+        }
     }
 }
 
 impl Conversation {
     /// Asks, or asks again.
     pub(super) fn blobs_on(&mut self, turn: &mut Turn<'_>) {
+        self.blob.hold = None;
         match self.blob.stage {
             Stage::Handed { .. } => {}
             Stage::Asked {
                 request,
-                hash,
+                piece,
                 offset,
                 asks,
                 again,
@@ -70,33 +122,58 @@ impl Conversation {
                     return;
                 }
                 if asks >= ASKS_MAX {
-                    self.blob.drop_blob(hash);
+                    self.blob.set_aside(piece);
                     return turn.effects.push(ConversationEffect::Silent(format!(
                         "no answer to {asks} questions for a blob"
                     )));
                 }
-                self.ask_blob(request, hash, offset, asks + 1, turn);
-            }
-            Stage::Idle => {
-                // Who did not say where it stands need not answer: it may not know us yet.
-                if self.theirs.is_none() {
-                    return;
+                if turn.holdings.is_pulled(&piece.bulk(), turn.now.tick) {
+                    // Another remote is faster.
+                    self.blob.set_aside(piece);
+                    return self.next_piece(turn);
                 }
-                let mut wanted = turn.holdings.wanted_blobs().into_iter();
-                let next = wanted.find(|hash| !self.blob.lacking.contains(hash));
-                if let Some(hash) = next {
-                    let request = self.new_request();
-                    let offset = turn.holdings.blob_offset(&hash);
-                    self.ask_blob(request, hash, offset, 1, turn);
-                }
+                self.ask_piece(request, piece, offset, asks + 1, turn);
             }
+            Stage::Idle => self.next_piece(turn),
         }
     }
 
-    fn ask_blob(
+    fn next_piece(&mut self, turn: &mut Turn<'_>) {
+        // Who did not say where it stands need not answer: it may not know us yet.
+        if self.theirs.is_none() {
+            return;
+        }
+        let bodies = turn.holdings.wanted_bodies(&self.remote).into_iter();
+        let blobs = turn.holdings.wanted_blobs().into_iter();
+        let wanted = bodies
+            .map(|(entry, _)| Piece::Body(entry))
+            .chain(blobs.map(Piece::Blob))
+            .filter(|piece| !self.blob.lacking.contains(piece));
+        let mut next = None;
+        let mut held = false;
+        for piece in wanted {
+            if !turn.holdings.is_pulled(&piece.bulk(), turn.now.tick) {
+                next = Some(piece);
+                break;
+            }
+            held = true;
+        }
+        if let Some(piece) = next {
+            let request = self.new_request();
+            let offset = match piece {
+                Piece::Blob(hash) => turn.holdings.blob_offset(&hash),
+                Piece::Body(entry) => turn.holdings.body_offset(&entry),
+            };
+            self.ask_piece(request, piece, offset, 1, turn);
+        } else if held {
+            self.blob.hold = Some(turn.now.tick.plus_ms(HOLD_MS));
+        }
+    }
+
+    fn ask_piece(
         &mut self,
         request: u32,
-        hash: BlobHash,
+        piece: Piece,
         offset: u64,
         asks: u8,
         turn: &mut Turn<'_>,
@@ -104,45 +181,57 @@ impl Conversation {
         let wait_ms = ANSWER_WAIT_MS << (asks - 1);
         self.blob.stage = Stage::Asked {
             request,
-            hash,
+            piece,
             offset,
             asks,
             again: turn.now.tick.plus_ms(wait_ms),
         };
-        let want = Want::Blob { hash, offset };
+        let want = piece.want(offset);
         turn.send(Message::Want { request, want });
     }
 
     /// The answer to the question that is open.
     pub(super) fn hear_blob(&mut self, answer: Answer, turn: &mut Turn<'_>) {
-        let Stage::Asked { hash, offset, .. } = self.blob.stage else {
+        let Stage::Asked { piece, offset, .. } = self.blob.stage else {
             return;
         };
         match answer {
-            Answer::Nothing => self.blob.drop_blob(hash),
+            Answer::Nothing => self.blob.set_aside(piece),
             Answer::Blob { total, bytes } => {
                 let end = offset.saturating_add(bytes.len() as u64);
-                let fits = bytes.len() <= BLOB_CHUNK_BYTES
-                    && end <= total
-                    && total <= MODULE_BYTES_MAX as u64;
-                if !fits {
-                    self.blob.drop_blob(hash);
+                let left = total.saturating_sub(offset);
+                // A full chunk or all that is left: small ones would keep others from being asked.
+                let full = bytes.len() as u64 == left.min(BLOB_CHUNK_BYTES as u64);
+                let max = match piece {
+                    Piece::Blob(_) => MODULE_BYTES_MAX,
+                    Piece::Body(_) => BODY_BYTES_MAX,
+                };
+                if !full || total > max as u64 {
+                    self.blob.set_aside(piece);
                     return self.fault(
                         HEAVY_FAULT,
                         "it sent a part of a blob that cannot be",
                         turn,
                     );
                 }
-                self.blob.stage = Stage::Handed { hash, end };
-                turn.effects.push(ConversationEffect::BlobChunk {
-                    hash,
-                    offset,
-                    total,
-                    bytes,
+                self.blob.stage = Stage::Handed { piece, end };
+                turn.effects.push(match piece {
+                    Piece::Blob(hash) => ConversationEffect::BlobChunk {
+                        hash,
+                        offset,
+                        total,
+                        bytes,
+                    },
+                    Piece::Body(entry) => ConversationEffect::BodyChunk {
+                        entry,
+                        offset,
+                        total,
+                        bytes,
+                    },
                 });
             }
             _ => {
-                self.blob.drop_blob(hash);
+                self.blob.set_aside(piece);
                 self.fault(HEAVY_FAULT, "it answered another question", turn);
             }
         }
@@ -150,19 +239,51 @@ impl Conversation {
 
     /// The replica took the chunk in.
     pub(super) fn blob_ingested(&mut self, turn: &mut Turn<'_>) {
-        let Stage::Handed { hash, end } = self.blob.stage else {
+        let Stage::Handed { piece, end } = self.blob.stage else {
             return;
         };
         self.blob.stage = Stage::Idle;
-        let wanted = turn.holdings.wanted_blobs().contains(&hash);
-        if wanted && turn.holdings.blob_offset(&hash) < end {
+        let holdings = turn.holdings;
+        let (wanted, offset) = match piece {
+            Piece::Blob(hash) => (
+                holdings.wanted_blobs().contains(&hash),
+                holdings.blob_offset(&hash),
+            ),
+            Piece::Body(entry) => {
+                let mut bodies = holdings.wanted_bodies(&self.remote).into_iter();
+                (
+                    bodies.any(|(wanted, _)| wanted == entry),
+                    holdings.body_offset(&entry),
+                )
+            }
+        };
+        if wanted && offset < end {
             // Its bytes did not have the hash that names them: try another remote first.
-            self.blob.lacking.insert(hash);
+            self.blob.set_aside(piece);
             self.fault(
                 LIGHT_FAULT,
                 "it sent a blob with other bytes than its name",
                 turn,
             );
+        } else if !wanted {
+            self.pull.go_on_after_blob();
+            if self.trust == Trust::Member && holdings.wanted_bodies(&self.remote).is_empty() {
+                // What waited behind the bodies may be asked for now.
+                self.compare_due.get_or_insert(turn.now.tick);
+            }
         }
+    }
+}
+
+/// A part of the body of an entry that is held here.
+pub(super) fn body_part(encoded: &[u8], offset: u32) -> Answer {
+    let body = body_of(encoded);
+    let rest = body.get(offset as usize..).unwrap_or_default();
+    if rest.is_empty() {
+        return Answer::Nothing;
+    }
+    Answer::Blob {
+        total: body.len() as u64,
+        bytes: rest[..rest.len().min(BLOB_CHUNK_BYTES)].to_vec(),
     }
 }

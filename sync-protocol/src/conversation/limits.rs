@@ -22,6 +22,17 @@ pub(super) const GRAFT_WAIT_MS: u64 = 200;
 /// with copies of one large answer.
 pub(super) const ANSWER_WAIT_MS: u64 = 4_000;
 
+/// Milliseconds after which it is looked again whether another conversation is still pulling what
+/// this one wants too.
+pub(super) const HOLD_MS: u64 = 500;
+
+/// Bytes per second below which a remote that sends history page by page does not count as getting
+/// on, so that others are asked too: a slow telephone line is faster.
+pub(super) const PACE_BYTES_PER_S: u64 = 8 << 10;
+
+/// Blobs remembered that a remote does not have: more than can be wanted of one remote.
+pub(super) const LACKING_MAX: usize = 256;
+
 /// How often a question is asked before the link is reported: 4, 8, 16 and 32 seconds.
 pub(super) const ASKS_MAX: u8 = 4;
 
@@ -76,4 +87,6 @@ pub(super) const SIGNED_AT_ONCE: u64 = 512;
 pub(super) const SIGNED_PER_S: u64 = 64;
 
 const _: () = assert!(HELLO_AGAIN_MS < EQUALISE_EVERY_MS);
+const _: () = assert!(LACKING_MAX > crate::limits::STUBS_MAX);
+const _: () = assert!(HOLD_MS < ANSWER_WAIT_MS);
 const _: () = assert!(ASKED_IDS_MAX <= crate::limits::PENDING_ENTRIES_MAX);

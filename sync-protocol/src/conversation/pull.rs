@@ -5,14 +5,16 @@ mod answer;
 
 use std::collections::VecDeque;
 
-use super::limits::{ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, REMEMBERED_IDS_MAX};
+use super::limits::{
+    ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, HOLD_MS, PACE_BYTES_PER_S, REMEMBERED_IDS_MAX,
+};
 use super::standing::RecentIds;
-use super::{Conversation, ConversationEffect, Trust, Turn};
+use super::{Bulk, Conversation, ConversationEffect, Trust, Turn};
 use crate::cut::{CutRef, Term};
 use crate::dag::ChainTip;
 use crate::ids::EntryId;
 use crate::message::limits::{CHAINS_MAX, KNOWN_CUTS_MAX};
-use crate::message::{Message, Standing, Want};
+use crate::message::{Answer, Message, Standing, Want};
 use crate::time::Tick;
 
 /// How often a cut alone is asked for, before its whole segment is: once to learn which entries
@@ -48,6 +50,57 @@ pub(super) struct Pull {
     branch_goes_on: bool,
     /// The page of a stranger's tail to look at next.
     introduction: Option<u32>,
+    /// Something is wanted that another conversation is pulling: when to look again.
+    hold: Option<Tick>,
+    pace: Pace,
+}
+
+/// How fast bulk has been coming since it began to.
+#[derive(Debug, Default)]
+struct Pace {
+    what: Option<Bulk>,
+    since: Tick,
+    bytes: u64,
+}
+
+impl Pace {
+    /// A question for bulk, or for something else, is being asked.
+    fn note_question(&mut self, what: Option<Bulk>, now: Tick) {
+        if self.what != what {
+            *self = Self {
+                what,
+                since: now,
+                bytes: 0,
+            };
+        }
+    }
+
+    fn is_too_slow(&self, now: Tick) -> bool {
+        // The first answer may take as long as any.
+        let us = now.since(self.since).saturating_sub(ANSWER_WAIT_MS * 1_000);
+        self.bytes < us / 1_000_000 * PACE_BYTES_PER_S
+    }
+}
+
+fn bulk_of(want: &Want) -> Option<Bulk> {
+    match want {
+        Want::Segments { .. } => Some(Bulk::History),
+        Want::Beyond { .. } => Some(Bulk::Tail),
+        _ => None,
+    }
+}
+
+/// Bytes of entries in an answer to a question for bulk.
+fn bytes_of(answer: &Answer) -> u64 {
+    let bytes = |entries: &[Vec<u8>]| entries.iter().map(Vec::len).sum::<usize>() as u64;
+    match answer {
+        Answer::Segments { segments } => segments
+            .iter()
+            .map(|page| page.cut.len() as u64 + bytes(&page.entries))
+            .sum(),
+        Answer::Beyond { entries, .. } => bytes(entries),
+        _ => 0,
+    }
 }
 
 /// A segment that did not become our history.
@@ -132,6 +185,30 @@ impl Pull {
         matches!(self.stage, Stage::Asked { request, .. } if request == number)
     }
 
+    pub(super) fn remembered(&self) -> usize {
+        self.wanted.len() + self.asked.len()
+    }
+
+    /// What is being pulled, unless the remote keeps us waiting.
+    pub(super) fn pulling(&self, now: Tick) -> Option<Bulk> {
+        match &self.stage {
+            Stage::Asked {
+                want,
+                asks: 1,
+                again,
+                ..
+            } if *again > now && !self.pace.is_too_slow(now) => bulk_of(want),
+            _ => None,
+        }
+    }
+
+    /// A blob is complete: what waited for it may go on.
+    pub(super) fn go_on_after_blob(&mut self) {
+        self.stalled = None;
+        self.asked.clear();
+        self.ids_compared = false;
+    }
+
     pub(super) fn want_introduction(&mut self) {
         self.introduction.get_or_insert(0);
     }
@@ -176,10 +253,13 @@ impl Conversation {
         match &self.pull.stage {
             Stage::Asked { again, .. } => Some(*again),
             Stage::Handed(_) => None,
+            Stage::Idle if !self.may_ask() => None,
             // Only a member's tail is compared, and only a member's announcements count.
-            Stage::Idle if !self.may_ask() || self.trust != Trust::Member => None,
+            Stage::Idle if self.trust != Trust::Member => self.pull.hold,
             Stage::Idle => {
-                let dues = [self.compare_due, self.spread.graft_due()];
+                // While a comparison is held back its time has come already.
+                let compare = self.compare_due.filter(|_| self.pull.hold.is_none());
+                let dues = [compare, self.pull.hold, self.spread.graft_due()];
                 dues.into_iter().flatten().min()
             }
         }
@@ -192,9 +272,19 @@ impl Conversation {
 
     /// Asks, or asks again.
     pub(super) fn pull_on(&mut self, turn: &mut Turn<'_>) {
+        self.pull.hold = None;
         match &mut self.pull.stage {
             Stage::Handed(_) => {}
             Stage::Asked { again, .. } if *again > turn.now.tick => {}
+            Stage::Asked { want, asks, .. }
+                if *asks < ASKS_MAX
+                    && bulk_of(want)
+                        .is_some_and(|bulk| turn.holdings.is_pulled(&bulk, turn.now.tick)) =>
+            {
+                // Another remote is faster. This one may be asked again when that one is done.
+                self.pull.stage = Stage::Idle;
+                self.ask_next(turn);
+            }
             Stage::Asked { asks, .. } if *asks >= ASKS_MAX => {
                 let text = format!("no answer to a question asked {asks} times");
                 self.pull.rest();
@@ -211,24 +301,30 @@ impl Conversation {
                 let (request, want) = (*request, want.clone());
                 turn.send(Message::Want { request, want });
             }
-            Stage::Idle => {
-                if self.may_ask()
-                    && let Some(want) = self.next_want(turn)
-                {
-                    let request = self.new_request();
-                    turn.send(Message::Want {
-                        request,
-                        want: want.clone(),
-                    });
-                    self.pull.stage = Stage::Asked {
-                        request,
-                        want,
-                        asks: 1,
-                        again: turn.now.tick.plus_ms(ANSWER_WAIT_MS),
-                    };
-                }
-            }
+            Stage::Idle => self.ask_next(turn),
         }
+    }
+
+    fn ask_next(&mut self, turn: &mut Turn<'_>) {
+        if !self.may_ask() {
+            return;
+        }
+        let Some(want) = self.next_want(turn) else {
+            self.pull.pace = Pace::default();
+            return;
+        };
+        let request = self.new_request();
+        self.pull.pace.note_question(bulk_of(&want), turn.now.tick);
+        turn.send(Message::Want {
+            request,
+            want: want.clone(),
+        });
+        self.pull.stage = Stage::Asked {
+            request,
+            want,
+            asks: 1,
+            again: turn.now.tick.plus_ms(ANSWER_WAIT_MS),
+        };
     }
 
     fn next_want(&mut self, turn: &Turn<'_>) -> Option<Want> {
@@ -327,7 +423,17 @@ impl Conversation {
         {
             return Some(Want::Cut { height });
         }
-        Some(Want::Segments { height, from })
+        self.unless_pulled(Want::Segments { height, from }, turn)
+    }
+
+    /// The question, unless another conversation gets on with the same.
+    fn unless_pulled(&mut self, want: Want, turn: &Turn<'_>) -> Option<Want> {
+        let now = turn.now.tick;
+        if bulk_of(&want).is_some_and(|bulk| turn.holdings.is_pulled(&bulk, now)) {
+            self.pull.hold = Some(now.plus_ms(HOLD_MS));
+            return None;
+        }
+        Some(want)
     }
 
     fn next_by_id(&mut self, turn: &Turn<'_>) -> Option<Want> {
@@ -350,12 +456,17 @@ impl Conversation {
                 self.pull.goal = Goal::Beyond;
             }
         }
+        if self.pull.goal == Goal::Beyond && self.is_known(own, theirs) {
+            // It came another way meanwhile.
+            self.pull.goal = Goal::Rest;
+        }
         if self.pull.goal == Goal::Beyond {
             let chains = turn.holdings.chains();
-            if chains.len() <= CHAINS_MAX {
-                return Some(Want::Beyond { chains });
+            if chains.len() > CHAINS_MAX {
+                self.pull.compare_ids();
+            } else if let Some(want) = self.unless_pulled(Want::Beyond { chains }, turn) {
+                return Some(want);
             }
-            self.pull.compare_ids();
         }
         if let Goal::Ids { from } = self.pull.goal {
             return Some(Want::Ids { from });
@@ -372,7 +483,12 @@ impl Conversation {
         };
         // Behind a lower cut lies our own history; it would all come again.
         let comparable = own_cut.height == their_cut.height || self.stuck || self.apart;
-        comparable && own.heads != theirs.heads && !self.history.contains(&theirs.heads)
+        comparable && !self.is_known(own, theirs)
+    }
+
+    /// Whether the remote's heads are ours, or were a moment ago.
+    fn is_known(&self, own: Standing, theirs: Standing) -> bool {
+        own.heads == theirs.heads || self.history.contains(&theirs.heads)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Answering a member's questions from what is held here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::blob::body_part;
 use super::spread::header_of;
 use super::{Conversation, LIGHT_FAULT, Trust, Turn};
 use crate::cut::CutRef;
 use crate::dag::ChainTip;
+use crate::entry::travelling;
 use crate::ids::{DeviceKey, EntryId};
 use crate::limits::PULL_BYTES_MAX;
 use crate::message::limits::{
@@ -23,6 +26,12 @@ pub(super) struct Shown {
     before: Chains,
     /// The chains as far as it shows them.
     after: Chains,
+}
+
+impl Shown {
+    pub(super) fn remembered(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
 }
 
 /// The first place that was not shown, by author and epoch.
@@ -61,6 +70,10 @@ impl Conversation {
                     total,
                     bytes,
                 }),
+            Want::Body { entry, offset } => turn
+                .holdings
+                .entry_bytes(&entry)
+                .map_or(Answer::Nothing, |bytes| body_part(&bytes, offset)),
         };
         turn.send(Message::Answer { request, answer });
     }
@@ -93,10 +106,15 @@ impl Conversation {
         }
         let more = more && shown.after.len() <= CHAINS_MAX;
         Answer::Entries {
-            entries: entries.iter().map(|entry| entry.to_vec()).collect(),
+            entries: travelling_all(&entries),
             more,
         }
     }
+}
+
+fn travelling_all(entries: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
+    let travels = entries.iter().map(|entry| travelling(entry).to_vec());
+    travels.collect()
 }
 
 /// Consecutive segments from `height` on, as much as fits.
@@ -112,6 +130,8 @@ fn segments(height: u64, from: u32, turn: &Turn<'_>) -> Answer {
             break;
         };
         let (entries, more) = turn.holdings.segment_entries(height, from, left);
+        let travels = entries.iter().map(|entry| travelling(entry).to_vec());
+        let entries: Vec<_> = travels.collect();
         let bytes = cut.len() + entries.iter().map(Vec::len).sum::<usize>();
         left = left.saturating_sub(bytes);
         // An incomplete page must bring something, or it would be asked for again and again.
@@ -170,7 +190,7 @@ fn beyond(chains: &[ChainTip], turn: &Turn<'_>) -> Answer {
     };
     heads.truncate(HEADS_PER_MESSAGE_MAX);
     Answer::Beyond {
-        entries: entries.iter().map(|entry| entry.to_vec()).collect(),
+        entries: travelling_all(&entries),
         more,
         heads,
     }
@@ -194,13 +214,13 @@ fn entries(ids: &[EntryId], turn: &Turn<'_>) -> Answer {
         let Some(entry) = turn.holdings.entry_bytes(id) else {
             continue;
         };
-        // The first goes whatever its size: a page is never empty while there is something.
-        if bytes > 0 && bytes + entry.len() > PULL_BYTES_MAX {
+        let travels = travelling(&entry);
+        if bytes + travels.len() > PULL_BYTES_MAX {
             more = true;
             break;
         }
-        bytes += entry.len();
-        entries.push(entry.to_vec());
+        bytes += travels.len();
+        entries.push(travels.to_vec());
     }
     Answer::Entries { entries, more }
 }

@@ -11,9 +11,8 @@ use super::limits::{
 use super::standing::RecentIds;
 use super::{Conversation, ConversationEffect, Holdings, Trust, Turn};
 use crate::cut::Cut;
-use crate::entry::{Entry, Header};
+use crate::entry::{Entry, Header, travelling};
 use crate::ids::{DeviceKey, EntryId};
-use crate::limits::GOSSIP_ENTRY_BYTES_MAX;
 use crate::message::Message;
 use crate::time::Tick;
 
@@ -68,6 +67,10 @@ impl Spread {
     /// When the next announced entry should be asked for.
     pub(super) fn graft_due(&self) -> Option<Tick> {
         self.announced.values().copied().min()
+    }
+
+    pub(super) fn remembered(&self) -> usize {
+        self.known.len() + self.announced.len()
     }
 
     #[cfg(test)]
@@ -125,10 +128,10 @@ impl Conversation {
             if !self.spread.known.insert(entry.id) {
                 continue;
             }
-            let len = entry.encoded().len();
-            if whole && len <= GOSSIP_ENTRY_BYTES_MAX && bytes + len <= PUSH_BYTES_MAX {
-                bytes += len;
-                push.push(entry.encoded().to_vec());
+            let travels = travelling(entry.encoded());
+            if whole && bytes + travels.len() <= PUSH_BYTES_MAX {
+                bytes += travels.len();
+                push.push(travels.to_vec());
             } else if have.len() < HAVE_IDS_MAX {
                 have.push(entry.id);
             }

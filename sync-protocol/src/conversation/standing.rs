@@ -20,6 +20,10 @@ impl History {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn contains(&self, heads: &HeadsHash) -> bool {
         self.0.contains(heads)
     }
@@ -45,6 +49,10 @@ impl RecentIds {
         }
         self.order.push_back(id);
         true
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.set.len()
     }
 
     pub(super) fn clear(&mut self) {

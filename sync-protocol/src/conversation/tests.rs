@@ -1,7 +1,9 @@
 //! Whole conversations: real entries and graphs on a network that loses, delays and doubles.
 
 mod addresses;
+mod bodies;
 mod bounds;
+mod catch_up;
 mod converge;
 mod harness;
 mod hostile;

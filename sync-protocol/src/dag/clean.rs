@@ -70,6 +70,14 @@ impl Quarantine {
         }
     }
 
+    /// Entries and bytes, over all authors.
+    pub(super) fn total(&self) -> (usize, usize) {
+        let usages = self.by_author.values();
+        usages.fold((0, 0), |(entries, bytes), usage| {
+            (entries + usage.entries, bytes + usage.bytes)
+        })
+    }
+
     /// The entry is clean now.
     fn release(&mut self, author: &DeviceKey, bytes: usize) {
         if let Some(usage) = self.by_author.get_mut(author) {

@@ -135,6 +135,13 @@ pub struct SignedHeader {
 }
 
 impl SignedHeader {
+    /// A header signed whatever it says.
+    #[cfg(test)]
+    pub(crate) fn sign(header: Header, key: &crate::keys::SecretKey) -> Self {
+        let signature = key.sign(SIGNATURE_CONTEXT, &header.id().0);
+        Self { header, signature }
+    }
+
     /// Whether the author signed it.
     ///
     /// # Errors

@@ -297,6 +297,35 @@ fn a_second_spelling_of_a_header_is_refused() {
 }
 
 #[test]
+fn unsorted_and_doubled_parents_are_refused() {
+    let twice = vec![EntryId([2; 32]), EntryId([2; 32])];
+    let unsorted = vec![EntryId([3; 32]), EntryId([2; 32])];
+    for parents in [twice, unsorted] {
+        let mut header = sealed().header.clone();
+        header.parents = parents;
+        let body = calls(2).encode();
+        let refused = Entry::open(&unchecked(&header, &body));
+        assert_eq!(refused, Err(Malformed::NotSorted { what: "parents" }));
+    }
+}
+
+#[test]
+fn a_second_spelling_of_a_body_is_refused_though_it_is_signed() {
+    let body = calls(1).encode();
+    // The body ends with the arguments: their length, 4, and 4 bytes.
+    let at = body.len() - 5;
+    assert_eq!(body[at], 4);
+    let mut longer = body.clone();
+    longer.splice(at..=at, [0x84, 0]);
+    let mut header = sealed().header.clone();
+    header.invocations = 1;
+    header.body_root = body::root_of(&longer);
+    header.body_len = u32::try_from(longer.len()).unwrap();
+    let refused = Entry::open(&unchecked(&header, &longer));
+    assert_eq!(refused, Err(Malformed::NotCanonical { what: "body" }));
+}
+
+#[test]
 fn a_format_of_the_future_is_nobodys_fault() {
     let entry = sealed();
     let mut bytes = entry.encoded().to_vec();

@@ -1,5 +1,5 @@
 //! For `#[serde(with = "entries")]`: encoded entries, each in one piece, at most as many as one
-//! message may carry, and none too short to be one: a list of empty entries would cost far more
+//! message may carry, none too short to be one and none that should be a stub: a list of empty entries would cost far more
 //! memory than the bytes that announce it.
 
 use serde::de::Error as _;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::limits::{ENTRIES_PER_MESSAGE_MAX, ENTRY_BYTES_MIN};
 use crate::codec;
+use crate::limits::GOSSIP_ENTRY_BYTES_MAX;
 
 struct Owned(Vec<u8>);
 
@@ -16,6 +17,9 @@ impl<'de> Deserialize<'de> for Owned {
         let entry = codec::bytes::deserialize(deserializer)?;
         if entry.len() < ENTRY_BYTES_MIN {
             return Err(D::Error::custom("too short for an entry"));
+        }
+        if entry.len() > GOSSIP_ENTRY_BYTES_MAX {
+            return Err(D::Error::custom("too long for an entry that travels whole"));
         }
         Ok(Self(entry))
     }

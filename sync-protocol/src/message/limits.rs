@@ -2,8 +2,7 @@
 //! nothing about validity: a peer with others would only be slower, or be cut off.
 
 use crate::limits::{
-    BLOB_CHUNK_BYTES, BODY_BYTES_MAX, CUT_BYTES_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX,
-    PULL_BYTES_MAX,
+    BLOB_CHUNK_BYTES, CUT_BYTES_MAX, GOSSIP_ENTRY_BYTES_MAX, MESSAGE_BYTES_MAX, PULL_BYTES_MAX,
 };
 
 /// Ids in one message: half a mebibyte of them.
@@ -55,7 +54,7 @@ const _: () = assert!(BLOB_CHUNK_BYTES < MESSAGE_BYTES_MAX / 2);
 const _: () = assert!(
     // The page may be exceeded by one entry and its cuts: a page is never empty.
     PULL_BYTES_MAX
-        + (BODY_BYTES_MAX + HEADER_BYTES_MAX + 64)
+        + GOSSIP_ENTRY_BYTES_MAX
         + 2 * CUT_BYTES_MAX
         + SEGMENTS_PER_MESSAGE_MAX * SEGMENT_OVERHEAD_BYTES
         + ENTRIES_PER_MESSAGE_MAX * 4

@@ -162,6 +162,13 @@ fn samples() -> Vec<(&'static str, Message)> {
         ),
         ("want blob", want(Want::Blob { hash, offset: 300 })),
         ("want cuts", want(Want::Cuts { known: vec![cut()] })),
+        (
+            "want body",
+            want(Want::Body {
+                entry: EntryId([0x1D; 32]),
+                offset: 300,
+            }),
+        ),
         ("answer nothing", answer(Answer::Nothing)),
         ("answer cut", answer(Answer::Cut { bytes: vec![4, 5] })),
         (

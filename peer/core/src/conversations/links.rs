@@ -12,7 +12,8 @@ use super::Link;
 use super::view::JoinView;
 use crate::addresses::ADDRESSES_NOTE;
 use crate::core::Core;
-use crate::effect::Effect;
+use crate::effect::{Effect, NoteLevel};
+use crate::joining::ModulePiece;
 use crate::neighbours;
 use crate::reply::JoinState;
 
@@ -115,13 +116,19 @@ impl Core {
         let Some(mut link) = joining.links.remove(&remote) else {
             return;
         };
-        let mut effects = link.conversation.step(now, input, &JoinView(joining));
+        let parts = &mut self.parts;
+        let view = JoinView {
+            joining,
+            remote,
+            partials: &parts.partials,
+        };
+        let mut effects = link.conversation.step(now, input, &view);
         loop {
             let mut anything = false;
             let mut fault = None;
             for effect in effects {
                 match effect {
-                    ConversationEffect::Send(message) => self.parts.effects.push(Effect::Send {
+                    ConversationEffect::Send(message) => parts.effects.push(Effect::Send {
                         remote,
                         bytes: message.encode(&id),
                     }),
@@ -133,35 +140,54 @@ impl Core {
                     } => {
                         anything = true;
                         fault = joining
-                            .take_birth(&id, &cut, &entries, self.parts.engine_max)
+                            .take_birth(&id, &cut, &entries, parts.engine_max)
                             .err();
                     }
                     ConversationEffect::BlobChunk {
                         hash,
                         offset,
+                        total,
                         bytes,
-                        ..
                     } => {
                         anything = true;
-                        fault = joining.take_chunk(&hash, offset, &bytes).err();
+                        let piece = ModulePiece {
+                            hash: &hash,
+                            from: remote,
+                            offset,
+                            total,
+                            bytes: &bytes,
+                        };
+                        let (partials, disk) = (&mut parts.partials, &*parts.disk);
+                        match joining.take_chunk(&piece, partials, disk, now.tick) {
+                            Ok(guilty) => {
+                                for (guilty, why) in guilty {
+                                    parts.hang_up(guilty, now, why);
+                                }
+                            }
+                            Err(error) => parts.note(
+                                NoteLevel::Error,
+                                format!("a piece of a module could not be kept: {error}"),
+                            ),
+                        }
                     }
                     // The rest comes again when there is something to apply it to.
                     ConversationEffect::Segment { .. }
                     | ConversationEffect::Entries(_)
                     | ConversationEffect::Branch(_)
+                    | ConversationEffect::BodyChunk { .. }
                     | ConversationEffect::Cut(_) => anything = true,
                     ConversationEffect::Proof(_)
                     | ConversationEffect::Addresses(_)
                     | ConversationEffect::InSync => {}
                     ConversationEffect::Misbehaved(why) => fault = Some(why),
                     ConversationEffect::Silent(why) => {
-                        self.parts.effects.push(Effect::CloseLink { remote, why });
+                        parts.effects.push(Effect::CloseLink { remote, why });
                     }
                     ConversationEffect::WakeAt(tick) => link.wake = Some(tick),
                 }
             }
             if let Some(why) = fault {
-                self.parts.hang_up(remote, now, why);
+                parts.hang_up(remote, now, why);
                 break;
             }
             if !anything {
@@ -172,7 +198,12 @@ impl Core {
                 cut_missing: false,
                 apart: false,
             };
-            effects = link.conversation.step(now, input, &JoinView(joining));
+            let view = JoinView {
+                joining,
+                remote,
+                partials: &parts.partials,
+            };
+            effects = link.conversation.step(now, input, &view);
         }
         joining.links.insert(remote, link);
     }

@@ -1,5 +1,6 @@
 //! Talks to members: hands each conversation what happened, carries out what it decides.
 
+mod blobs;
 mod links;
 mod view;
 
@@ -17,7 +18,10 @@ use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
 use crate::finality::TakenCut;
 use crate::identity::Claims;
-use crate::replica::{Context, Replica};
+use crate::partials::Chunk;
+use crate::replica::{Context, Ingested, Replica};
+use blobs::BodyChunk;
+pub(crate) use blobs::body_name;
 use view::View;
 
 /// A conversation with one remote, and when it wants to be woken.
@@ -33,6 +37,17 @@ struct Brought {
     missing: Vec<EntryId>,
     cut_missing: bool,
     apart: bool,
+}
+
+impl Brought {
+    /// Entries were taken in: what is missing, and whether the remote broke a rule.
+    fn note(&mut self, ingested: Ingested, link: &mut Link, ctx: &mut Context<'_>) {
+        self.missing.extend(ingested.missing);
+        self.cut_missing |= ingested.cut_missing;
+        if let Some(why) = ingested.fault {
+            blame(link, &why, ctx);
+        }
+    }
 }
 
 impl Replica {
@@ -60,6 +75,7 @@ impl Replica {
     pub(crate) fn close_link(&mut self, remote: &DeviceKey) -> u32 {
         let link = self.links.remove(remote);
         self.dag.forget_remote(remote);
+        self.awaited.forget_remote(remote);
         link.map_or(0, |link| link.conversation.faults())
     }
 
@@ -99,7 +115,7 @@ impl Replica {
             tick: ctx.now.tick,
             wall: ctx.own_wall,
         };
-        let mut effects = link.conversation.step(now, input, &self.view(ctx));
+        let mut effects = link.conversation.step(now, input, &self.view(remote, ctx));
         loop {
             let mut brought = Brought::default();
             for effect in effects {
@@ -113,16 +129,19 @@ impl Replica {
                 cut_missing: brought.cut_missing,
                 apart: brought.apart,
             };
-            effects = link.conversation.step(now, input, &self.view(ctx));
+            effects = link.conversation.step(now, input, &self.view(remote, ctx));
         }
         self.links.insert(remote, link);
         Ok(())
     }
 
-    fn view<'a>(&'a self, ctx: &Context<'a>) -> View<'a> {
+    fn view<'a>(&'a self, remote: DeviceKey, ctx: &'a Context<'_>) -> View<'a> {
         View {
             replica: self,
+            remote,
             disk: ctx.disk,
+            is_short_of_room: ctx.is_short_of_room,
+            partials: ctx.partials,
         }
     }
 
@@ -162,10 +181,28 @@ impl Replica {
                 bytes,
             } => {
                 brought.anything = true;
-                match self.take_chunk(&hash, offset, total, &bytes, ctx)? {
-                    Ok(ready) => self.unpark(ready, brought, ctx)?,
-                    Err(why) => blame(link, why, ctx),
-                }
+                let chunk = Chunk {
+                    hash,
+                    from: remote,
+                    offset,
+                    total,
+                    bytes: &bytes,
+                };
+                self.bring_module(link, &chunk, brought, ctx)?;
+            }
+            ConversationEffect::BodyChunk {
+                entry,
+                offset,
+                total,
+                bytes,
+            } => {
+                let chunk = BodyChunk {
+                    entry,
+                    offset,
+                    total,
+                    bytes,
+                };
+                self.bring_body(link, &chunk, brought, ctx)?;
             }
             ConversationEffect::Proof(proof) => {
                 if self.dag.learn_equivocation(proof).is_err() {
@@ -214,23 +251,28 @@ impl Replica {
     ) -> Result<(), Stop> {
         brought.anything = true;
         let ingested = self.ingest(entries, link.conversation.remote(), ctx)?;
-        brought.missing.extend(ingested.missing);
-        brought.cut_missing |= ingested.cut_missing;
-        if let Some(why) = ingested.fault {
-            blame(link, &why, ctx);
+        if ingested.newer > 0 && !std::mem::replace(&mut self.newer_noted, true) {
+            ctx.effects.push(Effect::Note {
+                level: NoteLevel::Warn,
+                text: format!(
+                    "database {} has entries of a format that this version does not know: update tombolo",
+                    self.id.short()
+                ),
+            });
         }
+        brought.note(ingested, link, ctx);
         Ok(())
     }
 
     /// Entries whose modules are here now are taken in as if they had just come.
     fn unpark(
         &mut self,
-        ready: Vec<(Vec<u8>, DeviceKey)>,
+        ready: Vec<(Arc<Entry>, DeviceKey)>,
         brought: &mut Brought,
         ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
         for (entry, from) in ready {
-            let ingested = self.ingest(vec![entry], from, ctx)?;
+            let ingested = self.ingest_one(entry, from, ctx)?;
             brought.missing.extend(ingested.missing);
             brought.cut_missing |= ingested.cut_missing;
         }
@@ -378,7 +420,13 @@ fn blame(link: &mut Link, why: &str, ctx: &mut Context<'_>) {
         tick: ctx.now.tick,
         wall: ctx.own_wall,
     };
-    if let Some(ConversationEffect::Misbehaved(why)) = link.conversation.blame(now, why) {
+    let report = link.conversation.blame(now, why);
+    hang_up(link, report, ctx);
+}
+
+/// Cuts the remote off if its conversation says so.
+fn hang_up(link: &Link, report: Option<ConversationEffect>, ctx: &mut Context<'_>) {
+    if let Some(ConversationEffect::Misbehaved(why)) = report {
         ctx.hang_up(link.conversation.remote(), why);
     }
 }

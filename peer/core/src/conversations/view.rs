@@ -4,18 +4,25 @@ use std::sync::Arc;
 
 use store::Disk;
 use sync_protocol::{
-    AddressRecord, BlobHash, ChainTip, Cut, CutRef, DeviceKey, EntryId, EquivocationProof,
-    HeadsHash, Holdings, Term,
+    AddressRecord, BlobHash, Bulk, ChainTip, Cut, CutRef, DeviceKey, EntryId, EquivocationProof,
+    HeadsHash, Holdings, Term, Tick,
 };
 
+use super::body_name;
 use crate::joining::Joining;
+use crate::partials::Partials;
 use crate::replica::Replica;
 
 /// A replica as a conversation sees it. A disk that fails shows as something not held; the next
 /// write finds out and stops the database.
 pub(super) struct View<'a> {
     pub(super) replica: &'a Replica,
+    /// Whose conversation it is.
+    pub(super) remote: DeviceKey,
     pub(super) disk: &'a dyn Disk,
+    /// Nothing large is to be fetched.
+    pub(super) is_short_of_room: bool,
+    pub(super) partials: &'a Partials,
 }
 
 impl Holdings for View<'_> {
@@ -109,11 +116,38 @@ impl Holdings for View<'_> {
     }
 
     fn wanted_blobs(&self) -> Vec<BlobHash> {
-        self.replica.parked.wanted()
+        let wanted = self.replica.parked.wanted().into_iter();
+        wanted
+            .filter(|_| !self.is_short_of_room)
+            .filter(|hash| !self.partials.distrusts(hash, &self.remote))
+            .collect()
     }
 
     fn blob_offset(&self, hash: &BlobHash) -> u64 {
-        self.replica.parked.have(hash)
+        self.replica
+            .parked
+            .len_of(hash)
+            .map_or(0, |total| self.partials.offset(hash, &self.remote, total))
+    }
+
+    fn is_pulled(&self, bulk: &Bulk, now: Tick) -> bool {
+        // The link whose conversation asks is not among them.
+        let mut links = self.replica.links.values();
+        links.any(|link| link.conversation.pulling(now).any(|other| other == *bulk))
+    }
+
+    fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)> {
+        if self.is_short_of_room {
+            return Vec::new();
+        }
+        self.replica.awaited.offered_by(remote)
+    }
+
+    fn body_offset(&self, entry: &EntryId) -> u64 {
+        self.replica.awaited.stub(entry).map_or(0, |stub| {
+            let total = u64::from(stub.header.body_len);
+            self.partials.offset(&body_name(entry), &self.remote, total)
+        })
     }
 
     fn address_records(&self) -> Vec<Arc<AddressRecord>> {
@@ -140,7 +174,12 @@ impl View<'_> {
 }
 
 /// A join as a conversation sees it: nothing is here but what its birth says is wanted.
-pub(super) struct JoinView<'a>(pub(super) &'a Joining);
+pub(super) struct JoinView<'a> {
+    pub(super) joining: &'a Joining,
+    /// Whose conversation it is.
+    pub(super) remote: DeviceKey,
+    pub(super) partials: &'a Partials,
+}
 
 impl Holdings for JoinView<'_> {
     fn cut(&self) -> Option<CutRef> {
@@ -196,11 +235,30 @@ impl Holdings for JoinView<'_> {
     }
 
     fn wanted_blobs(&self) -> Vec<BlobHash> {
-        self.0.wanted_blob().into_iter().collect()
+        let wanted = self.joining.wanted_blob().map(|(hash, _)| hash);
+        wanted
+            .filter(|hash| !self.partials.distrusts(hash, &self.remote))
+            .into_iter()
+            .collect()
     }
 
-    fn blob_offset(&self, _hash: &BlobHash) -> u64 {
-        self.0.module.len() as u64
+    fn blob_offset(&self, hash: &BlobHash) -> u64 {
+        self.joining.wanted_blob().map_or(0, |(_, total)| {
+            self.partials.offset(hash, &self.remote, total)
+        })
+    }
+
+    fn is_pulled(&self, bulk: &Bulk, now: Tick) -> bool {
+        let mut links = self.joining.links.values();
+        links.any(|link| link.conversation.pulling(now).any(|other| other == *bulk))
+    }
+
+    fn wanted_bodies(&self, _remote: &DeviceKey) -> Vec<(EntryId, u32)> {
+        Vec::new()
+    }
+
+    fn body_offset(&self, _entry: &EntryId) -> u64 {
+        0
     }
 
     fn address_records(&self) -> Vec<Arc<AddressRecord>> {

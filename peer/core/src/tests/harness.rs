@@ -80,6 +80,10 @@ pub(super) struct Mesh {
     hang_ups_expected: bool,
     /// What `publish` told once.
     pub(super) recovery_key: String,
+    /// Who hung up on whom, and why.
+    pub(super) hang_ups: Vec<(usize, DeviceKey, String)>,
+    /// What becomes of a frame on its way, by who sends it and to whom; `None`: it is lost.
+    pub(super) tamper: Option<Tamper>,
     /// For how long each hang-up refuses, in milliseconds.
     pub(super) refusals: Vec<(usize, DeviceKey, u64)>,
     /// Whom each peer was last told to keep a link to, and where.
@@ -89,6 +93,9 @@ pub(super) struct Mesh {
     /// Peers that cannot be asked for admission.
     pub(super) deaf: BTreeSet<usize>,
 }
+
+/// Sender, receiver, frame.
+type Tamper = Box<dyn FnMut(usize, usize, Vec<u8>) -> Option<Vec<u8>>>;
 
 /// How many inputs may follow from one: more means that two cores talk in circles.
 const STEPS_MAX: usize = 200_000;
@@ -114,6 +121,8 @@ impl Mesh {
             dice: Dice(seed),
             hang_ups_expected: false,
             recovery_key: String::new(),
+            hang_ups: Vec::new(),
+            tamper: None,
             refusals: Vec::new(),
             dials: BTreeMap::new(),
             pushed: BTreeMap::new(),
@@ -233,6 +242,13 @@ impl Mesh {
         self.settle();
     }
 
+    /// Blobs of which a peer has the beginning on its disk.
+    pub(super) fn partials(&self, at: usize) -> usize {
+        use store::Disk as _;
+        let partials = self.peers[at].disk.partials();
+        partials.expect("the disk is sound").len()
+    }
+
     pub(super) fn core(&self, at: usize) -> &Core {
         self.peers[at].core.as_ref().expect("the peer runs")
     }
@@ -315,7 +331,11 @@ impl Mesh {
                         let len: usize = entries.iter().map(Vec::len).sum();
                         *self.pushed.entry((at, to)).or_default() += len;
                     }
-                    if self.is_up(at, to) {
+                    let bytes = match &mut self.tamper {
+                        Some(tamper) => tamper(at, to, bytes),
+                        None => Some(bytes),
+                    };
+                    if let Some(bytes) = bytes.filter(|_| self.is_up(at, to)) {
                         self.queue.push_back((
                             to,
                             Input::Message {
@@ -352,6 +372,7 @@ impl Mesh {
                     refuse_ms,
                 } => {
                     assert!(self.hang_ups_expected, "{from} hung up on {remote}: {why}");
+                    self.hang_ups.push((at, remote, why));
                     self.refusals.push((at, remote, refuse_ms));
                 }
                 Effect::CloseLink { remote, why } => {

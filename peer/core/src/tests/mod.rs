@@ -2,7 +2,12 @@
 
 mod determinism;
 mod finality;
+mod floods;
+mod forge;
+mod grants;
 pub(crate) mod harness;
+mod large;
+mod lies;
 pub(crate) mod made;
 mod mesh;
 mod network;

@@ -295,6 +295,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
     let disk = MemoryDisk::default();
     let key = SecretKey::from_bytes(&[9; 32]);
     let mut effects: Vec<Effect> = Vec::new();
+    let mut partials = crate::partials::Partials::default();
     let wall = 1_760_000_100_000_000;
     let mut ctx = Context {
         engine_max: module_host::ENGINE,
@@ -307,6 +308,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
         key: &key,
         device: key.public(),
         disk: &disk as &dyn Disk,
+        partials: &mut partials,
         is_short_of_room: false,
         memory,
         caches: memory.share(1),

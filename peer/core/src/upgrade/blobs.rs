@@ -4,26 +4,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sync_protocol::limits::MODULE_BYTES_MAX;
 use sync_protocol::{BlobHash, DeviceKey, Entry, EntryId, Role, SystemCall};
 
 use crate::error::Stop;
-use crate::limits::{FETCHED_MODULES_MAX, PARKED_BYTES_MAX, PARKED_ENTRIES_MAX};
+use crate::limits::{PARKED_BYTES_MAX, PARKED_ENTRIES_MAX};
+use crate::partials::PARTIALS_MAX;
 use crate::replica::{Context, Replica};
 
-/// Entries that wait for modules, and the modules as far as they have come.
+/// Entries that wait for modules. What is here of the modules are partial blobs.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
     entries: BTreeMap<EntryId, Waiting>,
-    /// What each module that is being fetched has so far.
-    parts: BTreeMap<BlobHash, Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     entry: Arc<Entry>,
     from: DeviceKey,
-    missing: BTreeSet<BlobHash>,
+    /// The modules it lacks, with the bytes that it says each has.
+    missing: BTreeMap<BlobHash, u32>,
 }
 
 impl Parked {
@@ -35,22 +34,19 @@ impl Parked {
         self.entries.len()
     }
 
-    /// The modules to fetch, those that were begun first.
+    /// The modules to fetch.
     pub(crate) fn wanted(&self) -> Vec<BlobHash> {
-        let mut wanted: Vec<BlobHash> = self.parts.keys().copied().collect();
-        let missing = self.entries.values().flat_map(|waiting| &waiting.missing);
-        let missing: BTreeSet<BlobHash> = missing
-            .filter(|hash| !self.parts.contains_key(*hash))
-            .copied()
-            .collect();
-        let room = FETCHED_MODULES_MAX.saturating_sub(wanted.len());
-        wanted.extend(missing.into_iter().take(room));
-        wanted
+        let entries = self.entries.values();
+        let missing = entries.flat_map(|waiting| waiting.missing.keys().copied());
+        let missing: BTreeSet<BlobHash> = missing.collect();
+        missing.into_iter().take(PARTIALS_MAX).collect()
     }
 
-    /// Bytes that are here of it.
-    pub(crate) fn have(&self, hash: &BlobHash) -> u64 {
-        self.parts.get(hash).map_or(0, |part| part.len() as u64)
+    /// Bytes that a module to be fetched has, by what was published.
+    pub(crate) fn len_of(&self, hash: &BlobHash) -> Option<u64> {
+        let mut entries = self.entries.values();
+        let len = entries.find_map(|waiting| waiting.missing.get(hash))?;
+        Some(u64::from(*len))
     }
 
     fn has_room(&self, entry: &Entry) -> bool {
@@ -65,8 +61,7 @@ impl Parked {
     }
 
     /// A module is here: gives back the entries that lack none any more.
-    fn arrived(&mut self, hash: &BlobHash) -> Vec<(Arc<Entry>, DeviceKey)> {
-        self.parts.remove(hash);
+    pub(crate) fn arrived(&mut self, hash: &BlobHash) -> Vec<(Arc<Entry>, DeviceKey)> {
         for waiting in self.entries.values_mut() {
             waiting.missing.remove(hash);
         }
@@ -105,12 +100,12 @@ impl Replica {
         if self.parked.holds(&entry.id) {
             return Ok(Parking::Parked);
         }
-        let mut missing = BTreeSet::new();
+        let mut missing = BTreeMap::new();
         for (_, call) in entry.system_calls() {
             if let SystemCall::Publish(new_module) = call
                 && ctx.disk.blob_len(&new_module.module)?.is_none()
             {
-                missing.insert(new_module.module);
+                missing.insert(new_module.module, new_module.module_len);
             }
         }
         // Others' publishes fail where they stand, whatever the module.
@@ -134,44 +129,5 @@ impl Replica {
             },
         );
         Ok(Parking::Parked)
-    }
-
-    /// Takes a piece of a module that continues what is here. Gives back entries that waited for
-    /// it, encoded, with whom they came from.
-    ///
-    /// # Errors
-    /// The inner one is the remote's fault.
-    #[expect(clippy::type_complexity, reason = "one call site")]
-    pub(crate) fn take_chunk(
-        &mut self,
-        hash: &BlobHash,
-        offset: u64,
-        total: u64,
-        bytes: &[u8],
-        ctx: &Context<'_>,
-    ) -> Result<Result<Vec<(Vec<u8>, DeviceKey)>, &'static str>, Stop> {
-        if !self.parked.wanted().contains(hash) || offset != self.parked.have(hash) {
-            return Ok(Ok(Vec::new())); // a piece that came twice
-        }
-        let part = self.parked.parts.entry(*hash).or_default();
-        let len = part.len() + bytes.len();
-        if len as u64 > total || len > MODULE_BYTES_MAX {
-            self.parked.parts.remove(hash);
-            return Ok(Err("the module is longer than it was said to be"));
-        }
-        part.extend_from_slice(bytes);
-        if (len as u64) < total {
-            return Ok(Ok(Vec::new()));
-        }
-        if BlobHash::of(part) != *hash {
-            self.parked.parts.remove(hash);
-            return Ok(Err("the module is not the one that was published"));
-        }
-        ctx.disk.put_blob(part)?;
-        let ready = self.parked.arrived(hash);
-        Ok(Ok(ready
-            .into_iter()
-            .map(|(entry, from)| (entry.encoded().to_vec(), from))
-            .collect()))
     }
 }

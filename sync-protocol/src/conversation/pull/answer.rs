@@ -14,6 +14,7 @@ impl Conversation {
         let Stage::Asked { want, .. } = std::mem::take(&mut self.pull.stage) else {
             return;
         };
+        self.pull.pace.bytes += super::bytes_of(&answer);
         match (want, answer) {
             (want, Answer::Nothing) => self.hear_nothing(&want),
             (Want::Cuts { .. }, Answer::Cuts { cuts }) => self.hear_branch(cuts, turn),
@@ -76,7 +77,7 @@ impl Conversation {
             }
             Want::Beyond { .. } | Want::Ids { .. } => self.pull.goal = Goal::Rest,
             Want::Introduction { .. } => self.pull.introduction = None,
-            Want::Entries { .. } | Want::Blob { .. } | Want::Cuts { .. } => {}
+            Want::Entries { .. } | Want::Blob { .. } | Want::Cuts { .. } | Want::Body { .. } => {}
         }
     }
 

@@ -141,6 +141,7 @@ fn loss_reordering_and_doubles_are_overcome() {
             lose_percent: 30,
             double_percent: 20,
             delay_us: 300_000,
+            ..Faults::default()
         };
         println!("seed {seed}");
         hurt_then_heal(seed, 2, faults);

@@ -35,6 +35,8 @@ pub(super) struct Faults {
     pub(super) lose_percent: u64,
     pub(super) double_percent: u64,
     pub(super) delay_us: u64,
+    /// How fast a link is, each way; 0: as fast as can be.
+    pub(super) bytes_per_s: u64,
 }
 
 pub(super) struct Mesh {
@@ -44,6 +46,8 @@ pub(super) struct Mesh {
     pub(super) faults: Faults,
     /// Frames on their way, by the time at which they arrive.
     flying: BTreeMap<(Tick, u64), (usize, usize, Vec<u8>)>,
+    /// Until when each direction of a slow link is taken.
+    busy: BTreeMap<(usize, usize), Tick>,
     /// Pairs of peers between which nothing gets through.
     pub(super) cut_off: BTreeSet<(usize, usize)>,
     launched: u64,
@@ -82,6 +86,7 @@ impl Mesh {
             dice: Dice(seed),
             faults: Faults::default(),
             flying: BTreeMap::new(),
+            busy: BTreeMap::new(),
             cut_off: BTreeSet::new(),
             launched: 0,
             frames: 0,
@@ -128,6 +133,7 @@ impl Mesh {
             self.peers[from].links.remove(&remote);
             self.peers[from].wakes.remove(&remote);
             self.flying.retain(|_, (f, t, _)| (*f, *t) != (from, to));
+            self.busy.remove(&(from, to));
         }
     }
 
@@ -143,12 +149,23 @@ impl Mesh {
             for _ in 0..copies {
                 // The number keeps the order of frames that take equally long.
                 let flight = 1_000 + self.dice.below(self.faults.delay_us + 1);
-                let at = Tick(self.now.0 + flight);
+                let at = Tick(self.sent_at(from, to, frame.len()).0 + flight);
                 self.launched += 1;
                 self.flying
                     .insert((at, self.launched), (from, to, frame.clone()));
             }
         }
+    }
+
+    /// When a frame is off: a slow link sends one after the other.
+    fn sent_at(&mut self, from: usize, to: usize, bytes: usize) -> Tick {
+        let Some(us_per_kib) = 1_024_000_000_u64.checked_div(self.faults.bytes_per_s) else {
+            return self.now;
+        };
+        let busy = self.busy.entry((from, to)).or_default();
+        let start = self.now.max(*busy);
+        *busy = Tick(start.0 + us_per_kib * bytes as u64 / 1_024);
+        *busy
     }
 
     pub(super) fn write(&mut self, at: usize, args: Vec<u8>) {

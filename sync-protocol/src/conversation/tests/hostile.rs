@@ -31,7 +31,7 @@ fn anything(dice: &mut Dice) -> Message {
     let more = dice.percent(50);
     let want = |want| Message::Want { request, want };
     let answer = |answer| Message::Answer { request, answer };
-    match dice.below(20) {
+    match dice.below(21) {
         0 | 1 => Message::Hello(Hello {
             standing: standing(far),
             wall: far,
@@ -41,7 +41,16 @@ fn anything(dice: &mut Dice) -> Message {
             entries,
             forwarded: more,
         },
-        4 => Message::Have { ids: vec![id] },
+        4 => Message::Have {
+            ids: (0..dice.below(16_000))
+                .map(|n| {
+                    let mut id = [7; 32];
+                    id[..8].copy_from_slice(&(n ^ dice.next()).to_le_bytes());
+                    EntryId(id)
+                })
+                .chain([id])
+                .collect(),
+        },
         5 => Message::Prune,
         6 => Message::Cut { bytes },
         7 => want(Want::Cut { height: far }),
@@ -70,6 +79,10 @@ fn anything(dice: &mut Dice) -> Message {
             offset: far,
         }),
         14 => answer(Answer::Nothing),
+        19 => want(Want::Body {
+            entry: id,
+            offset: u32::MAX,
+        }),
         15 => answer(Answer::Segments {
             segments: vec![SegmentPage {
                 height: far,
@@ -115,6 +128,8 @@ proptest! {
             };
             mesh.peers[0].tell(now, remote, ConversationInput::Received(message));
             mesh.peers[0].tell(now, remote, ConversationInput::Wake);
+            let kept = mesh.peers[0].links[&remote].remembered();
+            prop_assert!(kept <= super::super::Conversation::REMEMBERED_MAX);
         }
     }
 }

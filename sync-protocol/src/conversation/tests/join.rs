@@ -51,6 +51,7 @@ fn a_joiner_fetches_history_tail_and_module_over_a_bad_network() {
             lose_percent: 25,
             double_percent: 10,
             delay_us: 100_000,
+            ..Faults::default()
         };
         mesh.link(0, 2);
         mesh.run_ms(20_000);

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Conversation, ConversationEffect, ConversationInput, Holdings};
+use super::super::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings};
 use crate::address::AddressRecord;
+use crate::awaited::AwaitedBodies;
 use crate::cut::{Cut, CutDraft, CutRef, Term, order_root};
 use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
 use crate::entry::Invocation;
-use crate::entry::{Body, CallName, Caller, Draft, Entry};
+use crate::entry::{Body, CallName, Caller, Draft, Entry, Travelled};
 use crate::equivocation::EquivocationProof;
 use crate::ids::{
     BlobHash, ConnectionId, CutId, DatabaseId, DeviceKey, EntryId, HeadsHash, StateRoot,
@@ -44,6 +45,11 @@ pub(super) struct Held {
     log: BTreeMap<EntryId, Arc<Entry>>,
     pub(super) blobs: BTreeMap<BlobHash, Vec<u8>>,
     pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
+    pub(super) bodies: AwaitedBodies,
+    /// Bodies of which only the beginning is here.
+    pub(super) parts: BTreeMap<EntryId, Vec<u8>>,
+    /// What other conversations than the one that is asked are pulling.
+    pulled: Vec<Bulk>,
     /// Members known to be such from the beginning.
     founders: Vec<DeviceKey>,
     /// Sorted by device.
@@ -141,6 +147,18 @@ impl Holdings for Held {
 
     fn blob_offset(&self, hash: &BlobHash) -> u64 {
         self.wanted.get(hash).map_or(0, |part| part.len() as u64)
+    }
+
+    fn is_pulled(&self, bulk: &Bulk, _now: crate::time::Tick) -> bool {
+        self.pulled.contains(bulk)
+    }
+
+    fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)> {
+        self.bodies.offered_by(remote)
+    }
+
+    fn body_offset(&self, entry: &EntryId) -> u64 {
+        self.parts.get(entry).map_or(0, |part| part.len() as u64)
     }
 
     fn address_records(&self) -> Vec<Arc<AddressRecord>> {
@@ -299,6 +317,9 @@ impl Peer {
                 log: BTreeMap::new(),
                 blobs: BTreeMap::new(),
                 wanted: BTreeMap::new(),
+                bodies: AwaitedBodies::default(),
+                parts: BTreeMap::new(),
+                pulled: Vec::new(),
                 founders: founders.to_vec(),
                 addresses: Vec::new(),
             },
@@ -445,6 +466,8 @@ impl Peer {
         let Some(mut conversation) = self.links.remove(&remote) else {
             return sent;
         };
+        let others = self.links.values();
+        self.held.pulled = others.flat_map(|link| link.pulling(now.tick)).collect();
         let mut effects = conversation.step(now, input, &self.held);
         loop {
             let mut brought = None;
@@ -534,6 +557,12 @@ impl Peer {
                 }
                 return Some(Vec::new());
             }
+            ConversationEffect::BodyChunk {
+                entry,
+                offset,
+                total,
+                bytes,
+            } => return Some(self.take_body(remote, entry, offset, total, bytes, fresh)),
             ConversationEffect::Proof(proof) => {
                 let dag = self.held.dag.as_mut()?;
                 dag.learn_equivocation(proof).expect("an honest proof");
@@ -561,9 +590,24 @@ impl Peer {
         };
         let mut missing = Vec::new();
         for entry in entries {
-            let Ok(entry) = Entry::open(&entry) else {
-                self.reports.push("a malformed entry".to_owned());
-                continue;
+            let entry = match Travelled::open(&entry) {
+                Ok(Travelled::Whole(entry)) => entry,
+                Ok(Travelled::Stub(stub)) => {
+                    let id = stub.id();
+                    let known = dag.contains(&id) || dag.is_pending(&id);
+                    if known || self.held.history.entries.contains_key(&id) {
+                        continue;
+                    }
+                    missing.extend(stub.header.parents.iter().filter(|id| {
+                        !dag.contains(id) && !self.held.history.entries.contains_key(id)
+                    }));
+                    self.held.bodies.offer(stub, remote).expect("signed");
+                    continue;
+                }
+                Err(_) => {
+                    self.reports.push("a malformed entry".to_owned());
+                    continue;
+                }
             };
             let entry = Arc::new(entry);
             self.held.log.insert(entry.id, Arc::clone(&entry));
@@ -573,6 +617,46 @@ impl Peer {
                 Offered::Known | Offered::Full => {}
                 Offered::Invalid(why) => self.reports.push(why.to_string()),
             }
+        }
+        fresh.retain(|entry| dag.is_clean(&entry.id));
+        missing
+    }
+
+    fn take_body(
+        &mut self,
+        remote: DeviceKey,
+        id: EntryId,
+        offset: u64,
+        total: u64,
+        bytes: Vec<u8>,
+        fresh: &mut Vec<Arc<Entry>>,
+    ) -> Vec<EntryId> {
+        let Some(stub) = self.held.bodies.stub(&id) else {
+            return Vec::new();
+        };
+        let part = self.held.parts.entry(id).or_default();
+        if total != u64::from(stub.header.body_len) || offset != part.len() as u64 {
+            return Vec::new();
+        }
+        part.extend(bytes);
+        if (part.len() as u64) < total {
+            return Vec::new();
+        }
+        let part = self.held.parts.remove(&id).expect("just filled");
+        if !stub.names_body(&part) {
+            self.held.bodies.distrust(&id, &remote);
+            self.reports.push("a wrong body".to_owned());
+            return Vec::new();
+        }
+        let entry = stub.with_body(&part).expect("an honest author");
+        self.held.bodies.take(&id);
+        let dag = self.held.dag.as_mut().expect("not joining any more");
+        let mut missing = Vec::new();
+        match dag.offer(Arc::new(entry), Some(remote), &self.held.history) {
+            Offered::Accepted(accepted) => fresh.extend(accepted),
+            Offered::Pending { missing: more, .. } => missing.extend(more),
+            Offered::Known | Offered::Full => {}
+            Offered::Invalid(why) => self.reports.push(why.to_string()),
         }
         fresh.retain(|entry| dag.is_clean(&entry.id));
         missing
