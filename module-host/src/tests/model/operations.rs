@@ -88,6 +88,8 @@ pub(super) enum Room {
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Insert(Which, RowDraft),
+    /// Several rows.
+    InsertAll(Which, Vec<RowDraft>),
     /// The same row again and again.
     InsertMany(Which, RowDraft, usize),
     /// By the index of that place in the table, or by one of all.
@@ -229,6 +231,8 @@ fn op() -> impl Strategy<Value = Op> {
     let rows = || prop::collection::vec(row(), 0..4);
     prop_oneof![
         14 => (which(), row()).prop_map(|(table, row)| Op::Insert(table, row)),
+        6 => (which(), prop::collection::vec(row(), 2..6))
+            .prop_map(|(table, rows)| Op::InsertAll(table, rows)),
         1 => (which(), row(), 2_usize..140)
             .prop_map(|(table, row, times)| Op::InsertMany(table, row, times)),
         8 => (which(), by(), row()).prop_map(|(table, by, row)| Op::Update(table, by, row)),

@@ -343,7 +343,11 @@ fn table() -> impl Strategy<Value = Table> {
 /// Any definition.
 pub(super) fn definition() -> impl Strategy<Value = Definition> {
     let format = prop::sample::select(vec![Format::V9, Format::V10, Format::V10Snake]);
-    let tables = prop::collection::vec(table(), 1..5);
+    // Few mostly: then each of them has more rows.
+    let tables = prop_oneof![
+        3 => prop::collection::vec(table(), 1..3),
+        1 => prop::collection::vec(table(), 3..5),
+    ];
     (format, tables, any::<bool>()).prop_map(|(format, mut tables, sequential)| {
         // Modules for 1.x have no tables of events.
         if format == Format::V9 {

@@ -315,13 +315,28 @@ impl Ty {
                 Value::Double(Double(floats[seed as usize % floats.len()]))
             }
             Self::String => {
-                let texts = ["", "a", "b", "ab", "a\0", "a\0b", "ä", "\u{10FFFF}", "z"];
-                let text = match seed as usize {
-                    seed if seed < 16 => texts[seed % texts.len()].to_owned(),
-                    // Around the lengths at which a stored key is cut, some alike up to there.
-                    seed => "x".repeat([478, 509, 510, 511, 600][seed % 5]) + texts[seed % 4],
-                };
-                Value::Bytes(text.into_bytes())
+                // Long ones are around the lengths at which a stored key is cut, some alike up to
+                // there.
+                let long = |count: usize, end: &str| "x".repeat(count) + end;
+                let texts = [
+                    String::new(),
+                    "a".into(),
+                    "b".into(),
+                    long(600, ""),
+                    "a\0".into(),
+                    long(600, "a"),
+                    "ab".into(),
+                    long(510, ""),
+                    "a\0b".into(),
+                    long(511, ""),
+                    "ä".into(),
+                    long(479, "z"),
+                    "\u{10FFFF}".into(),
+                    long(509, "b"),
+                    long(600, "b"),
+                    "z".into(),
+                ];
+                Value::Bytes(texts[seed as usize % texts.len()].clone().into_bytes())
             }
             Self::Bytes => {
                 let all: [&[u8]; 8] = [
@@ -434,24 +449,22 @@ fn number(width: usize, signed: bool, seed: u32) -> Value {
         0 => (upper.wrapping_sub(1), u128::MAX),
         _ => (upper, lower - 1),
     };
+    // What a column gets that is numbered by time, in one of the first calls: so that it is taken.
+    let by_time = |seed: u32| {
+        let since = super::world::call_time(u64::from(seed / 2) + 1) - super::world::START;
+        (0, u128::from(since) * 4_096 + u128::from(seed % 2))
+    };
     let (upper, lower) = match seed % 24 {
-        small @ 0..=4 => (0, u128::from(small)),
+        small @ 0..=2 => (0, u128::from(small)),
+        seed @ 3..=6 if width >= 8 => by_time(seed - 3),
         // All bits: the largest, or -1.
-        5 => (u128::MAX, u128::MAX),
-        6 => (u128::MAX, u128::MAX - 1),
-        7 => power(bits - 1),
-        8 => below(power(bits - 1)),
-        9 => below(below(power(bits - 1))),
-        10 => power(bits / 2),
-        11 => power(8 % bits),
-        seed if width >= 8 => {
-            let seed = u64::from(seed) - 12;
-            (
-                0,
-                u128::from(super::world::call_time(seed / 4 + 1) - super::world::START) * 4_096
-                    + u128::from(seed % 4),
-            )
-        }
+        7 => (u128::MAX, u128::MAX),
+        8 => (u128::MAX, u128::MAX - 1),
+        9 => power(bits - 1),
+        10 => below(power(bits - 1)),
+        11 => below(below(power(bits - 1))),
+        12 => power(bits / 2),
+        13 => power(8 % bits),
         small => (0, u128::from(small)),
     };
     let mut wide = [lower.to_le_bytes(), upper.to_le_bytes()].concat();

@@ -135,6 +135,7 @@ impl World {
         for op in &call.ops {
             expected.op(&self.definition, &mut model, op);
         }
+        expected.read_everything(&self.definition, &mut model);
         expected.end(&self.definition, call.end);
 
         let argument = expected.script.argument();
@@ -277,6 +278,9 @@ fn ended(end: End, report: &Report) {
     );
 }
 
+/// Bytes after which a report is long enough: it must fit into a row.
+const TOLD_BYTES_MAX: usize = 400_000;
+
 /// What a reducer says when it fails.
 const FAILURE: &str = "it did not work out";
 
@@ -306,10 +310,41 @@ impl Expected {
         }
     }
 
+    /// Scans every table, and every index that can be: whatever the call did, their rows and their
+    /// order are looked at.
+    fn read_everything(&mut self, definition: &Definition, model: &mut Plain) {
+        let tables = (0..definition.tables.len()).map(|table| Op::Scan(Which::Known(table)));
+        let all = RangeDraft {
+            like: Like::New,
+            seeds: vec![0; 6],
+            prefix: 0,
+            start: BoundDraft::Unbounded,
+            end: BoundDraft::Unbounded,
+            damage: Damage::None,
+        };
+        let indexes = (0..definition.index_count())
+            .map(|index| Op::ScanRange(Which::Known(index), all.clone(), false));
+        for op in tables.chain(indexes) {
+            if self.told.iter().map(|(_, told)| told.len()).sum::<usize>() > TOLD_BYTES_MAX {
+                return;
+            }
+            let before = self.iterators.len();
+            self.op(definition, model, &op);
+            if self.iterators.len() > before {
+                self.advance(0, Room::Plenty);
+            }
+        }
+    }
+
     /// Adds an operation to the script, applies it to the model, and notes what is to be told.
     fn op(&mut self, definition: &Definition, model: &mut Plain, op: &Op) {
         match op {
             Op::Insert(table, draft) => self.insert(definition, model, *table, draft),
+            Op::InsertAll(table, drafts) => {
+                for draft in drafts {
+                    self.insert(definition, model, *table, draft);
+                }
+            }
             Op::InsertMany(table, draft, times) => {
                 for _ in 0..*times {
                     self.insert(definition, model, *table, draft);
