@@ -385,3 +385,19 @@ fn a_cable_that_is_pulled_and_put_back_leaves_equal_roots() {
     b.wait_for_message("a alone 2");
     wait_until_equal(&[&a, &b]);
 }
+
+#[test]
+fn a_host_without_any_network_starts_all_the_same() {
+    let _turn = turn();
+    let Some(lan) = Lan::new(&["a"]) else {
+        return;
+    };
+    ip(&format!("-n {} link del eth0", lan.namespace("a")));
+    let host = Host::start(&lan, "a", BOTH, true);
+    host.publish();
+    host.say("alone");
+    host.wait_for_message("alone");
+    let output = host.output();
+    assert!(!output.contains("ERROR"), "{output}");
+    assert!(output.matches("local network").count() <= 1, "{output}");
+}

@@ -431,6 +431,70 @@ fn questions_about_rows() {
 }
 
 #[test]
+fn what_a_long_tail_spilled_moves_too() {
+    let budget = OverlayBudget {
+        bytes: usize::MAX,
+        commits: 4,
+    };
+    let long = |disk: &MemoryDisk, spilling: bool| {
+        let mut state = super::open(disk);
+        if spilling {
+            let file = disk.spill(&DATABASE).expect("memory does not fail");
+            state = state.spilling_to(file, budget);
+        }
+        settle(&mut state, 0, 0);
+        for n in 1..=20 {
+            let id = u32::try_from(n).expect("small");
+            state = call(state, n, |call| {
+                let text = format!("text {id}");
+                call.insert(ACCOUNT, &account(id, &text, 1, 0))
+                    .expect("it fits");
+                call.insert(NOTE, &note(1, &text)).expect("it fits");
+            })
+            .0;
+            state.relieve().expect("memory does not fail");
+        }
+        state
+    };
+    for case in cases() {
+        let (disk, plain) = (MemoryDisk::new(), MemoryDisk::new());
+        let mut state = long(&disk, true);
+        assert!(state.spilled_bytes() > 0);
+        let mut other = long(&plain, false);
+        for state in [&mut state, &mut other] {
+            let settlement = state
+                .plan_migration(Some(&position(20)), Vec::new(), migration(&case))
+                .expect("nothing in the way");
+            state.settle(settlement, 1).expect("nothing fails");
+        }
+        assert_eq!(state.spilled_bytes(), 0, "{}", case.name);
+        assert_eq!(state.final_root(), other.final_root(), "{}", case.name);
+        assert_same_rows(&state, &other, case.name);
+        // The tail of the new schema spills as the old one's did.
+        for n in 21..=40 {
+            let row = u8::try_from(n).expect("small");
+            let more = |state: State| {
+                call(state, n, |call| {
+                    call.insert(MESSAGE, &message(n, &row.to_string()))
+                        .expect("it fits");
+                })
+                .0
+            };
+            state = more(state);
+            other = more(other);
+            state.relieve().expect("memory does not fail");
+        }
+        assert!(state.spilled_bytes() > 0);
+        assert_eq!(
+            settle(&mut state, 40, 2),
+            settle(&mut other, 40, 2),
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
 fn a_table_with_rows_is_not_dropped() {
     let disk = MemoryDisk::new();
     let state = filled(&disk);
