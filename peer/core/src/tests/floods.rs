@@ -106,7 +106,8 @@ fn large_entries_whose_bodies_are_withheld_wait_within_a_bound_and_stall_nothing
 #[test]
 fn a_flood_of_entries_by_keys_that_are_no_members_stays_within_a_bound() {
     let (mut mesh, id) = with_rogue(83);
-    let mut dice = Dice(83);
+    // Not the seed of the mesh, whose first draws are the keys of its peers.
+    let mut dice = Dice(8_383);
     for n in 0..40_u64 {
         let mut forged: Vec<Entry> = Vec::new();
         for m in 0..150_u64 {

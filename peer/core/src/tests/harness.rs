@@ -377,6 +377,7 @@ impl Mesh {
                 }
                 Effect::CloseLink { remote, why } => {
                     assert!(self.hang_ups_expected, "{from} gave up on {remote}: {why}");
+                    self.hang_ups.push((at, remote, why));
                 }
                 Effect::Dial { remote, addresses } => {
                     self.dials.insert((at, remote), addresses);

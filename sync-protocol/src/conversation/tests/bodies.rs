@@ -193,11 +193,9 @@ fn a_wrong_body_is_fetched_from_another() {
     let author = secret(3).public();
     let held = &mut mesh.peers[0].held;
     let dag = held.dag.as_mut().expect("alive");
-    let offered = dag.offer(
-        std::sync::Arc::new(rogue.entry),
-        Some(author),
-        &held.history,
-    );
+    let entry = std::sync::Arc::new(rogue.entry);
+    held.log.insert(entry.id, std::sync::Arc::clone(&entry));
+    let offered = dag.offer(entry, Some(author), &held.history);
     assert!(matches!(offered, crate::Offered::Accepted(_)));
     mesh.peers[1].links.remove(&remote);
     mesh.peers[1].wakes.remove(&remote);

@@ -42,7 +42,7 @@ pub(super) struct Held {
     /// `None` while joining.
     pub(super) dag: Option<Dag>,
     /// Everything that was ever taken in or offered, with its body.
-    log: BTreeMap<EntryId, Arc<Entry>>,
+    pub(super) log: BTreeMap<EntryId, Arc<Entry>>,
     pub(super) blobs: BTreeMap<BlobHash, Vec<u8>>,
     pub(super) wanted: BTreeMap<BlobHash, Vec<u8>>,
     pub(super) bodies: AwaitedBodies,
@@ -648,11 +648,12 @@ impl Peer {
             self.reports.push("a wrong body".to_owned());
             return Vec::new();
         }
-        let entry = stub.with_body(&part).expect("an honest author");
+        let entry = Arc::new(stub.with_body(&part).expect("an honest author"));
         self.held.bodies.take(&id);
+        self.held.log.insert(id, Arc::clone(&entry));
         let dag = self.held.dag.as_mut().expect("not joining any more");
         let mut missing = Vec::new();
-        match dag.offer(Arc::new(entry), Some(remote), &self.held.history) {
+        match dag.offer(entry, Some(remote), &self.held.history) {
             Offered::Accepted(accepted) => fresh.extend(accepted),
             Offered::Pending { missing: more, .. } => missing.extend(more),
             Offered::Known | Offered::Full => {}
