@@ -5,7 +5,7 @@
 )]
 
 use crate::command::{Chore, cargo, program};
-use crate::{fuzz, places, test};
+use crate::{places, test};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,12 +16,11 @@ type Stage = (&'static str, fn() -> anyhow::Result<()>);
 
 /// Runs each stage, tells how long it took, and stops at the first that fails.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let stages: [Stage; 6] = [
+    let stages: [Stage; 5] = [
         ("format", format),
         ("lints", lints),
         ("licences and sources", licences),
         ("tests", || test::run(&[])),
-        ("fuzz", || fuzz::run(&fuzz::Asked::default())),
         ("demo", demo),
     ];
     let mut took = Vec::new();

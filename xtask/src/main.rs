@@ -41,7 +41,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Everything that a change has to pass: format, lints, licences, tests, fuzz, demo
+    /// Everything that a change has to pass: format, lints, licences, tests, demo
     Ci,
     /// Look for bytes that break a decoder: builds the fuzzers and runs each for a while
     Fuzz {

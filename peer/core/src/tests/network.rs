@@ -216,7 +216,7 @@ fn crowd(seed: u64) -> Mesh {
 #[test]
 fn in_a_crowd_everything_spreads_and_pushes_are_bounded() {
     let mut mesh = crowd(10);
-    for round in 0..5 {
+    for round in 0..20 {
         let text = format!(r#"["lobby", "m{round}"]"#);
         mesh.call(round, "send_message", &text).expect("sent");
         mesh.pass_ms(1_000);
