@@ -83,9 +83,16 @@ pub fn statics(ctx: &ReducerContext, word: String) {
     let mut words = WORDS.lock().expect("nobody panicked while holding it");
     words.push(word.clone());
     let cached = CACHE.with_borrow_mut(|cache| {
-        *cache.entry(word).and_modify(|count| *count += 1).or_insert(1)
+        *cache
+            .entry(word)
+            .and_modify(|count| *count += 1)
+            .or_insert(1)
     });
-    see(ctx, "statics", format!("{calls} {} {cached}", words.join(",")));
+    see(
+        ctx,
+        "statics",
+        format!("{calls} {} {cached}", words.join(",")),
+    );
 }
 
 /// Changes the statics, and fails.
@@ -101,7 +108,10 @@ pub fn statics_then_panic(_ctx: &ReducerContext) {
 pub fn addresses(ctx: &ReducerContext) {
     let on_heap = black_box(Box::new(7_u64));
     let on_stack = black_box(7_u64);
-    let text = format!("{:p} {:p} {:p}", &raw const *on_heap, &raw const on_stack, &CALLS);
+    let text = format!(
+        "{:p} {:p} {:p}",
+        &raw const *on_heap, &raw const on_stack, &CALLS
+    );
     see(ctx, "addresses", text);
 }
 
@@ -114,16 +124,32 @@ pub fn nan_bits(ctx: &ReducerContext) {
     let odd: [(&str, f64, f32); 12] = [
         ("zero by zero", zero / zero, narrow / narrow),
         ("its negative", -(zero / zero), -(narrow / narrow)),
-        ("root of minus one", (zero - 1.0).sqrt(), (narrow - 1.0).sqrt()),
-        ("infinity by zero", f64::INFINITY * zero, f32::INFINITY * narrow),
+        (
+            "root of minus one",
+            (zero - 1.0).sqrt(),
+            (narrow - 1.0).sqrt(),
+        ),
+        (
+            "infinity by zero",
+            f64::INFINITY * zero,
+            f32::INFINITY * narrow,
+        ),
         ("rest by zero", 1.0 % zero, 1.0 % narrow),
         ("payload plus one", quiet + 1.0, quiet as f32 + 1.0),
         ("loud times two", loud * 2.0, loud as f32 * 2.0),
         ("two payloads", quiet + loud, (quiet as f32) - (loud as f32)),
-        ("smaller of payload and one", quiet.min(1.0), (quiet as f32).min(1.0)),
+        (
+            "smaller of payload and one",
+            quiet.min(1.0),
+            (quiet as f32).min(1.0),
+        ),
         ("rounded", quiet.floor(), (loud as f32).ceil()),
         ("minus zero", -zero, -narrow),
-        ("smallest by two", f64::from_bits(1) / 2.0, f32::from_bits(3) / 2.0),
+        (
+            "smallest by two",
+            f64::from_bits(1) / 2.0,
+            f32::from_bits(3) / 2.0,
+        ),
     ];
     for (name, value, narrow) in odd {
         let name = name.to_string();
@@ -183,7 +209,9 @@ pub fn exhaust(ctx: &ReducerContext) {
 /// The order in which a hash map has its keys.
 #[reducer]
 pub fn hash_order(ctx: &ReducerContext) {
-    let words = ["ebb", "flow", "neap", "spring", "slack", "rip", "bore", "surge"];
+    let words = [
+        "ebb", "flow", "neap", "spring", "slack", "rip", "bore", "surge",
+    ];
     let map = words.iter().zip(0_u32..).collect::<HashMap<_, _>>();
     let set = (0..40_u64).map(|n| n * 0x9E37_79B9).collect::<HashSet<_>>();
     let mut text = String::new();
@@ -208,7 +236,16 @@ pub fn float_text(ctx: &ReducerContext) {
         assert_eq!(back.to_bits(), number.to_bits());
         let _ = write!(text, "{number} {number:e} {number:.3} {narrow:?} ");
     }
-    for odd in [f64::NAN, -f64::NAN, f64::INFINITY, -0.0, 5e-324, f64::MAX, 1e21, 0.3 - 0.1] {
+    for odd in [
+        f64::NAN,
+        -f64::NAN,
+        f64::INFINITY,
+        -0.0,
+        5e-324,
+        f64::MAX,
+        1e21,
+        0.3 - 0.1,
+    ] {
         let _ = write!(text, "{odd:?} ");
     }
     see(ctx, "float_text", text);
@@ -223,7 +260,11 @@ pub fn dice(ctx: &ReducerContext) {
     let float: f64 = rng.r#gen();
     let four = ctx.new_uuid_v4().expect("dice never fail");
     let seven = ctx.new_uuid_v7().expect("the time is after 1970");
-    see(ctx, "dice", format!("{throws:?} {wide:x} {float} {four} {seven}"));
+    see(
+        ctx,
+        "dice",
+        format!("{throws:?} {wide:x} {float} {four} {seven}"),
+    );
 }
 
 /// Who comes first at a moment has it; who comes later is counted.
