@@ -240,7 +240,7 @@ fn a_full_disk_refuses_calls_and_goes_on_when_there_is_room() {
 fn a_read_only_directory_is_refused_with_what_is_wrong() {
     let _turn = turn();
     let mut peer = Peer::new("a");
-    let Some(mounted) = Mount::new(peer.data_dir(), "64m") else {
+    let Some(mounted) = Mount::new(peer.data_dir(), "192m") else {
         return;
     };
     peer.start_again();
