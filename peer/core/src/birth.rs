@@ -195,7 +195,6 @@ pub(crate) fn living(
         name,
         creator: parts.entry.header.author,
         genesis: parts.genesis,
-        entries: parts.log.entries_len()?,
         log: parts.log,
         dag: Dag::new(id, cut.reference(), cut.frontier.clone(), rights.clone()),
         awaited: AwaitedBodies::default(),

@@ -429,7 +429,7 @@ impl Core {
                 total,
             },
             height: replica.map_or(0, |replica| replica.cut.height),
-            entries: replica.map_or(0, |replica| replica.entries),
+            entries: replica.map_or(0, |replica| replica.log.entries_len().unwrap_or(0)),
             error: joining.error.clone(),
         })
     }

@@ -181,7 +181,6 @@ pub(crate) struct Replica {
     pub(crate) contest: Contest,
     pub(crate) health: Health,
     pub(crate) executions: u64,
-    pub(crate) entries: u64,
     /// It was said once that entries came which only a newer version can read.
     pub(crate) newer_noted: bool,
 }
@@ -319,7 +318,6 @@ impl Replica {
             self.bodies.keep(entry);
             self.accepted_at.insert(entry.id, tick);
             self.tail_since.get_or_insert(tick);
-            self.entries += 1;
             self.dirty = true;
             self.fresh.push((Arc::clone(entry), from));
         }

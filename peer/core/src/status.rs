@@ -70,7 +70,7 @@ impl Replica {
             tail,
             overlay_bytes: state.overlay_bytes() as u64,
             spilled_bytes,
-            entries: self.entries,
+            entries: self.log.entries_len()?,
             executions: self.executions,
             pending: (self.dag.pending_len() + self.awaited.len() + self.parked.len()) as u64,
             status: self.health.word().to_owned(),
