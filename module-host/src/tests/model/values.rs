@@ -249,7 +249,7 @@ impl Ty {
                 escaped(bytes.into_iter(), key);
             }
             // Nothing tells such arrays apart but their length.
-            (Self::Array(element), Value::List(elements)) if element.is_empty() => {
+            (Self::Array(element), Value::List(elements)) if element.is_nothing() => {
                 let count = u32::try_from(elements.len()).unwrap();
                 key.extend_from_slice(&count.to_be_bytes());
             }
@@ -273,11 +273,6 @@ impl Ty {
             }
             (_, Value::List(_)) => unreachable!("only arrays and products are lists"),
         }
-    }
-
-    /// Whether its values have no bytes.
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Product(fields) if fields.iter().all(Self::is_empty))
     }
 
     /// A value of this type: the same for the same seed, simple for small ones, and such that few
