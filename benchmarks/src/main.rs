@@ -4,6 +4,8 @@
 //! "goal", "ok"}]}`. A goal that is missed is said, and is no failure: machines differ. Each
 //! measurement is one file; all use the real store on the real disk.
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod binary;
 mod calls;

@@ -80,6 +80,11 @@ impl HostEngine {
         })))
     }
 
+    /// What runs the code.
+    pub(crate) fn backend(&self) -> Backend {
+        self.0.backend
+    }
+
     /// The engine and the imports of modules that are called.
     pub(crate) fn for_calls(&self) -> (&Engine, &Linker<Session>) {
         (&self.0.calls, &self.0.calls_linker)

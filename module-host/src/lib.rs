@@ -17,6 +17,8 @@
 //!
 //! Without the feature `run` only [`describe`] is left, and nothing of wasmtime is compiled.
 
+#[cfg(feature = "run")]
+mod artifact;
 mod call;
 mod def;
 mod describe;
@@ -36,6 +38,8 @@ mod prepare;
 mod prices;
 mod reasons;
 
+#[cfg(feature = "run")]
+pub use artifact::{ArtifactKey, Artifacts};
 pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report};
 pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef};
 pub use describe::describe;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sync_protocol::BlobHash;
 use wasmtime::InstancePre;
 
+use crate::artifact::{self, ArtifactKey, Artifacts};
 use crate::def::ModuleDef;
 use crate::describe::describe;
 use crate::engine::HostEngine;
@@ -13,7 +14,7 @@ use crate::error::{HostError, PrepareError};
 use crate::imports::session::Session;
 use crate::instance::Runner;
 use crate::limits::{Limits, MEMORY_BYTES_MAX, UNITS_MAX, WASM_PAGE_BYTES};
-use crate::prepare::{Initialisers, prepare};
+use crate::prepare::{Initialisers, Prepared, prepare};
 
 /// A checked, prepared and compiled module. Cheap to clone.
 #[derive(Clone)]
@@ -48,22 +49,56 @@ impl Module {
     /// # Panics
     /// Never because of the module.
     pub fn prepare(engine: &HostEngine, wasm: &[u8], limits: Limits) -> Result<Self, PrepareError> {
-        let limits = Limits {
-            memory_bytes_max: limits.memory_bytes_max.min(MEMORY_BYTES_MAX),
-            units_per_invocation: limits.units_per_invocation.min(UNITS_MAX),
-            call_depth_max: limits.call_depth_max.min(crate::limits::CALL_DEPTH_MAX),
-        };
-        let prepared = prepare(engine, wasm, &limits)?;
+        let limits = possible(limits);
+        let (prepared, compiled) = compile(engine, wasm, &limits)?;
+        Self::of(engine, BlobHash::of(wasm), limits, prepared, &compiled)
+    }
+
+    /// The same, from an artifact if `artifacts` has one, which takes milliseconds. Otherwise an
+    /// artifact is left there for the next time.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`]. What is wrong with an artifact is no error: it is not used.
+    ///
+    /// # Panics
+    /// Never because of the module or the artifact.
+    pub fn prepare_once(
+        engine: &HostEngine,
+        wasm: &[u8],
+        limits: Limits,
+        key: &ArtifactKey,
+        artifacts: &dyn Artifacts,
+    ) -> Result<Self, PrepareError> {
+        let limits = possible(limits);
+        let hash = BlobHash::of(wasm);
+        let name = artifact::name(engine, &hash, &limits);
+        let kept = artifacts.artifact(&name);
+        if let Some((prepared, compiled)) =
+            kept.and_then(|bytes| artifact::open(engine, key, &name, &bytes))
+        {
+            return Self::of(engine, hash, limits, prepared, &compiled);
+        }
+        let (prepared, compiled) = compile(engine, wasm, &limits)?;
+        let sealed = artifact::seal(key, &name, &prepared, &compiled)?;
+        let module = Self::of(engine, hash, limits, prepared, &compiled)?;
+        artifacts.put_artifact(&name, &sealed);
+        Ok(module)
+    }
+
+    fn of(
+        engine: &HostEngine,
+        hash: BlobHash,
+        limits: Limits,
+        prepared: Prepared,
+        compiled: &wasmtime::Module,
+    ) -> Result<Self, PrepareError> {
         let def = describe(prepared.description)?;
-        let (compiler, linker) = engine.for_calls();
-        let compiled = wasmtime::Module::new(compiler, &prepared.wasm).map_err(|error| {
-            HostError::Bug(format!("a marked module does not compile: {error:#}"))
-        })?;
+        let (_, linker) = engine.for_calls();
         let pre = linker
-            .instantiate_pre(&compiled)
+            .instantiate_pre(compiled)
             .map_err(|error| HostError::Bug(format!("a marked module does not link: {error:#}")))?;
         Ok(Self(Arc::new(Inner {
-            hash: BlobHash::of(wasm),
+            hash,
             def,
             pre,
             limits,
@@ -101,6 +136,27 @@ impl Module {
     pub fn instantiate(&self) -> Result<Runner, HostError> {
         Runner::new(self.0.clone())
     }
+}
+
+/// What was asked for, as far as the module host can do it.
+fn possible(limits: Limits) -> Limits {
+    Limits {
+        memory_bytes_max: limits.memory_bytes_max.min(MEMORY_BYTES_MAX),
+        units_per_invocation: limits.units_per_invocation.min(UNITS_MAX),
+        call_depth_max: limits.call_depth_max.min(crate::limits::CALL_DEPTH_MAX),
+    }
+}
+
+fn compile(
+    engine: &HostEngine,
+    wasm: &[u8],
+    limits: &Limits,
+) -> Result<(Prepared, wasmtime::Module), PrepareError> {
+    let prepared = prepare(engine, wasm, limits)?;
+    let (compiler, _) = engine.for_calls();
+    let compiled = wasmtime::Module::new(compiler, &prepared.wasm)
+        .map_err(|error| HostError::Bug(format!("a marked module does not compile: {error:#}")))?;
+    Ok((prepared, compiled))
 }
 
 impl fmt::Debug for Module {

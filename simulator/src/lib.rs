@@ -13,6 +13,8 @@
 //! Reading order: `seed`, `faults`, `network`, `clock`, `disk`, `node`; `workload`, `checker`;
 //! `world`, `run`, `trace`.
 
+#![forbid(unsafe_code)]
+
 mod checker;
 mod clock;
 mod disk;

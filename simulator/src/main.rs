@@ -1,5 +1,7 @@
 //! The command line of the simulator: runs worlds and says what became of them.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use anyhow::Context as _;

@@ -8,7 +8,9 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 use sync_protocol::{BlobHash, DatabaseId};
 
+use crate::artifacts::Artifacts;
 use crate::error::StoreError;
+use crate::limits::ARTIFACT_SPARES_BYTES;
 
 /// A peer's storage: three files per database, and blobs by hash. A trait, so that the simulator can
 /// lend a made-up one.
@@ -126,6 +128,16 @@ pub trait Disk: Send {
     /// If the disk fails.
     fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError>;
 
+    /// A compiled module that was kept, as its file is: nobody has looked at it. `None` also if it
+    /// cannot be read, because whoever asks can make it again.
+    fn artifact(&self, _name: &BlobHash) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Keeps a compiled module until the room is needed. Neither durable nor promised: a disk that
+    /// is full or cannot be written keeps none.
+    fn put_artifact(&self, _name: &BlobHash, _artifact: &[u8]) {}
+
     /// Bytes that can still be written; `None` if the disk has no end that is known.
     ///
     /// # Errors
@@ -138,6 +150,7 @@ pub trait Disk: Send {
 const DATABASES: &str = "databases";
 const BLOBS: &str = "blobs";
 const PARTIAL: &str = "partial";
+const COMPILED: &str = "compiled";
 pub(crate) const LOG: &str = "log.redb";
 pub(crate) const BASE: &str = "base.redb";
 const SPARE_BASE: &str = "unfinished-base.redb";
@@ -147,12 +160,13 @@ const SPILL: &str = "spill.redb";
 const UNFINISHED: &str = "unfinished-";
 
 /// A data directory: `log.redb`, `base.redb`, `spill.redb` and folders with dumps in
-/// `databases/<id>`, `blobs/<hash>` and `blobs/partial/<hash>`.
+/// `databases/<id>`, `blobs/<hash>` and `blobs/partial/<hash>`; compiled modules in `compiled`.
 #[derive(Debug)]
 pub struct DirDisk {
     databases: PathBuf,
     blobs: PathBuf,
     partial: PathBuf,
+    artifacts: Artifacts,
 }
 
 impl DirDisk {
@@ -190,6 +204,7 @@ impl DirDisk {
             databases: data_dir.join(DATABASES),
             blobs: data_dir.join(BLOBS),
             partial: data_dir.join(BLOBS).join(PARTIAL),
+            artifacts: Artifacts::at(data_dir.join(COMPILED)),
         }
     }
 
@@ -456,6 +471,18 @@ impl Disk for DirDisk {
             Ok(()) => sync_dir(&self.partial),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("removing", &path)(error)),
+        }
+    }
+
+    fn artifact(&self, name: &BlobHash) -> Option<Vec<u8>> {
+        self.artifacts.get(name).ok()
+    }
+
+    fn put_artifact(&self, name: &BlobHash, artifact: &[u8]) {
+        let needed = ARTIFACT_SPARES_BYTES + artifact.len() as u64;
+        if matches!(self.free_bytes(), Ok(Some(free)) if free >= needed) {
+            // It was no more than an attempt: the next start compiles.
+            let _ = self.artifacts.put(name, artifact);
         }
     }
 

@@ -20,6 +20,9 @@
 //!
 //! `docs/FILE_FORMAT.md` says what every byte on disk means.
 
+#![forbid(unsafe_code)]
+
+mod artifacts;
 mod backend;
 mod base;
 mod check;

@@ -54,6 +54,16 @@ pub const SEQUENCE_STEPS_MAX: u32 = 1_024;
 /// many times.
 pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 
+/// Compiled modules that are kept on disk, besides those that databases here no longer run.
+pub const ARTIFACTS_MAX: usize = 16;
+
+/// Bytes of a compiled module that is kept: several times those of the largest module.
+pub const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
+
+/// Bytes that must be free beyond an artifact, so that what can be made again never takes the room
+/// of what cannot.
+pub const ARTIFACT_SPARES_BYTES: u64 = 4 * DISK_RESERVE_BYTES;
+
 /// Bytes of memory that the row versions of a tail may take. What is beyond goes to the spill
 /// file, oldest first, until half of this is left. A tail of small rows as long as
 /// [`OVERLAY_COMMITS_MAX`] fits.

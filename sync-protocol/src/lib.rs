@@ -18,6 +18,8 @@
 //! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
 //! `equivocation`; `dag`, `awaited`; `address`, `message`, `conversation`, `ticket`.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod awaited;
 mod codec;

@@ -1,7 +1,7 @@
 //! The staircase of `docs/ARCHITECTURE.md`, kept true: who may use whom, and who must not know
 //! what.
 
-use crate::repository::{files, read};
+use crate::repository::{files, read, root};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each package of the workspace with its folder and those of ours that it may use.
@@ -212,6 +212,27 @@ fn only_drivers_lift_the_ban_on_clocks_and_threads() {
             "{file} lifts the ban on clocks, threads and sleep"
         );
     }
+}
+
+/// The one exception has a decision record: `docs/decisions/0013-compiled-modules-on-disk.md`.
+#[test]
+fn only_loading_compiled_modules_is_unsafe() {
+    for (name, folder, _) in MAY_USE {
+        let roots = ["src/lib.rs", "src/main.rs", "it/main.rs"];
+        let roots = roots.map(|root| format!("{folder}/{root}"));
+        let there: Vec<&String> = roots.iter().filter(|at| root().join(at).exists()).collect();
+        assert!(!there.is_empty(), "{name} has a root");
+        for at in there {
+            let forbids = read(at).contains("#![forbid(unsafe_code)]");
+            assert_eq!(forbids, *name != "module-host", "{at}");
+        }
+    }
+    let word = ["unsafe", " {"].concat();
+    let uses: Vec<String> = files("module-host", &[".rs"])
+        .into_iter()
+        .flat_map(|file| vec![file.clone(); read(&file).matches(&word).count()])
+        .collect();
+    assert_eq!(uses, ["module-host/src/artifact.rs"]);
 }
 
 fn members() -> BTreeSet<String> {

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` builds what they need (the program and the example modules) and runs them.
 
+#![forbid(unsafe_code)]
+
 mod abi_page;
 mod cabinet;
 mod client;

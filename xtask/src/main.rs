@@ -6,6 +6,8 @@
 //!
 //! Everything uses the one release profile: no dependency is compiled twice.
 
+#![forbid(unsafe_code)]
+
 mod ci;
 mod command;
 mod demo_module;

@@ -77,7 +77,7 @@ pub(super) struct FunctionFacts {
 }
 
 /// The exports that initialise a module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Initialisers {
     /// Whether there is `_initialize`.
     pub(super) initialize: bool,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod abi;
+mod artifacts;
 mod bounds;
 mod columns;
 mod conventions;

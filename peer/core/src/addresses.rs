@@ -12,12 +12,18 @@ pub(crate) const ADDRESSES_NOTE: &str = "addresses";
 
 /// Milliseconds between two writes of the note: a first change is on disk at once, and what follows
 /// in a burst together.
-const SAVE_EVERY_MS: u64 = 1_000;
+const SAVE_EVERY_MS: u64 = 100;
+
+/// Records kept of devices that are no members yet: a member's record may come before the entry
+/// that admits it, and would be told again only half a minute later.
+const EARLY_MAX: usize = 64;
 
 /// The records of one database.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     records: BTreeMap<DeviceKey, Arc<AddressRecord>>,
+    /// Not looked at: those of devices that are no members yet.
+    early: BTreeMap<DeviceKey, AddressRecord>,
     /// Conversations have not been told of a change.
     untold: bool,
     unsaved: bool,
@@ -33,6 +39,7 @@ impl Default for Addresses {
     fn default() -> Self {
         Self {
             records: BTreeMap::new(),
+            early: BTreeMap::new(),
             untold: false,
             unsaved: false,
             save_from: Tick(0),
@@ -104,6 +111,15 @@ impl Addresses {
         TakenRecord::New
     }
 
+    /// Lays aside the record of a device that is no member, should it become one soon.
+    pub(crate) fn set_aside(&mut self, record: AddressRecord) {
+        let known = self.early.get(&record.device);
+        let news = known.is_none_or(|known| record.supersedes(known));
+        if news && (known.is_some() || self.early.len() < EARLY_MAX) {
+            self.early.insert(record.device, record);
+        }
+    }
+
     /// Puts this device's own record in its place.
     pub(crate) fn put_own(&mut self, record: &Arc<AddressRecord>) {
         if self.records.get(&record.device) != Some(record) {
@@ -118,10 +134,17 @@ impl Addresses {
         self.unsaved = true;
     }
 
-    /// Forgets those who are no members.
-    pub(crate) fn keep_members(&mut self, is_member: impl Fn(&DeviceKey) -> bool) {
+    /// Forgets those who are no members, and takes what was laid aside of those who are.
+    pub(crate) fn keep_members(&mut self, own: &DeviceKey, is_member: impl Fn(&DeviceKey) -> bool) {
         self.records.retain(|device, _| is_member(device));
         self.links_stale = true;
+        let mut early = std::mem::take(&mut self.early);
+        let admitted = early.extract_if(.., |device, _| is_member(device));
+        for (_, record) in admitted {
+            // Whoever passed a forged one on is not known any more: it is dropped.
+            self.take(record, own);
+        }
+        self.early = early;
     }
 
     /// The highest number under which others know this device.
@@ -195,8 +218,10 @@ mod tests {
         addresses.take(record(1, 5, "one"), &own);
         assert!(addresses.take_unsaved(NOW).is_some());
         addresses.put_own(&Arc::new(record(9, 6, "own")));
-        assert_eq!(addresses.take_unsaved(NOW.plus_ms(999)), None);
-        let note = addresses.take_unsaved(NOW.plus_ms(1_000)).expect("due");
+        assert_eq!(addresses.take_unsaved(NOW.plus_ms(SAVE_EVERY_MS - 1)), None);
+        let note = addresses
+            .take_unsaved(NOW.plus_ms(SAVE_EVERY_MS))
+            .expect("due");
         assert_eq!(addresses.take_unsaved(NOW.plus_ms(9_000)), None);
         let again = Addresses::load(&note, &own);
         assert_eq!(again.of(&key(1).public()), ["one"]);
@@ -222,7 +247,33 @@ mod tests {
             addresses.take(record, &own);
         }
         assert_eq!(addresses.records().count(), ADDRESSED_PEERS_MAX);
-        addresses.keep_members(|_| false);
+        addresses.keep_members(&own, |_| false);
         assert_eq!(addresses.records().count(), 0);
+    }
+
+    #[test]
+    fn a_record_that_comes_before_its_member_is_taken_when_the_member_comes() {
+        let (own, mut addresses) = (key(9).public(), Addresses::default());
+        addresses.set_aside(record(1, 5, "old"));
+        addresses.set_aside(record(1, 6, "new"));
+        addresses.set_aside(record(1, 5, "old"));
+        let mut forged = record(2, 7, "forged");
+        forged.sequence = 8;
+        addresses.set_aside(forged);
+        addresses.set_aside(record(3, 1, "of nobody"));
+        assert_eq!(addresses.records().count(), 0);
+        addresses.keep_members(&own, |device| *device != key(3).public());
+        assert_eq!(addresses.of(&key(1).public()), ["new"]);
+        assert_eq!(addresses.records().count(), 1);
+        assert!(addresses.take_untold());
+    }
+
+    #[test]
+    fn records_that_are_laid_aside_are_bounded() {
+        let mut addresses = Addresses::default();
+        for n in 0..=u8::MAX {
+            addresses.set_aside(record(n, 1, "of nobody"));
+        }
+        assert_eq!(addresses.early.len(), EARLY_MAX);
     }
 }

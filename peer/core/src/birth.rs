@@ -230,7 +230,7 @@ pub(crate) fn living(
         executions: 0,
         newer_noted: false,
     };
-    replica.refresh_members()?;
+    replica.refresh_members(&ctx.device)?;
     Ok(replica)
 }
 
@@ -251,7 +251,7 @@ pub(crate) fn publish(
 ) -> Result<(Replica, SecretKey), RequestError> {
     let options = default_options(publication.sequential_auto_inc);
     let module = modules
-        .prepare(publication.wasm, &options)
+        .prepare(publication.wasm, &options, ctx.disk)
         .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
     let recovery = derived(RECOVERY_CONTEXT, &publication.dice);
     let recovery = SecretKey::from_bytes(&recovery);

@@ -153,7 +153,7 @@ impl Core {
     ) -> Result<Self, OpenError> {
         let device = key.public();
         let mut parts = Parts {
-            modules,
+            modules: modules.of_device(&key),
             key,
             device,
             epoch: options.epoch,

@@ -379,7 +379,7 @@ impl Core {
         let stored = stored.and_then(|hash| ctx.partials.remove(&hash, ctx.disk));
         let adopted = stored.map_err(Into::into).and_then(|()| {
             let module = modules
-                .prepare(&wasm, &birth.genesis.options)
+                .prepare(&wasm, &birth.genesis.options, ctx.disk)
                 .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?;
             birth::adopt(module, birth.entry, birth.genesis, birth.cut, own, &mut ctx)
         });

@@ -10,6 +10,8 @@
 //! Words used here: an *entry* is a signed batch of invocations by one author; a *sweep* brings the
 //! overlay up to date after entries came in; the *tail* are the entries no cut covers yet.
 
+#![forbid(unsafe_code)]
+
 mod addresses;
 mod batch;
 mod birth;

@@ -1,11 +1,13 @@
 //! Prepared modules. Preparing one (checking, initialising, compiling) costs a second; several
-//! databases of one module, and several cores in one process, share the result.
+//! databases of one module, and several cores in one process, share the result, and what was
+//! compiled is kept on disk for the next start.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use module_host::{Backend, HostEngine, HostError, Limits, Module, PrepareError};
-use sync_protocol::{BlobHash, Options};
+use module_host::{ArtifactKey, Artifacts, Backend, HostEngine, HostError, Limits, Module, PrepareError};
+use store::Disk;
+use sync_protocol::{BlobHash, Options, SecretKey};
 
 /// Modules kept, whether a database still runs them or not: bounds what publishing many costs.
 const MODULES_KEPT_MAX: usize = 8;
@@ -18,6 +20,8 @@ type Kept = VecDeque<((BlobHash, Options), Module)>;
 pub struct Modules {
     host: HostEngine,
     kept: Arc<Mutex<Kept>>,
+    /// Whose artifacts are used; nobody's if the peer has not said who it is.
+    artifacts_of: Option<ArtifactKey>,
 }
 
 impl Modules {
@@ -37,11 +41,23 @@ impl Modules {
         Ok(Self {
             host: HostEngine::with(backend)?,
             kept: Arc::default(),
+            artifacts_of: None,
         })
     }
 
+    /// The same, with artifacts that this device makes and will know again.
+    pub(crate) fn of_device(mut self, key: &SecretKey) -> Self {
+        self.artifacts_of = Some(ArtifactKey::of_device(&key.to_bytes()));
+        self
+    }
+
     /// A module ready to run under a database's options.
-    pub(crate) fn prepare(&self, wasm: &[u8], options: &Options) -> Result<Module, PrepareError> {
+    pub(crate) fn prepare(
+        &self,
+        wasm: &[u8],
+        options: &Options,
+        disk: &dyn Disk,
+    ) -> Result<Module, PrepareError> {
         let wanted = (BlobHash::of(wasm), *options);
         // A panic while it was held cannot have left the list in halves.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,9 +69,25 @@ impl Modules {
             units_per_invocation: options.units_per_invocation,
             call_depth_max: options.call_depth_max,
         };
-        let module = Module::prepare(&self.host, wasm, limits)?;
+        let module = match &self.artifacts_of {
+            Some(key) => Module::prepare_once(&self.host, wasm, limits, key, &OnDisk(disk))?,
+            None => Module::prepare(&self.host, wasm, limits)?,
+        };
         kept.truncate(MODULES_KEPT_MAX - 1);
         kept.push_front((wanted, module.clone()));
         Ok(module)
+    }
+}
+
+/// The part of a disk that keeps artifacts.
+struct OnDisk<'a>(&'a dyn Disk);
+
+impl Artifacts for OnDisk<'_> {
+    fn artifact(&self, name: &BlobHash) -> Option<Vec<u8>> {
+        self.0.artifact(name)
+    }
+
+    fn put_artifact(&self, name: &BlobHash, artifact: &[u8]) {
+        self.0.put_artifact(name, artifact);
     }
 }

@@ -138,7 +138,7 @@ impl Replica {
         self.addresses = Addresses::load(&note, &ctx.device);
         let members = &self.members;
         self.addresses
-            .keep_members(|device| members.contains_key(device));
+            .keep_members(&ctx.device, |device| members.contains_key(device));
         Ok(())
     }
 

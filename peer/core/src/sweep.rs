@@ -2,7 +2,7 @@
 //! where the order changed runs again, in order (suffix replay, ORDERING 2.2). A serial run of the
 //! whole order gives the same rows; the tests hold the two against each other.
 
-use sync_protocol::{EntryId, Ordered, Position};
+use sync_protocol::{DeviceKey, EntryId, Ordered, Position};
 
 use crate::batch::{Expected, ReplyTo};
 use crate::effect::Effect;
@@ -42,7 +42,7 @@ impl Replica {
             self.next_due = self.dag.next_due(ctx.mesh);
             self.answer_what_cannot_run(ctx);
         }
-        self.refresh_members()
+        self.refresh_members(&ctx.device)
     }
 
     /// How many entries of `order` have run just so, after the first `kept` executed ones.
@@ -136,7 +136,7 @@ impl Replica {
     }
 
     /// Reads the visible members again if a system call touched them.
-    pub(crate) fn refresh_members(&mut self) -> Result<(), Stop> {
+    pub(crate) fn refresh_members(&mut self, own: &DeviceKey) -> Result<(), Stop> {
         if !std::mem::take(&mut self.members_stale) {
             return Ok(());
         }
@@ -149,7 +149,7 @@ impl Replica {
         }
         if members != self.members {
             self.addresses
-                .keep_members(|device| members.contains_key(device));
+                .keep_members(own, |device| members.contains_key(device));
             self.members = members;
         }
         Ok(())

@@ -6,6 +6,8 @@
 //! `cargo test`. Nothing here knows wasmtime or libp2p, so that a fuzzer is built in minutes; the
 //! modules of `peer/core` and `peer` that read bytes and text are compiled from their own files.
 
+#![forbid(unsafe_code)]
+
 // Their own tests run where they are at home.
 #![cfg(not(test))]
 

@@ -220,7 +220,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes records of members; those of others are dropped unread.
+    /// Takes records of members; those of others are laid aside unread.
     fn take_addresses(
         &mut self,
         link: &mut Link,
@@ -229,6 +229,7 @@ impl Replica {
     ) {
         for record in records {
             if !self.members.contains_key(&record.device) {
+                self.addresses.set_aside(record);
                 continue;
             }
             let taken = self.addresses.take(record, &ctx.device);

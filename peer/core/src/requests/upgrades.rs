@@ -82,7 +82,7 @@ impl Core {
         let options = self.replicas[&database].genesis.options;
         let ctx = self.parts.context(now);
         ctx.modules
-            .prepare(wasm, &options)
+            .prepare(wasm, &options, ctx.disk)
             .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))
     }
 }

@@ -55,7 +55,7 @@ fn prepare(
             "the module {hash} is not on this disk; restore a backup or join again"
         )));
     };
-    match modules.prepare(&wasm, &genesis.options) {
+    match modules.prepare(&wasm, &genesis.options, disk) {
         Ok(module) => Ok(Ok(module)),
         Err(PrepareError::Host(error)) => Err(Stop::Host(error)),
         Err(PrepareError::Refused(reasons)) => Ok(Err(reasons)),

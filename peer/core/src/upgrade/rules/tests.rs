@@ -2,6 +2,7 @@
 
 use module_host::Module;
 use spacetimedb_sats::{AlgebraicType as Type, AlgebraicValue as Value, SumType, SumTypeVariant};
+use store::MemoryDisk;
 
 use super::*;
 use crate::birth::default_options;
@@ -33,7 +34,7 @@ const fn steps(steps: &'static [&'static str]) -> Expected {
 fn module(tables: &[MadeTable]) -> Module {
     let options = default_options(false);
     modules()
-        .prepare(&made(tables), &options)
+        .prepare(&made(tables), &options, &MemoryDisk::default())
         .expect("a sound module")
 }
 
