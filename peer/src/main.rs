@@ -7,7 +7,6 @@
 //! What is absent: the rules of the protocol. Nothing here reads an entry, a cut or a row.
 
 #![forbid(unsafe_code)]
-
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

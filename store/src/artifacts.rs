@@ -39,8 +39,8 @@ impl Artifacts {
         fs::create_dir_all(&self.folder)?;
         self.make_room()?;
         let unfinished = self.folder.join(format!("{UNFINISHED}{name}"));
-        let written =
-            fs::write(&unfinished, artifact).and_then(|()| fs::rename(&unfinished, self.path(name)));
+        let written = fs::write(&unfinished, artifact)
+            .and_then(|()| fs::rename(&unfinished, self.path(name)));
         if written.is_err() {
             // Half of it is of no use to anybody; what stays is cleared away by the next one.
             let _ = fs::remove_file(&unfinished);

@@ -45,6 +45,13 @@ impl Checked {
         self.found(|| damage);
     }
 
+    /// The file cannot be opened, which needs saying only if no damaged page says why.
+    pub(crate) fn unopened(&mut self, error: &StoreError) {
+        if self.damage.is_empty() {
+            self.found(|| format!("the file cannot be opened: {error}"));
+        }
+    }
+
     pub(crate) fn new(what: &'static str) -> Self {
         Self {
             what,

@@ -21,7 +21,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// First parts of paths that are not in the repository: built, or in a data directory.
-const ELSEWHERE: &[&str] = &["target", "blobs", "databases", "node_modules"];
+const ELSEWHERE: &[&str] = &["target", "blobs", "compiled", "databases", "node_modules"];
 
 fn documents() -> Vec<String> {
     let mut documents = files("docs", &[".md"]);

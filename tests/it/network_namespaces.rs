@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Tells the namespaces of one test from those of another in the same process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -244,6 +245,19 @@ impl Host {
         });
     }
 
+    /// Waits until this peer knows that some member listens at `address`, and has it on disk.
+    fn wait_for_member_at(&self, address: &str) {
+        wait_for(&format!("a member at {address}"), PATIENCE, || {
+            let members = self.json(&["members", "chat", "--json"]).to_string();
+            match members.contains(address) {
+                true => Ok(()),
+                false => Err(members),
+            }
+        });
+        // Records that come in a burst are written together, a tenth of a second after the first.
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
     fn root(&self) -> (Value, Value) {
         let status = self.json(&["status", "chat", "--json"]);
         (status["heads_hash"].clone(), status["state_root"].clone())
@@ -322,6 +336,8 @@ fn members_find_each_other_by_what_a_third_passed_on() {
     b.start_again(BOTH, false);
     b.say("moved");
     c.wait_for_message("moved");
+    c.wait_for_member_at("/ip4/10.77.0.52/");
+    b.wait_for_member_at("/ip4/10.77.0.3/");
     a.stop();
     for host in [&mut b, &mut c] {
         // The transport's own notes are gone: the members' records are on disk beside the log.

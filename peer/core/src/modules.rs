@@ -5,7 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use module_host::{ArtifactKey, Artifacts, Backend, HostEngine, HostError, Limits, Module, PrepareError};
+use module_host::{
+    ArtifactKey, Artifacts, Backend, HostEngine, HostError, Limits, Module, PrepareError,
+};
 use store::Disk;
 use sync_protocol::{BlobHash, Options, SecretKey};
 

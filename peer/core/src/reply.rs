@@ -277,6 +277,8 @@ pub struct MemberInfo {
     pub this_peer: bool,
     /// Whether a link to it is up.
     pub connected: bool,
+    /// Where it says that it listens, as far as this peer has heard.
+    pub addresses: Vec<String>,
 }
 
 /// A remote with a link.

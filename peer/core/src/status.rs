@@ -121,6 +121,7 @@ impl Core {
                     role: role_word(*role).to_owned(),
                     this_peer: *device == self.parts.device,
                     connected: self.parts.links.contains(device),
+                    addresses: replica.addresses.of(device).to_vec(),
                 }
             })
             .collect()

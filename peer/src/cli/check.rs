@@ -15,7 +15,7 @@ use sync_protocol::DatabaseId;
 
 use super::Target;
 use super::client::data_dir;
-use super::output::{print, print_json, shown};
+use super::output::{print, print_json, shown, shown_whole};
 use crate::driver::clock::Clock;
 use crate::driver::data_dir::DataDir;
 
@@ -310,7 +310,7 @@ fn as_text(path: &Path, found: &Found) -> String {
             Some(Ok(height)) => text.push_str(&format!(
                 "  ok       history        run again up to cut {height}: every state root is the certified one\n"
             )),
-            Some(Err(why)) => text.push_str(&format!("  DAMAGED  history        {}\n", shown(why))),
+            Some(Err(why)) => text.push_str(&format!("  DAMAGED  history        {}\n", shown_whole(why))),
             None => {}
         }
         if found.repaired.contains(&checked.database) {
@@ -326,7 +326,7 @@ fn lines(text: &mut String, one: &Checked) {
     let word = if one.is_sound() { "ok     " } else { "DAMAGED" };
     text.push_str(&format!("  {word}  {:24} {:>8}\n", one.what, one.count));
     for damage in &one.damage {
-        text.push_str(&format!("             {}\n", shown(damage)));
+        text.push_str(&format!("             {}\n", shown_whole(damage)));
     }
     if one.more > 0 {
         text.push_str(&format!("             and {} more\n", one.more));

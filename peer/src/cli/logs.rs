@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Target;
 use super::client::{Client, database};
-use super::output::{print_line, shown, utc};
+use super::output::{print_line, shown_whole, utc};
 
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ impl Logs {
 /// One kept line as a person reads it: time, level, place, message.
 fn for_people(line: &str) -> String {
     let Ok(line) = serde_json::from_str::<Value>(line) else {
-        return shown(line);
+        return shown_whole(line);
     };
     let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let time = utc(line["ts"].as_u64().unwrap_or_default());

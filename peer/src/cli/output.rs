@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Characters of a cell in a table; longer ones are cut, `--json` has them whole.
 const CELL_CHARS_MAX: usize = 120;
 
+/// Characters of a text that stands alone. The longest sentences of ours are well below.
+const TEXT_CHARS_MAX: usize = 4_000;
+
 /// Writes to standard output. A reader that has closed it, as `head` does, has had enough: the
 /// process ends without a word.
 pub(crate) fn print(text: &str) {
@@ -73,9 +76,18 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 /// Other people's text as it may be shown on a terminal: without control characters, which could
 /// rewrite the screen, and not longer than a cell.
 pub(crate) fn shown(text: &str) -> String {
+    printable(text, CELL_CHARS_MAX)
+}
+
+/// The same on lines of its own, so that what somebody should do is not cut off.
+pub(crate) fn shown_whole(text: &str) -> String {
+    printable(text, TEXT_CHARS_MAX)
+}
+
+fn printable(text: &str, chars_max: usize) -> String {
     let mut out = String::new();
     for (at, c) in text.chars().enumerate() {
-        if at == CELL_CHARS_MAX {
+        if at == chars_max {
             out.push('…');
             break;
         }
@@ -123,7 +135,7 @@ pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
         .iter()
         .map(|(name, value)| {
             let pad = " ".repeat(longest - width(name));
-            format!("{name}{pad}  {}\n", shown(value))
+            format!("{name}{pad}  {}\n", shown_whole(value))
         })
         .collect()
 }
@@ -204,12 +216,18 @@ mod tests {
         assert_eq!(shown("\u{202e}x"), "\\u{202e}x");
         let long = "x".repeat(CELL_CHARS_MAX + 5);
         assert_eq!(shown(&long).chars().count(), CELL_CHARS_MAX + 1);
+        assert_eq!(shown_whole("\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(shown_whole(&long), long);
+        let endless = "x".repeat(TEXT_CHARS_MAX + 5);
+        assert_eq!(shown_whole(&endless).chars().count(), TEXT_CHARS_MAX + 1);
     }
 
     #[test]
     fn names_and_values_align() {
         let text = pairs(&[("a", "1".into()), ("long", "2".into())]);
         assert_eq!(text, "a     1\nlong  2\n");
+        let advice = format!("{} run this", "it is so ".repeat(30));
+        assert!(pairs(&[("status", advice)]).ends_with(" run this\n"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn check_base(
     let mut base = match Base::open(open()?, BASE_CACHE_BYTES) {
         Ok(base) => base,
         Err(error) => {
-            pages.found(|| format!("the file cannot be opened: {error}"));
+            pages.unopened(&error);
             return Ok((vec![pages], None));
         }
     };

@@ -70,7 +70,7 @@ pub fn check_log(
 }
 
 fn failed(mut pages: Checked, error: &StoreError) -> Checked {
-    pages.found(|| format!("the file cannot be opened: {error}"));
+    pages.unopened(error);
     pages
 }
 

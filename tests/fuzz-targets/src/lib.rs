@@ -7,7 +7,6 @@
 //! modules of `peer/core` and `peer` that read bytes and text are compiled from their own files.
 
 #![forbid(unsafe_code)]
-
 // Their own tests run where they are at home.
 #![cfg(not(test))]
 

@@ -6,6 +6,8 @@
 //! `PROPTEST_CASES=20000` tries more, `PROPTEST_RNG_SEED` tries the same again; a failure is made
 //! smaller, printed, and kept for the next run.
 
+mod drafts;
+mod expected;
 mod found;
 mod operations;
 mod plain;

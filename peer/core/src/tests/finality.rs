@@ -1,24 +1,22 @@
 //! Finality under failure: handing it over, recovering it, forks, divergence, unknown engines.
 
 use store::{Disk, Log};
-use sync_protocol::{
-    Cut, CutDraft, DatabaseId, DeviceKey, EntryId, Message, OrderRoot, Role, SecretKey, StateRoot,
-    Term, order_root,
-};
+use sync_protocol::{DatabaseId, DeviceKey, Role, SecretKey};
 
+use super::forge::{forged_cut, show_cut};
 use super::harness::{Mesh, modules};
 use crate::rebuild::REBUILD_NOTE;
 use crate::reply::{Called, DatabaseStatus, ErrorKind, FinaliserInfo};
 use crate::{Core, CoreOptions, Reply, Request, RequestError};
 
-const CHAT: &str = "chat";
+pub(super) const CHAT: &str = "chat";
 
-fn key_of(hex: &str) -> SecretKey {
+pub(super) fn key_of(hex: &str) -> SecretKey {
     let bytes: DeviceKey = hex.parse().expect("64 digits");
     SecretKey::from_bytes(&bytes.0)
 }
 
-fn say(mesh: &mut Mesh, at: usize, text: &str) -> Called {
+pub(super) fn say(mesh: &mut Mesh, at: usize, text: &str) -> Called {
     let sent = mesh.call(at, "send_message", &format!(r#"["lobby", "{text}"]"#));
     match sent {
         Ok(Reply::Called(called)) => called,
@@ -26,7 +24,7 @@ fn say(mesh: &mut Mesh, at: usize, text: &str) -> Called {
     }
 }
 
-fn texts(mesh: &mut Mesh, at: usize) -> Vec<String> {
+pub(super) fn texts(mesh: &mut Mesh, at: usize) -> Vec<String> {
     let rows = mesh.rows(at, "SELECT text FROM message");
     let mut texts: Vec<String> = rows.into_iter().flatten().collect();
     texts.sort_unstable();
@@ -41,12 +39,12 @@ fn finaliser(mesh: &mut Mesh, at: usize) -> FinaliserInfo {
     }
 }
 
-fn move_to(mesh: &mut Mesh, at: usize, to: DeviceKey) -> Result<Reply, RequestError> {
+pub(super) fn move_to(mesh: &mut Mesh, at: usize, to: DeviceKey) -> Result<Reply, RequestError> {
     let database = CHAT.to_owned();
     mesh.ask(at, Request::MoveFinaliser { database, to })
 }
 
-fn recover_with(
+pub(super) fn recover_with(
     mesh: &mut Mesh,
     at: usize,
     key: SecretKey,
@@ -66,24 +64,24 @@ fn recover_with(
     })
 }
 
-fn recover(mesh: &mut Mesh, at: usize) -> Result<bool, RequestError> {
+pub(super) fn recover(mesh: &mut Mesh, at: usize) -> Result<bool, RequestError> {
     let key = key_of(&mesh.recovery_key);
     recover_with(mesh, at, key, None, None)
 }
 
-fn rebuild(mesh: &mut Mesh, at: usize) -> Result<Reply, RequestError> {
+pub(super) fn rebuild(mesh: &mut Mesh, at: usize) -> Result<Reply, RequestError> {
     let database = CHAT.to_owned();
     mesh.ask(at, Request::Rebuild { database })
 }
 
-fn separate(mesh: &mut Mesh, one: usize, others: &[usize]) {
+pub(super) fn separate(mesh: &mut Mesh, one: usize, others: &[usize]) {
     for other in others {
         mesh.cut_link(one, *other);
     }
     mesh.settle();
 }
 
-fn unite(mesh: &mut Mesh, one: usize, others: &[usize]) {
+pub(super) fn unite(mesh: &mut Mesh, one: usize, others: &[usize]) {
     for other in others {
         mesh.heal_link(one, *other);
     }
@@ -91,7 +89,7 @@ fn unite(mesh: &mut Mesh, one: usize, others: &[usize]) {
 }
 
 /// All of these hold the same, final to the last call.
-fn all_final_and_equal(mesh: &mut Mesh, peers: &[usize]) {
+pub(super) fn all_final_and_equal(mesh: &mut Mesh, peers: &[usize]) {
     let all: Vec<DatabaseStatus> = peers.iter().map(|at| mesh.status(*at)).collect();
     for (at, status) in peers.iter().zip(&all) {
         assert_eq!(status.status, "ok", "peer {at}: {:?}", status.detail);
@@ -100,37 +98,6 @@ fn all_final_and_equal(mesh: &mut Mesh, peers: &[usize]) {
         assert_eq!(status.state_root, all[0].state_root, "peer {at}");
         assert_eq!(status.heads_hash, all[0].heads_hash, "peer {at}");
     }
-}
-
-/// A cut after the last one of `at`, as its finaliser would sign it, but for what `change` does.
-fn forged(
-    mesh: &mut Mesh,
-    at: usize,
-    database: DatabaseId,
-    covers: EntryId,
-    change: impl FnOnce(&mut CutDraft),
-) -> Cut {
-    let status = mesh.status(at);
-    let mut draft = CutDraft {
-        database,
-        term: Term::FIRST,
-        height: status.cut.height + 1,
-        parent: status.cut.id,
-        engine: module_host::ENGINE,
-        frontier: vec![covers],
-        order_root: order_root(&[covers]),
-        state_root: StateRoot([7; 32]),
-        finalisers: vec![mesh.device(0)],
-    };
-    change(&mut draft);
-    Cut::seal(draft, &mesh.secret(0)).expect("within the limits")
-}
-
-fn show(mesh: &mut Mesh, to: usize, from: usize, database: DatabaseId, cut: &Cut) {
-    let bytes = cut.encoded().to_vec();
-    let frame = Message::Cut { bytes }.encode(&database);
-    let from = mesh.device(from);
-    mesh.inject(to, from, frame);
 }
 
 #[test]
@@ -342,82 +309,6 @@ fn only_a_recovery_key_recovers_and_only_when_it_is_needed() {
     assert_eq!(recover(&mut mesh, 1), Ok(true));
 }
 
-/// Peer 0 made one history with peer 1, and, from an older copy of its data directory, another one
-/// with peer 2.
-fn forked(seed: u64) -> Mesh {
-    let mut mesh = Mesh::new(3, seed);
-    mesh.publish_and_join();
-    mesh.pass_ms(2_500);
-    let backup = mesh.backup(0);
-    separate(&mut mesh, 2, &[0, 1]);
-    say(&mut mesh, 1, "first history");
-    mesh.pass_ms(2_500);
-    assert_eq!(mesh.status(1).tail, 0);
-    mesh.restore(0, &backup);
-    mesh.cut_link(0, 1);
-    mesh.heal_link(0, 2);
-    mesh.start(0);
-    mesh.settle();
-    say(&mut mesh, 2, "second history");
-    mesh.pass_ms(3_500);
-    assert_eq!(mesh.status(2).tail, 0);
-    assert_eq!(mesh.status(1).cut.height, mesh.status(2).cut.height);
-    unite(&mut mesh, 1, &[0, 2]);
-    mesh.pass_ms(4_000);
-    for at in 0..3 {
-        let status = mesh.status(at);
-        assert_eq!(status.status, "forked", "peer {at}");
-        let detail = status.detail.expect("explained");
-        assert!(detail.contains("finaliser recover"), "{detail}");
-    }
-    mesh
-}
-
-#[test]
-fn a_fork_stops_finality_but_not_the_calls_and_a_recovery_ends_it() {
-    let mut mesh = forked(107);
-    let heights: Vec<u64> = (0..3).map(|at| mesh.status(at).cut.height).collect();
-    for at in 0..3 {
-        say(&mut mesh, at, &format!("meanwhile {at}"));
-    }
-    mesh.pass_ms(3_000);
-    for (at, height) in heights.into_iter().enumerate() {
-        assert_eq!(mesh.status(at).cut.height, height, "finality stands still");
-        for other in 0..3 {
-            let text = format!("meanwhile {other}");
-            assert!(texts(&mut mesh, at).contains(&text), "peer {at} has {text}");
-        }
-    }
-    // It is remembered.
-    mesh.crash(1);
-    mesh.start(1);
-    mesh.settle();
-    assert_eq!(mesh.status(1).status, "forked");
-    assert_eq!(recover(&mut mesh, 1), Ok(true));
-    mesh.pass_ms(8_000);
-    all_final_and_equal(&mut mesh, &[0, 1, 2]);
-    for at in 0..3 {
-        assert_eq!(texts(&mut mesh, at).len(), 5, "peer {at}");
-    }
-}
-
-#[test]
-fn the_other_side_of_a_fork_can_be_picked() {
-    let mut mesh = forked(108);
-    let other = mesh.status(2).cut;
-    let key = key_of(&mesh.recovery_key);
-    let pick = Some((other.height, other.id.to_string()));
-    let asked = recover_with(&mut mesh, 1, key.clone(), None, pick.clone());
-    assert_eq!(asked, Ok(false), "it has to go over first");
-    mesh.pass_ms(6_000);
-    assert_eq!(recover_with(&mut mesh, 1, key, None, pick), Ok(true));
-    mesh.pass_ms(8_000);
-    all_final_and_equal(&mut mesh, &[0, 1, 2]);
-    for at in 0..3 {
-        assert_eq!(texts(&mut mesh, at), ["first history", "second history"]);
-    }
-}
-
 #[test]
 fn a_restored_finaliser_asks_before_it_signs() {
     let mut mesh = Mesh::new(3, 109);
@@ -461,8 +352,8 @@ fn a_peer_whose_rows_differ_stops_serving_and_can_be_rebuilt() {
     mesh.expect_hang_ups();
     let called = say(&mut mesh, 2, "certified wrongly");
     // As a finaliser would sign it whose tables are not ours.
-    let wrong = forged(&mut mesh, 1, database, called.entry, |_| {});
-    show(&mut mesh, 1, 0, database, &wrong);
+    let wrong = forged_cut(&mut mesh, 1, database, called.entry, |_| {});
+    show_cut(&mut mesh, 1, 0, database, &wrong);
     let status = mesh.status(1);
     assert_eq!(status.status, "diverged");
     let detail = status.detail.expect("explained");
@@ -518,38 +409,6 @@ fn a_peer_whose_rows_differ_stops_serving_and_can_be_rebuilt() {
 }
 
 #[test]
-fn a_certified_cut_that_breaks_the_rules_is_shown_to_all_and_stops_finality() {
-    let check = |seed, change: fn(&mut CutDraft)| {
-        let mut mesh = Mesh::new(3, seed);
-        let database = mesh.publish_and_join();
-        mesh.pass_ms(2_500);
-        mesh.expect_hang_ups();
-        // The finaliser is not there to make a better one.
-        separate(&mut mesh, 0, &[1, 2]);
-        let called = say(&mut mesh, 2, "covered wrongly");
-        let bad = forged(&mut mesh, 1, database, called.entry, change);
-        show(&mut mesh, 1, 2, database, &bad);
-        mesh.pass_ms(1_000);
-        for at in 1..3 {
-            let status = mesh.status(at);
-            assert_eq!(status.status, "forked", "peer {at}");
-            let detail = status.detail.expect("explained");
-            assert!(detail.contains("breaks the rules"), "{detail}");
-        }
-        assert_eq!(recover(&mut mesh, 2), Ok(true));
-        mesh.pass_ms(3_000);
-        all_final_and_equal(&mut mesh, &[1, 2]);
-        unite(&mut mesh, 0, &[1, 2]);
-        mesh.pass_ms(6_000);
-        all_final_and_equal(&mut mesh, &[0, 1, 2]);
-    };
-    check(111, |draft| draft.order_root = OrderRoot([9; 32]));
-    check(112, |draft| {
-        draft.finalisers = vec![SecretKey::from_bytes(&[5; 32]).public()];
-    });
-}
-
-#[test]
 fn what_needs_a_newer_engine_is_read_stored_and_passed_on_but_not_run() {
     let newer = module_host::ENGINE + 1;
     let mut mesh = Mesh::new(4, 113);
@@ -566,11 +425,11 @@ fn what_needs_a_newer_engine_is_read_stored_and_passed_on_but_not_run() {
     mesh.pass_ms(2_500);
     let real = mesh.status(0).cut;
     assert_eq!(real.height, before.cut.height + 1);
-    let cut = forged(&mut mesh, 1, database, called.entry, |draft| {
+    let cut = forged_cut(&mut mesh, 1, database, called.entry, |draft| {
         draft.engine = newer;
         draft.state_root = real.state_root;
     });
-    show(&mut mesh, 1, 2, database, &cut);
+    show_cut(&mut mesh, 1, 2, database, &cut);
     mesh.pass_ms(1_000);
     for at in 1..4 {
         let status = mesh.status(at);

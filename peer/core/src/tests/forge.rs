@@ -1,8 +1,8 @@
 //! What a member's key can sign, whatever the rules say.
 
 use sync_protocol::{
-    Body, CallName, Caller, ConnectionId, CutRef, DatabaseId, Draft, Entry, EntryId, Hlc,
-    Invocation, Message, SecretKey, SystemCall,
+    Body, CallName, Caller, ConnectionId, Cut, CutDraft, CutRef, DatabaseId, Draft, Entry, EntryId,
+    Hlc, Invocation, Message, SecretKey, StateRoot, SystemCall, Term, order_root,
 };
 
 use super::harness::Mesh;
@@ -124,6 +124,38 @@ pub(super) fn push(mesh: &mut Mesh, to: usize, from: usize, id: DatabaseId, entr
         forwarded: false,
     };
     mesh.inject(to, mesh.device(from), message.encode(&id));
+}
+
+/// A cut after the last one of `at`, as its finaliser would sign it, but for what `change` does.
+pub(super) fn forged_cut(
+    mesh: &mut Mesh,
+    at: usize,
+    database: DatabaseId,
+    covers: EntryId,
+    change: impl FnOnce(&mut CutDraft),
+) -> Cut {
+    let status = mesh.status(at);
+    let mut draft = CutDraft {
+        database,
+        term: Term::FIRST,
+        height: status.cut.height + 1,
+        parent: status.cut.id,
+        engine: module_host::ENGINE,
+        frontier: vec![covers],
+        order_root: order_root(&[covers]),
+        state_root: StateRoot([7; 32]),
+        finalisers: vec![mesh.device(0)],
+    };
+    change(&mut draft);
+    Cut::seal(draft, &mesh.secret(0)).expect("within the limits")
+}
+
+/// Peer `to` hears of a cut as if peer `from` had told it.
+pub(super) fn show_cut(mesh: &mut Mesh, to: usize, from: usize, database: DatabaseId, cut: &Cut) {
+    let bytes = cut.encoded().to_vec();
+    let frame = Message::Cut { bytes }.encode(&database);
+    let from = mesh.device(from);
+    mesh.inject(to, from, frame);
 }
 
 /// How the calls of an entry came out on a peer: the text of each outcome.

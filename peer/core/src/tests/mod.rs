@@ -4,6 +4,8 @@ mod determinism;
 mod finality;
 mod floods;
 mod forge;
+mod forged_upgrades;
+mod forks;
 mod grants;
 pub(crate) mod harness;
 mod large;

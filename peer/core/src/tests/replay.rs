@@ -46,7 +46,9 @@ struct Result {
 #[test]
 fn any_delivery_order_gives_the_rows_of_a_serial_run() {
     let options = birth::default_options(false);
-    let module = modules().prepare(CHAT, &options, &MemoryDisk::default()).expect("chat is sound");
+    let module = modules()
+        .prepare(CHAT, &options, &MemoryDisk::default())
+        .expect("chat is sound");
     let mut failed_somewhere = 0;
     let mut whole = None;
     for seed in 0..MESHES * SETS_PER_MESH {

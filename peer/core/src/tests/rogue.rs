@@ -1,87 +1,20 @@
 //! A member that breaks the rules: with its key one can sign anything, but only in its own name.
 
-use sync_protocol::{
-    Body, CallName, Caller, ConnectionId, DatabaseId, Draft, Entry, EntryId, Hlc, Invocation,
-    Message, Role, SystemCall,
-};
+use sync_protocol::{DatabaseId, Entry, Message, Role};
 
+use super::forge::{Forgery, outcomes, push};
 use super::harness::Mesh;
 use crate::identity::did_key;
 use crate::{Claims, Reply, Request};
-
-/// An entry by peer `author` that calls `set_name`, as its key can make it.
-struct Forgery<'a> {
-    author: usize,
-    caller: Claims,
-    name: &'a str,
-    epoch: u64,
-    ahead_us: u64,
-}
-
-const CONNECTION: ConnectionId = ConnectionId([7; 16]);
 
 fn names(mesh: &mut Mesh, at: usize) -> Vec<String> {
     let rows = mesh.rows(at, "SELECT name FROM user");
     rows.into_iter().flatten().collect()
 }
 
-fn forge(mesh: &Mesh, id: DatabaseId, forgery: &Forgery<'_>) -> Entry {
-    let replica = &mesh.core(0).replicas[&id];
-    let parents: Vec<EntryId> = replica.dag.heads();
-    let def = replica.executor.module().def();
-    let (_, reducer) = def.reducer_by_name("set_name").expect("chat has it");
-    let mut args = u32::try_from(forgery.name.len())
-        .expect("short")
-        .to_le_bytes()
-        .to_vec();
-    args.extend_from_slice(forgery.name.as_bytes());
-    let draft = Draft {
-        database: id,
-        epoch: forgery.epoch,
-        seq: 0,
-        parents,
-        hlc: Hlc(mesh.now.wall + 1_000 + forgery.ahead_us),
-        stride: 0,
-        base: replica.cut.reference(),
-    };
-    let body = Body {
-        names: vec![
-            CallName::system(),
-            CallName {
-                name: "set_name".to_owned(),
-                arguments_type: reducer.arguments_type,
-            },
-        ],
-        callers: vec![Caller {
-            issuer: forgery.caller.issuer.clone(),
-            subject: forgery.caller.subject.clone(),
-            claims: String::new(),
-        }],
-        // Chat hears of its clients, so a call needs a connection that it accepted.
-        invocations: vec![
-            Invocation {
-                name: 0,
-                caller: 0,
-                connection: CONNECTION,
-                args: SystemCall::ClientConnected.encode(),
-            },
-            Invocation {
-                name: 1,
-                caller: 0,
-                connection: CONNECTION,
-                args,
-            },
-        ],
-    };
-    Entry::seal(draft, body, &mesh.secret(forgery.author)).expect("within the limits")
-}
-
-fn push(mesh: &mut Mesh, to: usize, from: usize, id: DatabaseId, entry: &Entry) {
-    let message = Message::Push {
-        entries: vec![entry.encoded().to_vec()],
-        forwarded: false,
-    };
-    mesh.inject(to, mesh.device(from), message.encode(&id));
+/// An entry by peer `author` that takes a name.
+fn named(mesh: &Mesh, id: DatabaseId, author: usize, name: &str) -> Entry {
+    Forgery::new(mesh, id, author).named(mesh, 7, name).seal()
 }
 
 #[test]
@@ -93,17 +26,7 @@ fn whoever_signs_two_histories_is_void_and_frozen_everywhere() {
         mesh.cut_link(3, other);
     }
     mesh.settle();
-    let rogue = |name, epoch| Forgery {
-        author: 3,
-        caller: Claims::of_device(&mesh.device(3)),
-        name,
-        epoch,
-        ahead_us: 0,
-    };
-    let (one, two) = (
-        forge(&mesh, id, &rogue("one", 77)),
-        forge(&mesh, id, &rogue("two", 77)),
-    );
+    let (one, two) = (named(&mesh, id, 3, "one"), named(&mesh, id, 3, "two"));
     assert_ne!(one.id, two.id);
     mesh.cut_link(0, 1);
     mesh.settle();
@@ -111,8 +34,8 @@ fn whoever_signs_two_histories_is_void_and_frozen_everywhere() {
     mesh.heal_link(3, 0);
     mesh.heal_link(3, 1);
     mesh.settle();
-    push(&mut mesh, 0, 3, id, &one);
-    push(&mut mesh, 1, 3, id, &two);
+    push(&mut mesh, 0, 3, id, &[&one]);
+    push(&mut mesh, 1, 3, id, &[&two]);
     assert!(
         names(&mut mesh, 0).contains(&"one".to_owned()),
         "taken in good faith"
@@ -150,19 +73,11 @@ fn nobody_speaks_for_somebody_else() {
     let mut mesh = Mesh::new(2, 22);
     let id = mesh.publish_and_join();
     let victim = Claims::of_device(&mesh.device(0));
-    let forged = Forgery {
-        author: 1,
-        caller: victim.clone(),
-        name: "stolen",
-        epoch: 5,
-        ahead_us: 0,
-    };
-    let entry = forge(&mesh, id, &forged);
-    push(&mut mesh, 0, 1, id, &entry);
-    let replica = &mesh.core(0).replicas[&id];
-    let ran = replica.executed.iter().find(|ran| ran.entry.id == entry.id);
-    for outcome in &ran.expect("it is in the tail, as a no-op").outcomes {
-        let text = format!("{outcome:?}");
+    let mut forgery = Forgery::new(&mesh, id, 1);
+    forgery.caller = victim.clone();
+    let entry = forgery.named(&mesh, 7, "stolen").seal();
+    push(&mut mesh, 0, 1, id, &[&entry]);
+    for text in outcomes(&mesh, 0, id, &entry) {
         assert!(text.contains("may not speak for this caller"), "{text}");
     }
     assert_eq!(
@@ -177,15 +92,7 @@ fn nobody_speaks_for_somebody_else() {
 fn a_spoilt_signature_is_refused_and_not_kept() {
     let mut mesh = Mesh::new(2, 23);
     let id = mesh.publish_and_join();
-    let caller = Claims::of_device(&mesh.device(1));
-    let forgery = Forgery {
-        author: 1,
-        caller,
-        name: "ann",
-        epoch: 5,
-        ahead_us: 0,
-    };
-    let entry = forge(&mesh, id, &forgery);
+    let entry = named(&mesh, id, 1, "ann");
     let mut bytes = entry.encoded().to_vec();
     let header_len = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
     bytes[2 + header_len] ^= 1;
@@ -199,7 +106,7 @@ fn a_spoilt_signature_is_refused_and_not_kept() {
     assert_eq!(before.heads_hash, after.heads_hash);
     assert_eq!(before.entries, after.entries);
     // The good one is still taken: its id does not cover the signature.
-    push(&mut mesh, 0, 1, id, &entry);
+    push(&mut mesh, 0, 1, id, &[&entry]);
     assert_eq!(mesh.status(0).entries, before.entries + 1);
 }
 
@@ -207,16 +114,10 @@ fn a_spoilt_signature_is_refused_and_not_kept() {
 fn an_entry_from_the_future_waits_and_harms_nobody() {
     let mut mesh = Mesh::new(2, 24);
     let id = mesh.publish_and_join();
-    let caller = Claims::of_device(&mesh.device(1));
-    let forgery = Forgery {
-        author: 1,
-        caller,
-        name: "tomorrow",
-        epoch: 5,
-        ahead_us: 90_000_000,
-    };
-    let entry = forge(&mesh, id, &forgery);
-    push(&mut mesh, 0, 1, id, &entry);
+    let mut forgery = Forgery::new(&mesh, id, 1);
+    forgery.hlc += 90_000_000;
+    let entry = forgery.named(&mesh, 7, "tomorrow").seal();
+    push(&mut mesh, 0, 1, id, &[&entry]);
     mesh.call(0, "set_name", r#"["today"]"#)
         .expect("calls go on");
     let ran = |mesh: &Mesh| {

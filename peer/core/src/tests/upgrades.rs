@@ -1,15 +1,10 @@
 //! Module upgrades: judged at the cut that covers them, the same on every peer.
 
-use spacetimedb_sats::{AlgebraicType as Type, AlgebraicValue as Value};
-use sync_protocol::{
-    BlobHash, Body, CallName, Caller, ConnectionId, DatabaseId, Draft, Entry, Hlc, Invocation,
-    Message, NewModule, SystemCall,
-};
-
+use super::finality::{move_to, rebuild};
 use super::harness::{Dice, Mesh};
 use super::made::{MadeTable, made, plain};
-use crate::Claims;
 use crate::reply::{ErrorKind, UpgradeState};
+use spacetimedb_sats::{AlgebraicType as Type, AlgebraicValue as Value};
 
 fn item() -> MadeTable {
     plain("item", &[("id", Type::U32), ("name", Type::String)])
@@ -20,7 +15,7 @@ fn tag() -> MadeTable {
 }
 
 /// Items and tags.
-fn first() -> Vec<u8> {
+pub(super) fn first() -> Vec<u8> {
     made(&[item(), tag()])
 }
 
@@ -32,7 +27,7 @@ fn levels() -> MadeTable {
     })
 }
 
-fn second() -> Vec<u8> {
+pub(super) fn second() -> Vec<u8> {
     made(&[levels(), tag()])
 }
 
@@ -46,7 +41,7 @@ fn third() -> Vec<u8> {
 }
 
 /// Peers that have the first module and some rows, all final.
-fn started(peers: usize, joined: usize, seed: u64) -> Mesh {
+pub(super) fn started(peers: usize, joined: usize, seed: u64) -> Mesh {
     let mut mesh = Mesh::new(peers, seed);
     let published = mesh.publish(0, &first(), false).expect("a sound module");
     assert!(published.created);
@@ -68,7 +63,7 @@ fn module_of(mesh: &mut Mesh, at: usize) -> String {
     mesh.status(at).module_hash
 }
 
-fn hash(wasm: &[u8]) -> String {
+pub(super) fn hash(wasm: &[u8]) -> String {
     sync_protocol::BlobHash::of(wasm).to_string()
 }
 
@@ -352,6 +347,54 @@ fn without_its_finaliser_it_waits() {
 }
 
 #[test]
+fn whoever_publishes_while_the_finaliser_is_away_is_told_so_and_it_takes_effect_later() {
+    let mut mesh = started(2, 2, 14);
+    let other = mesh.device(1);
+    move_to(&mut mesh, 0, other).expect("it is a member that may write");
+    mesh.pass_ms(4_000);
+    mesh.crash(1);
+    mesh.settle();
+    let published = mesh
+        .publish(0, &second(), true)
+        .expect("nothing in the way");
+    let upgraded = published.upgraded.expect("another module");
+    assert_eq!(upgraded.effective, None, "nobody is there to make it final");
+    assert_eq!(module_of(&mut mesh, 0), hash(&first()));
+    mesh.start(1);
+    mesh.settle();
+    mesh.pass_ms(12_000);
+    mesh.assert_converged();
+    assert_eq!(module_of(&mut mesh, 0), hash(&second()));
+}
+
+#[test]
+fn a_rebuild_runs_each_segment_under_its_module() {
+    let mut mesh = started(2, 2, 15);
+    mesh.publish(0, &second(), true)
+        .expect("nothing in the way");
+    mesh.call(1, "put_item", r#"[20, "second", 2]"#)
+        .expect("it fits");
+    mesh.pass_ms(3_000);
+    mesh.publish(0, &third(), true).expect("nothing in the way");
+    mesh.call(1, "put_log", r#"["third"]"#).expect("it fits");
+    mesh.pass_ms(3_000);
+    mesh.call(1, "put_log", r#"["in the tail"]"#)
+        .expect("it fits");
+    let before = mesh.status(1);
+    rebuild(&mut mesh, 1).expect("the log is sound");
+    let after = mesh.status(1);
+    assert_eq!(after.status, "ok", "{:?}", after.detail);
+    assert_eq!(after.state_root, before.state_root);
+    assert_eq!(after.cut, before.cut);
+    assert_eq!(module_of(&mut mesh, 1), hash(&third()));
+    mesh.call(1, "put_log", r#"["afterwards"]"#)
+        .expect("it fits");
+    mesh.pass_ms(4_000);
+    mesh.assert_converged();
+    assert_eq!(mesh.rows(0, "SELECT line FROM log").len(), 3);
+}
+
+#[test]
 fn a_power_cut_at_any_write_of_an_upgrade_loses_nothing() {
     let mut cut_off = 0;
     for count in 0.. {
@@ -388,131 +431,6 @@ fn a_power_cut_at_any_write_of_an_upgrade_loses_nothing() {
         cut_off += 1;
     }
     assert!(cut_off > 8, "it was cut off at several places: {cut_off}");
-}
-
-/// An entry by a peer's key that publishes a module, as it can be made past all checks.
-fn forge(mesh: &Mesh, id: DatabaseId, author: usize, module: &[u8]) -> Entry {
-    let replica = &mesh.core(0).replicas[&id];
-    let draft = Draft {
-        database: id,
-        epoch: 99,
-        seq: 0,
-        parents: replica.dag.heads(),
-        hlc: Hlc(mesh.now.wall + 1_000),
-        stride: 0,
-        base: replica.cut.reference(),
-    };
-    let claims = Claims::of_device(&mesh.device(author));
-    let call = SystemCall::Publish(NewModule {
-        module: BlobHash::of(module),
-        module_len: u32::try_from(module.len()).expect("small"),
-        engine: replica.cut.engine,
-        break_clients: true,
-    });
-    let body = Body {
-        names: vec![CallName::system()],
-        callers: vec![Caller {
-            issuer: claims.issuer,
-            subject: claims.subject,
-            claims: claims.payload,
-        }],
-        invocations: vec![Invocation {
-            name: 0,
-            caller: 0,
-            connection: ConnectionId::ZERO,
-            args: call.encode(),
-        }],
-    };
-    Entry::seal(draft, body, &mesh.secret(author)).expect("within the limits")
-}
-
-fn push(mesh: &mut Mesh, to: usize, from: usize, id: DatabaseId, entry: &Entry) {
-    let message = Message::Push {
-        entries: vec![entry.encoded().to_vec()],
-        forwarded: false,
-    };
-    mesh.inject(to, mesh.device(from), message.encode(&id));
-}
-
-#[test]
-fn a_writer_who_publishes_changes_nothing_and_makes_nobody_fetch() {
-    let mut mesh = started(3, 3, 11);
-    let id = *mesh.core(0).replicas.keys().next().expect("one database");
-    let forged = forge(&mesh, id, 1, &second());
-    push(&mut mesh, 0, 1, id, &forged);
-    push(&mut mesh, 2, 1, id, &forged);
-    assert_eq!(mesh.core(0).replicas[&id].parked.len(), 0);
-    mesh.pass_ms(5_000);
-    for at in [0, 2] {
-        let status = mesh.status(at);
-        assert_eq!((status.module_hash, status.upgrade), (hash(&first()), None));
-        assert_eq!(
-            (status.tail, status.pending),
-            (0, 0),
-            "it is final, and did nothing"
-        );
-    }
-    mesh.assert_same(0, 2);
-}
-
-#[test]
-fn an_entry_whose_module_nobody_has_waits_and_holds_nobody_up() {
-    let mut mesh = started(3, 3, 12);
-    let id = *mesh.core(0).replicas.keys().next().expect("one database");
-    // The owner's key signs it, but its module is nowhere.
-    let forged = forge(&mesh, id, 0, b"nowhere");
-    for (to, from) in [(1, 0), (1, 2), (2, 0), (2, 0)] {
-        push(&mut mesh, to, from, id, &forged);
-    }
-    for at in [1, 2] {
-        assert_eq!(
-            mesh.core(at).replicas[&id].parked.len(),
-            1,
-            "peer {at} keeps one copy"
-        );
-        assert_eq!(mesh.status(at).pending, 1);
-    }
-    mesh.call(1, "put_tag", r#"["meanwhile"]"#)
-        .expect("it fits");
-    mesh.pass_ms(70_000);
-    mesh.assert_converged();
-    assert_eq!(mesh.status(0).tail, 0, "finality goes on");
-    // Once somebody has the bytes, all judge: they are no module.
-    let blob = mesh
-        .core(0)
-        .parts
-        .disk
-        .put_blob(b"nowhere")
-        .expect("memory");
-    assert_eq!(blob, BlobHash::of(b"nowhere"));
-    push(&mut mesh, 0, 1, id, &forged);
-    mesh.pass_ms(70_000);
-    mesh.assert_converged();
-    for at in 0..3 {
-        let status = mesh.status(at);
-        assert_eq!((status.tail, status.pending), (0, 0), "peer {at}");
-        let upgrade = status.upgrade.expect("it was judged");
-        assert_eq!(upgrade.state, UpgradeState::Refused, "peer {at}");
-        assert!(upgrade.reasons[0].contains("WebAssembly"), "{upgrade:?}");
-    }
-}
-
-#[test]
-fn a_forged_entry_makes_nobody_fetch() {
-    let mut mesh = started(2, 2, 13);
-    let id = *mesh.core(0).replicas.keys().next().expect("one database");
-    let forged = forge(&mesh, id, 0, b"nowhere");
-    let mut bytes = forged.encoded().to_vec();
-    // The signature follows the header.
-    let header_len = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-    bytes[2 + header_len] ^= 1;
-    let message = Message::Push {
-        entries: vec![bytes],
-        forwarded: false,
-    };
-    mesh.expect_hang_ups();
-    mesh.inject(1, mesh.device(0), message.encode(&id));
-    assert_eq!(mesh.core(1).replicas[&id].parked.len(), 0);
 }
 
 /// Peers that are cut off from each other, calls that fit or not, an owner that upgrades: whatever

@@ -123,6 +123,7 @@ pub(super) fn member(member: &MemberInfo) -> Value {
         "role": member.role,
         "this_peer": member.this_peer,
         "connected": member.connected,
+        "addresses": member.addresses,
     })
 }
 
