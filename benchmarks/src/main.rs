@@ -12,6 +12,7 @@ mod calls;
 mod catch_up;
 mod clock;
 mod dice;
+mod late;
 mod latency;
 mod memory;
 mod mesh;
@@ -52,6 +53,7 @@ fn run() -> anyhow::Result<bool> {
     report.measure("calls", calls::measure);
     report.measure("catch-up", catch_up::measure);
     report.measure("offline", offline::measure);
+    report.measure("late", late::measure);
     report.measure("latency", latency::measure);
     report.measure("memory", memory::measure);
     report.measure("rows", rows::measure);

@@ -1,21 +1,22 @@
 //! Peers in this process: real cores on real disks, with messages carried from one to the other by
 //! hand, and no driver in between.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use peer_core::{
-    Arguments, Called, Claims, Core, CoreOptions, DatabaseStatus, Effect, Input, JoinState, Reply,
-    Request, RequestError, RequestId,
+    Arguments, Called, Claims, Core, CoreOptions, DatabaseStatus, Effect, Input, JoinState, Replay,
+    Reply, Request, RequestError, RequestId,
 };
 use store::DirDisk;
 use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey, Tick};
 use tempfile::TempDir;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::{Clock, Deadline, instant};
 use crate::dice::Dice;
 use crate::places::{CHAT, scratch};
 
@@ -31,6 +32,8 @@ struct Peer {
     key: [u8; 32],
     /// Removed with the peer.
     data: TempDir,
+    /// The longest step so far.
+    longest: Duration,
 }
 
 /// Some peers in one thread.
@@ -38,6 +41,11 @@ pub(crate) struct Mesh {
     peers: Vec<Peer>,
     by_device: BTreeMap<DeviceKey, usize>,
     linked: bool,
+    /// Peers that have been left alone: nothing reaches them, and they do nothing.
+    away: BTreeSet<usize>,
+    /// Who joined last.
+    joiner: usize,
+    replay: Replay,
     clock: Clock,
     queue: VecDeque<(usize, Input)>,
     replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
@@ -51,10 +59,21 @@ impl Mesh {
     /// # Errors
     /// If the disk or wasm do not work.
     pub(crate) fn new(peers: usize) -> anyhow::Result<Self> {
+        Self::replaying(peers, Replay::default())
+    }
+
+    /// The same, with what runs again when something comes late.
+    ///
+    /// # Errors
+    /// As [`Mesh::new`].
+    pub(crate) fn replaying(peers: usize, replay: Replay) -> anyhow::Result<Self> {
         let mut mesh = Self {
             peers: vec![],
             by_device: BTreeMap::new(),
             linked: true,
+            away: BTreeSet::new(),
+            joiner: 0,
+            replay,
             clock: Clock::start(),
             queue: VecDeque::new(),
             replies: BTreeMap::new(),
@@ -76,7 +95,8 @@ impl Mesh {
         let disk = DirDisk::open(data.path())?;
         let secret = self.dice.bytes();
         let key = SecretKey::from_bytes(&secret);
-        let options = CoreOptions::new(self.dice.draw());
+        let mut options = CoreOptions::new(self.dice.draw());
+        options.replay = self.replay;
         let device = key.public();
         let core = Core::open(Box::new(disk), key, &options, self.clock.now())?;
         let at = self.peers.len();
@@ -86,6 +106,7 @@ impl Mesh {
             wake_at: None,
             key: secret,
             data,
+            longest: Duration::ZERO,
         });
         for other in 0..at {
             self.link(at, other);
@@ -121,14 +142,26 @@ impl Mesh {
         self.settle();
     }
 
-    /// Links everybody again; nothing is carried until the next step.
+    /// Leaves a peer alone from now on. While all are apart.
+    pub(crate) fn leave(&mut self, at: usize) {
+        self.away.insert(at);
+    }
+
+    /// Links everybody again who is not left alone; nothing is carried until the next step.
     pub(crate) fn meet(&mut self) {
         self.linked = true;
         for at in 0..self.peers.len() {
             for other in 0..at {
-                self.link(at, other);
+                if !self.away.contains(&at) && !self.away.contains(&other) {
+                    self.link(at, other);
+                }
             }
         }
+    }
+
+    /// The longest that a peer has worked on one thing since this was asked last.
+    pub(crate) fn take_longest(&mut self, at: usize) -> Duration {
+        std::mem::take(&mut self.peers[at].longest)
     }
 
     /// Carries out what there is to do now: messages, the flushing of batches, wakes that are due.
@@ -139,6 +172,9 @@ impl Mesh {
             }
             let now = self.clock.now();
             for at in 0..self.peers.len() {
+                if self.away.contains(&at) {
+                    continue;
+                }
                 if self.peers[at].wake_at.is_some_and(|due| due <= now.tick) {
                     self.peers[at].wake_at = None;
                     self.step(at, Input::Woken);
@@ -154,7 +190,10 @@ impl Mesh {
     fn step(&mut self, at: usize, input: Input) {
         let now = self.clock.now();
         let from = self.peers[at].core.device();
-        for effect in self.peers[at].core.step(now, input) {
+        let start = instant();
+        let effects = self.peers[at].core.step(now, input);
+        self.peers[at].longest = self.peers[at].longest.max(start.elapsed());
+        for effect in effects {
             match effect {
                 Effect::Reply { id, reply } => {
                     self.replies.insert(id, reply);
@@ -187,7 +226,7 @@ impl Mesh {
                     ));
                 }
                 Effect::JoinAnswer { id, bytes } => {
-                    let joiner = self.peers.len() - 1;
+                    let joiner = self.joiner;
                     let input = Input::JoinAnswered {
                         join: id,
                         result: Ok(bytes),
@@ -279,12 +318,13 @@ impl Mesh {
         Ok(())
     }
 
-    /// Lets the last peer join with a ticket from the first; done when the database is usable
+    /// Lets a peer join with a ticket from the first; done when the database is usable
     /// there.
     ///
     /// # Errors
     /// The reason why it cannot join.
     pub(crate) fn join(&mut self, at: usize) -> anyhow::Result<()> {
+        self.joiner = at;
         let dice = self.dice.bytes();
         let request = Request::Invite {
             database: "chat".to_owned(),
@@ -355,10 +395,24 @@ impl Mesh {
     /// # Errors
     /// If one of them fails: amounts are so small that none should.
     pub(crate) fn transfer_burst(&mut self, at: usize, in_flight: u64) -> anyhow::Result<()> {
-        let ids: Vec<_> = (0..in_flight)
+        let pairs: Vec<_> = (0..in_flight)
             .map(|_| {
                 let from = self.dice.below(ACCOUNTS);
                 let to = (from + 1 + self.dice.below(ACCOUNTS - 1)) % ACCOUNTS;
+                (from, to)
+            })
+            .collect();
+        self.transfers(at, &pairs)
+    }
+
+    /// Moves one coin from the first to the second of each pair of accounts, all at the same time.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub(crate) fn transfers(&mut self, at: usize, pairs: &[(u32, u32)]) -> anyhow::Result<()> {
+        let ids: Vec<_> = pairs
+            .iter()
+            .map(|(from, to)| {
                 let amount = 1_i64;
                 let arguments = [
                     &from.to_le_bytes()[..],

@@ -1,6 +1,6 @@
 //! One peer of the world: its core, its disk, its clocks, and whether it has power.
 
-use peer_core::{Core, CoreOptions, MemoryBudget, Modules, OpenError};
+use peer_core::{Core, CoreOptions, MemoryBudget, Modules, OpenError, Replay};
 use store::{Disk, MemoryDisk};
 use sync_protocol::{DeviceKey, SecretKey};
 
@@ -68,6 +68,11 @@ impl Node {
         let epoch = self.dice.draw();
         let options = CoreOptions {
             memory: memory_of(epoch),
+            // All have to agree, whatever each runs again.
+            replay: match epoch % 3 {
+                0 => Replay::Suffix,
+                _ => Replay::Selective,
+            },
             ..CoreOptions::new(epoch)
         };
         let now = self.clock.now(now_us);

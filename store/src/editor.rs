@@ -2,6 +2,7 @@
 //! goes into a buffer; what lies below is only read.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::btree_map::Entry;
 
 use crate::base::Base;
@@ -10,6 +11,7 @@ use crate::key::Key;
 use crate::limits::{ROW_BYTES_MAX, ROW_OVERHEAD_BYTES, TRANSACTION_BYTES_MAX};
 use crate::overlay::{Overlay, Row};
 use crate::plan::{Cells, IndexPlan, TablePlan};
+use crate::reads::Reading;
 use crate::sequence::Numbering;
 use crate::spill::SpillAt;
 use crate::view::{View, Write, Writes, damaged_row};
@@ -81,6 +83,10 @@ pub(crate) struct Editor<'a> {
     pub(crate) base: &'a Base,
     pub(crate) spill: Option<SpillAt<'a>>,
     pub(crate) overlay: Option<&'a Overlay>,
+    /// As in [`View`].
+    pub(crate) before: u64,
+    /// As in [`View`].
+    pub(crate) reads: Option<&'a RefCell<Reading>>,
     pub(crate) buffer: &'a mut Buffer,
 }
 
@@ -97,6 +103,8 @@ impl Editor<'_> {
             base: self.base,
             spill: self.spill,
             overlay: self.overlay,
+            before: self.before,
+            reads: self.reads,
             writes: Some(&self.buffer.writes),
         }
     }

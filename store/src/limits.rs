@@ -54,6 +54,13 @@ pub const SEQUENCE_STEPS_MAX: u32 = 1_024;
 /// many times.
 pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 
+/// Keys that a call has read and that are remembered one by one; of a call that reads more, every
+/// change of the tables it read counts.
+pub const READ_KEYS_MAX: usize = 256;
+
+/// Ranges of a call that are remembered one by one.
+pub const READ_RANGES_MAX: usize = 64;
+
 /// Compiled modules that are kept on disk, besides those that databases here no longer run.
 pub const ARTIFACTS_MAX: usize = 16;
 

@@ -1,16 +1,19 @@
 //! Row versions of the tail, in memory: what every executed call wrote, by position, above the
-//! base. A late entry takes back what was written at and after its position; a cut moves what was
-//! written up to its end into the base. Beyond a budget the oldest commits go to the
-//! [spill](crate::spill), and only the later ones are here.
+//! base. A late entry takes back what was written at and after its position, or changes what was
+//! written at some positions only; a cut moves what was written up to its end into the base. Beyond
+//! a budget the oldest commits go to the [spill](crate::spill), and only the later ones are here.
+//!
+//! Versions name their commit by a *label*: a number that grows with the position and leaves room
+//! between neighbours, so that a commit can come in between without the others getting new ones.
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
-use std::iter::repeat_n;
 use std::sync::Arc;
 
 use sync_protocol::Position;
 
 use crate::key::Key;
 use crate::limits::ROW_OVERHEAD_BYTES;
+use crate::reads::Changed;
 
 /// A row in BSATN. Shared, never changed.
 pub type Row = Arc<[u8]>;
@@ -18,6 +21,7 @@ pub type Row = Arc<[u8]>;
 /// What one commit wrote under one key: a value, or `None` where it deleted.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
+    /// The commit's label.
     pub(crate) commit: u64,
     pub(crate) value: Option<Row>,
 }
@@ -31,13 +35,20 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
+    fn of(version: Version) -> Self {
+        Self {
+            older: VecDeque::new(),
+            newest: version,
+        }
+    }
+
     /// What is visible: a value, or `None` where the newest version deleted.
     pub(crate) fn visible(&self) -> Option<&Row> {
         self.newest.value.as_ref()
     }
 
     /// The newest version of commits before `end`.
-    fn before(&self, end: u64) -> Option<&Version> {
+    pub(crate) fn before(&self, end: u64) -> Option<&Version> {
         if self.newest.commit < end {
             return Some(&self.newest);
         }
@@ -49,6 +60,56 @@ impl Versions {
     pub(crate) fn all_before(&self, end: u64) -> impl Iterator<Item = &Version> {
         let all = self.older.iter().chain([&self.newest]);
         all.take_while(move |version| version.commit < end)
+    }
+
+    /// The label of the first version after `commit`'s.
+    fn after(&self, commit: u64) -> Option<u64> {
+        let count = self
+            .older
+            .partition_point(|version| version.commit <= commit);
+        let next = self.older.get(count).unwrap_or(&self.newest).commit;
+        (next > commit).then_some(next)
+    }
+
+    /// Puts a version in its place. Gives back the one that this commit had written before.
+    fn put(&mut self, version: Version) -> Option<Version> {
+        if version.commit > self.newest.commit {
+            let older = std::mem::replace(&mut self.newest, version);
+            self.older.push_back(older);
+            return None;
+        }
+        if version.commit == self.newest.commit {
+            return Some(std::mem::replace(&mut self.newest, version));
+        }
+        let count = self
+            .older
+            .partition_point(|held| held.commit < version.commit);
+        match self.older.get_mut(count) {
+            Some(held) if held.commit == version.commit => Some(std::mem::replace(held, version)),
+            _ => {
+                self.older.insert(count, version);
+                None
+            }
+        }
+    }
+
+    /// What a commit wrote.
+    fn get(&self, commit: u64) -> Option<&Version> {
+        if self.newest.commit == commit {
+            return Some(&self.newest);
+        }
+        let count = self.older.partition_point(|held| held.commit < commit);
+        self.older.get(count).filter(|held| held.commit == commit)
+    }
+
+    /// Takes out what a commit wrote, unless that is the only version: then the key has to go.
+    fn take(&mut self, commit: u64) -> Option<Version> {
+        if self.newest.commit == commit {
+            let older = self.older.pop_back()?;
+            return Some(std::mem::replace(&mut self.newest, older));
+        }
+        let count = self.older.partition_point(|held| held.commit < commit);
+        self.older.remove(count)
     }
 
     /// Drops the versions of commits before `end` and takes them off `bytes`. Tells whether one is
@@ -70,9 +131,11 @@ pub(crate) type Counts = Vec<(usize, i64)>;
 
 #[derive(Debug)]
 struct Commit {
+    label: u64,
     position: Position,
-    /// How many keys of the journal are its own.
-    keys: usize,
+    /// Every key that it wrote. Makes taking back and settling cost what they touch, not what there
+    /// is.
+    keys: Box<[Key]>,
     counts: Counts,
 }
 
@@ -80,33 +143,43 @@ struct Commit {
 #[derive(Debug)]
 pub(crate) struct Overlay {
     keys: BTreeMap<Key, Versions>,
-    /// The commits that wrote something, by ascending position; the first has number `first`.
+    /// The commits that wrote something, by ascending position and label.
     commits: VecDeque<Commit>,
-    first: u64,
-    /// Every key that the commits wrote, commit after commit. Makes taking back and settling cost
-    /// what they touch, not what there is.
-    journal: VecDeque<Key>,
+    /// The label of the next commit, above all that there are.
+    next: u64,
+    /// No label here is below: those of the spill are.
+    floor: u64,
     /// Rows beyond the base's, spilled commits included, by the table's slot.
     counts: Vec<i64>,
+    versions: usize,
     bytes: usize,
 }
 
-/// What a version costs beside its row: itself, its journal entry and its share of the map.
+/// What a version costs beside its row: itself, its place among its commit's keys and its share of
+/// the map.
 const VERSION_BYTES: usize = ROW_OVERHEAD_BYTES + size_of::<Version>() + 2 * size_of::<Key>();
+
+/// Room between the labels of commits that follow each other: some hundred more fit in between
+/// before all get new labels, and there are enough for a call a microsecond for half a year.
+const GAP: u64 = 1 << 20;
+
+/// A commit that comes in between takes this part of the room, so that many can follow it.
+const SHARE: u64 = 64;
 
 impl Overlay {
     pub(crate) fn new(tables: usize) -> Self {
         Self {
             keys: BTreeMap::new(),
             commits: VecDeque::new(),
-            first: 0,
-            journal: VecDeque::new(),
+            next: 0,
+            floor: 0,
             counts: vec![0; tables],
+            versions: 0,
             bytes: 0,
         }
     }
 
-    /// The newest version of a key: `None` means that the base decides.
+    /// The versions of a key.
     pub(crate) fn get(&self, key: &Key) -> Option<&Versions> {
         self.keys.get(key)
     }
@@ -131,6 +204,17 @@ impl Overlay {
         self.counts[slot]
     }
 
+    /// The same, of commits before `end`.
+    pub(crate) fn count_before(&self, slot: usize, end: u64) -> i64 {
+        let later = self.commits.iter().rev();
+        let later = later.take_while(|commit| commit.label >= end);
+        let change = |commit: &Commit| {
+            let counted = commit.counts.iter().find(|(counted, _)| *counted == slot);
+            counted.map_or(0, |(_, change)| *change)
+        };
+        self.counts[slot] - later.map(change).sum::<i64>()
+    }
+
     /// Bytes of memory, estimated.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -138,7 +222,7 @@ impl Overlay {
 
     /// Row and entry versions held.
     pub(crate) fn len(&self) -> usize {
-        self.journal.len()
+        self.versions
     }
 
     /// Commits held.
@@ -153,39 +237,204 @@ impl Overlay {
         writes: impl Iterator<Item = (Key, Option<Row>)>,
         counts: Counts,
     ) {
-        let number = self.first + self.commits.len() as u64;
-        let before = self.journal.len();
+        let label = self.next;
+        let mut keys = Vec::with_capacity(writes.size_hint().1.unwrap_or(0));
         for (key, value) in writes {
             self.bytes += version_bytes(&key, value.as_ref());
-            self.journal.push_back(key.clone());
+            keys.push(key.clone());
             let version = Version {
-                commit: number,
+                commit: label,
                 value,
             };
             match self.keys.entry(key) {
                 btree_map::Entry::Vacant(free) => {
-                    free.insert(Versions {
-                        older: VecDeque::new(),
-                        newest: version,
-                    });
+                    free.insert(Versions::of(version));
                 }
                 btree_map::Entry::Occupied(mut held) => {
-                    let versions = held.get_mut();
-                    let older = std::mem::replace(&mut versions.newest, version);
-                    versions.older.push_back(older);
+                    held.get_mut().put(version);
                 }
             }
         }
         for (slot, change) in &counts {
             self.counts[*slot] += change;
         }
-        let keys = self.journal.len() - before;
-        if keys > 0 {
+        if !keys.is_empty() {
+            self.versions += keys.len();
+            self.next = label + GAP;
             self.commits.push_back(Commit {
+                label,
                 position,
-                keys,
+                keys: keys.into_boxed_slice(),
                 counts,
             });
+        }
+    }
+
+    /// What a call at `position` sees are the commits before this label.
+    pub(crate) fn label_at(&self, position: &Position) -> u64 {
+        let at = self.place_of(position);
+        self.commits
+            .get(at)
+            .map_or(self.next, |commit| commit.label)
+    }
+
+    fn place_of(&self, position: &Position) -> usize {
+        let before = |commit: &Commit| commit.position < *position;
+        self.commits.partition_point(before)
+    }
+
+    /// Lets the call at `position` have written this, whatever it wrote before; later calls stay.
+    /// Tells what that changes for them.
+    pub(crate) fn amend(
+        &mut self,
+        position: Position,
+        writes: Vec<(Key, Option<Row>)>,
+        counts: Counts,
+    ) -> Changed {
+        let mut changed = Changed::default();
+        let place = self.place_of(&position);
+        let held = self.commits.get(place);
+        let is_held = held.is_some_and(|commit| commit.position == position);
+        if !is_held && writes.is_empty() {
+            return changed;
+        }
+        let label = match is_held {
+            true => self.commits[place].label,
+            false => self.label_before(place),
+        };
+        let (old_keys, old_counts) = match is_held {
+            true => {
+                let commit = &mut self.commits[place];
+                (
+                    std::mem::take(&mut commit.keys),
+                    std::mem::take(&mut commit.counts),
+                )
+            }
+            false => (Box::default(), Counts::new()),
+        };
+        for key in &old_keys {
+            // Both are in order.
+            if writes
+                .binary_search_by(|(written, _)| written.cmp(key))
+                .is_err()
+            {
+                self.take_version(key, label);
+                changed.keys.push((key.clone(), self.stop(key, label)));
+            }
+        }
+        let mut keys = Vec::with_capacity(writes.len());
+        for (key, value) in writes {
+            let known = self.keys.get(&key).and_then(|held| held.get(label));
+            if known.is_none_or(|known| known.value != value) {
+                changed.keys.push((key.clone(), self.stop(&key, label)));
+                self.put_version(&key, label, value);
+            }
+            keys.push(key);
+        }
+        self.take_back_counts(&old_counts);
+        for (slot, change) in &counts {
+            self.counts[*slot] += change;
+        }
+        changed.counts = old_counts.iter().map(|(slot, old)| (*slot, -old)).collect();
+        changed.counts.extend(&counts);
+        if keys.is_empty() {
+            self.commits.remove(place);
+        } else if is_held {
+            let commit = &mut self.commits[place];
+            commit.keys = keys.into_boxed_slice();
+            commit.counts = counts;
+        } else {
+            let keys = keys.into_boxed_slice();
+            self.commits.insert(
+                place,
+                Commit {
+                    label,
+                    position,
+                    keys,
+                    counts,
+                },
+            );
+            self.next = self.next.max(label + GAP);
+        }
+        changed
+    }
+
+    fn put_version(&mut self, key: &Key, label: u64, value: Option<Row>) {
+        self.bytes += version_bytes(key, value.as_ref());
+        self.versions += 1;
+        let version = Version {
+            commit: label,
+            value,
+        };
+        match self.keys.get_mut(key) {
+            None => {
+                self.keys.insert(key.clone(), Versions::of(version));
+            }
+            Some(held) => {
+                if let Some(before) = held.put(version) {
+                    self.bytes -= version_bytes(key, before.value.as_ref());
+                    self.versions -= 1;
+                }
+            }
+        }
+    }
+
+    fn take_version(&mut self, key: &Key, label: u64) {
+        let Some(held) = self.keys.get_mut(key) else {
+            return;
+        };
+        let gone = match held.take(label) {
+            Some(gone) => Some(gone),
+            None => self.keys.remove(key).map(|only| only.newest),
+        };
+        if let Some(gone) = gone {
+            self.bytes -= version_bytes(key, gone.value.as_ref());
+            self.versions -= 1;
+        }
+    }
+
+    /// Up to which position a change of what the commit with this label wrote can be seen: the next
+    /// that writes the key sees it, and nobody after.
+    fn stop(&self, key: &Key, label: u64) -> Option<Position> {
+        let next = self.keys.get(key)?.after(label)?;
+        let place = self.commits.partition_point(|commit| commit.label < next);
+        self.commits.get(place).map(|commit| commit.position)
+    }
+
+    /// A label for a commit that comes before the one at `place`.
+    fn label_before(&mut self, place: usize) -> u64 {
+        let room = |overlay: &Self| {
+            let low = match place.checked_sub(1) {
+                Some(before) => overlay.commits[before].label + 1,
+                None => overlay.floor,
+            };
+            let high = overlay.commits.get(place);
+            (low, high.map_or(low + GAP, |commit| commit.label))
+        };
+        let (mut low, mut high) = room(self);
+        if low >= high {
+            self.label_anew();
+            (low, high) = room(self);
+        }
+        low + (high - low) / SHARE
+    }
+
+    /// Gives all commits new labels, with room between them.
+    fn label_anew(&mut self) {
+        let old: Vec<u64> = self.commits.iter().map(|commit| commit.label).collect();
+        let floor = self.floor;
+        let new = |place: usize| floor + GAP * (place as u64 + 1);
+        for (place, commit) in self.commits.iter_mut().enumerate() {
+            commit.label = new(place);
+        }
+        self.next = new(old.len());
+        let relabel = |version: &mut Version| {
+            let place = old.partition_point(|label| *label < version.commit);
+            version.commit = new(place);
+        };
+        for versions in self.keys.values_mut() {
+            versions.older.iter_mut().for_each(relabel);
+            relabel(&mut versions.newest);
         }
     }
 
@@ -193,23 +442,11 @@ impl Overlay {
     pub(crate) fn rewind(&mut self, from: &Position) -> bool {
         let before = self.commits.len();
         while let Some(commit) = self.commits.pop_back_if(|commit| commit.position >= *from) {
-            for _ in 0..commit.keys {
-                let key = self
-                    .journal
-                    .pop_back()
-                    .expect("a commit's keys are in the journal");
-                let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
-                    unreachable!("a key in the journal has versions");
-                };
-                self.bytes -= version_bytes(held.key(), held.get().newest.value.as_ref());
-                match held.get_mut().older.pop_back() {
-                    Some(older) => held.get_mut().newest = older,
-                    None => {
-                        held.remove();
-                    }
-                }
+            for key in &commit.keys {
+                self.take_version(key, commit.label);
             }
             self.take_back_counts(&commit.counts);
+            self.next = commit.label;
         }
         self.commits.len() < before
     }
@@ -221,28 +458,39 @@ impl Overlay {
         }
     }
 
-    /// Counts its next commit from `number` on. Only while it holds none.
-    pub(crate) fn restart_at(&mut self, number: u64) {
-        assert!(self.commits.is_empty(), "commits keep their numbers");
-        self.first = number;
+    /// Labels its next commit from `label` on. Only while it holds none.
+    pub(crate) fn restart_at(&mut self, label: u64) {
+        assert!(self.commits.is_empty(), "commits keep their labels");
+        self.next = label;
+        self.floor = label;
     }
 
-    /// Number of the first commit after `through`: all before it are at or before `through`.
+    /// A label above those of all commits at or before `through`, and of no others.
     pub(crate) fn end_of(&self, through: &Position) -> u64 {
-        self.first
-            + self
-                .commits
-                .partition_point(|commit| commit.position <= *through) as u64
+        let end = self
+            .commits
+            .partition_point(|commit| commit.position <= *through);
+        self.commits
+            .get(end)
+            .map_or(self.next, |commit| commit.label)
     }
 
-    /// Number of the oldest commit here: what [`Overlay::end_of`] answers if it covers nothing.
+    /// Label of the oldest commit here: what [`Overlay::end_of`] answers if it covers nothing.
     pub(crate) fn start(&self) -> u64 {
-        self.first
+        self.commits
+            .front()
+            .map_or(self.next, |commit| commit.label)
+    }
+
+    fn before(&self, end: u64) -> impl Iterator<Item = &Commit> {
+        self.commits
+            .iter()
+            .take_while(move |commit| commit.label < end)
     }
 
     /// The keys written by commits before `end`, each once, with its newest value among them.
     pub(crate) fn settling(&self, end: u64) -> Vec<(&Key, &Option<Row>)> {
-        // A few hot keys are in the journal over and over; a few calls touch few of many keys.
+        // A few hot keys are written over and over; a few calls touch few of many keys.
         if self.keys.len() <= self.written_before(end) {
             let newest = self
                 .keys
@@ -252,23 +500,23 @@ impl Overlay {
                 .filter_map(|(key, newest)| Some((key, &newest?.value)))
                 .collect();
         }
-        let numbers = (self.first..end).zip(&self.commits);
-        let writers = numbers.flat_map(|(number, commit)| repeat_n(number, commit.keys));
-        let newest = writers.zip(&self.journal).filter_map(|(number, key)| {
+        let writers = self
+            .before(end)
+            .flat_map(|commit| commit.keys.iter().map(|key| (commit.label, key)));
+        let newest = writers.filter_map(|(label, key)| {
             // A key that was written again before the end has its turn at its last writer.
             let newest = self.keys.get(key)?.before(end)?;
-            (newest.commit == number).then_some((key, &newest.value))
+            (newest.commit == label).then_some((key, &newest.value))
         });
         newest.collect()
     }
 
     /// The keys written by commits before `end`, each once, in order, with its versions.
     pub(crate) fn written(&self, end: u64) -> Vec<(&Key, &Versions)> {
-        let count = self.written_before(end);
-        if self.keys.len() <= count {
+        if self.keys.len() <= self.written_before(end) {
             return self.keys.iter().collect();
         }
-        let mut keys: Vec<&Key> = self.journal.iter().take(count).collect();
+        let mut keys: Vec<&Key> = self.before(end).flat_map(|commit| &commit.keys).collect();
         keys.sort_unstable();
         keys.dedup();
         keys.into_iter()
@@ -276,39 +524,39 @@ impl Overlay {
             .collect()
     }
 
-    /// The commits before `end`, oldest first: position, changes of row counts, keys.
+    /// The commits before `end`, oldest first: label, position, changes of row counts, keys.
     pub(crate) fn records(
         &self,
         end: u64,
-    ) -> impl Iterator<Item = (&Position, &Counts, impl Iterator<Item = &Key>)> {
-        let mut from = 0;
-        (self.first..end)
-            .zip(&self.commits)
-            .map(move |(_, commit)| {
-                let keys = self.journal.range(from..from + commit.keys);
-                from += commit.keys;
-                (&commit.position, &commit.counts, keys)
-            })
+    ) -> impl Iterator<Item = (u64, &Position, &Counts, &[Key])> {
+        self.before(end).map(|commit| {
+            let Commit {
+                label,
+                position,
+                keys,
+                counts,
+            } = commit;
+            (*label, position, counts, &**keys)
+        })
     }
 
-    /// Number of the first commit that stays if at least `versions` of the oldest versions go.
+    /// A label above those of the commits that go if at least `versions` of the oldest versions do.
     pub(crate) fn end_of_oldest(&self, versions: usize) -> u64 {
-        let mut end = self.first;
         let mut left = versions;
         for commit in &self.commits {
             if left == 0 {
-                break;
+                return commit.label;
             }
-            left = left.saturating_sub(commit.keys);
-            end += 1;
+            left = left.saturating_sub(commit.keys.len());
         }
-        end
+        self.next
     }
 
     /// Forgets the commits before `end`: the base holds what they wrote.
     pub(crate) fn forget(&mut self, end: u64) {
-        let settled = (self.first..end).zip(&self.commits);
-        for (slot, change) in settled.flat_map(|(_, commit)| &commit.counts) {
+        let settled = self.commits.iter();
+        let settled = settled.take_while(|commit| commit.label < end);
+        for (slot, change) in settled.flat_map(|commit| &commit.counts) {
             self.counts[*slot] -= change;
         }
         self.hand_over(end);
@@ -318,15 +566,16 @@ impl Overlay {
     /// they wrote.
     pub(crate) fn hand_over(&mut self, end: u64) {
         let written = self.written_before(end);
-        let journal = self.journal.drain(..written);
+        self.versions -= written;
+        let all = self.keys.len() <= written;
         let bytes = &mut self.bytes;
-        if self.keys.len() <= written {
-            drop(journal);
+        if all {
             self.keys
                 .retain(|key, versions| versions.forget(end, key, bytes));
-        } else {
-            for key in journal {
-                if let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) {
+        }
+        while let Some(commit) = self.commits.pop_front_if(|commit| commit.label < end) {
+            for key in commit.keys {
+                if !all && let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) {
                     let key = held.key().clone();
                     if !held.get_mut().forget(end, &key, bytes) {
                         held.remove();
@@ -334,17 +583,13 @@ impl Overlay {
                 }
             }
         }
-        while self.first < end && self.commits.pop_front().is_some() {
-            self.first += 1;
-        }
+        self.floor = self.floor.max(end);
+        self.next = self.next.max(end);
     }
 
-    /// How many keys of the journal were written by commits before `end`.
+    /// How many versions the commits before `end` wrote.
     fn written_before(&self, end: u64) -> usize {
-        (self.first..end)
-            .zip(&self.commits)
-            .map(|(_, commit)| commit.keys)
-            .sum()
+        self.before(end).map(|commit| commit.keys.len()).sum()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::overlay::{Overlay, Row};
 use crate::root::{RowHasher, RowSum};
 use crate::schema::{Schema, TableId};
 use crate::state::{Inner, State};
-use crate::view::Write;
+use crate::view::{ALL, Write};
 
 /// A row that a cut writes by itself, beside what calls wrote: the row with this key becomes
 /// exactly this one, or goes.
@@ -41,7 +41,7 @@ pub struct Settlement {
     spilled: usize,
     /// The other schema that comes with the cut, if one does.
     pub(crate) moves: Option<Box<Moves>>,
-    /// Number of the first commit that stays in the tail.
+    /// A label above those of the commits that leave the tail, and of no others.
     end: u64,
     generation: u64,
 }
@@ -112,6 +112,8 @@ impl State {
                 base,
                 spill: spilled,
                 overlay: None,
+                before: ALL,
+                reads: None,
                 buffer: &mut buffer,
             };
             match editor.set(plan, &write.row, write.delete) {
@@ -165,11 +167,12 @@ impl State {
         })
     }
 
-    /// Number of the first commit after `through`; of the oldest one if there is no `through`.
+    /// A label above those of the commits that `through` covers, and of no others; of the oldest one
+    /// if there is no `through`.
     fn end_of(&self, through: Option<&Position>) -> Result<u64, StoreError> {
         let Inner { overlay, spill, .. } = &*self.0;
         let Some(through) = through else {
-            return Ok(spill.numbers().map_or(overlay.start(), |(first, _)| first));
+            return Ok(spill.labels().map_or(overlay.start(), |(first, _)| first));
         };
         let end = overlay.end_of(through);
         if end > overlay.start() {

@@ -26,7 +26,7 @@ type Bytes = &'static [u8];
 const NEWEST: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("newest");
 /// Stored key and commit → an older version's value.
 const OLDER: TableDefinition<'static, (Bytes, u64), Bytes> = TableDefinition::new("older");
-/// Number of a commit → its position, changes of row counts, and the keys that it wrote.
+/// Label of a commit → its position, changes of row counts, and the keys that it wrote.
 const COMMITS: TableDefinition<'static, u64, Bytes> = TableDefinition::new("commits");
 
 /// How much of the tail's row versions stays in memory. What is beyond goes to the spill file.
@@ -53,13 +53,14 @@ struct Readers {
     commits: ReadOnlyTable<u64, Bytes>,
 }
 
-/// Commits on disk. Numbered as the overlay numbers them; the overlay's follow.
+/// Commits on disk. Labelled as the overlay labelled them; the overlay's follow.
 struct SpillFile {
     /// `None` while something is written, and ever after if that failed.
     readers: Option<Readers>,
     db: Database,
+    /// No label here is below.
     first: u64,
-    /// Number of the first commit that is not here.
+    /// All labels here are below.
     end: u64,
     last: Position,
     versions: usize,
@@ -104,8 +105,9 @@ impl Spill {
         self.file.as_ref().map(|file| &file.last)
     }
 
-    /// Numbers of the oldest commit here and of the first later one.
-    pub(crate) fn numbers(&self) -> Option<(u64, u64)> {
+    /// Labels between which those of the commits here are: from the first up to but without the
+    /// second.
+    pub(crate) fn labels(&self) -> Option<(u64, u64)> {
         self.file.as_ref().map(|file| (file.first, file.end))
     }
 
@@ -172,7 +174,7 @@ impl Spill {
     }
 
     /// Drops everything written at or after `from`. Gives back the changes of row counts of what
-    /// was dropped, and the number that the next commit has if there was anything.
+    /// was dropped, and the label that the next commit has if there was anything.
     ///
     /// # Errors
     /// If the disk fails: nothing here may be used any more.
@@ -200,7 +202,7 @@ impl Spill {
         Ok(counts)
     }
 
-    /// Number of the first commit here after `through`.
+    /// A label above those of the commits here at or before `through`, and of no others.
     ///
     /// # Errors
     /// If the disk fails.
@@ -212,10 +214,16 @@ impl Spill {
         let (mut low, mut high) = (file.first, file.end);
         while low < high {
             let middle = low + (high - low) / 2;
-            if readers.record(middle)?.position <= *through {
-                low = middle + 1;
-            } else {
-                high = middle;
+            match readers.commits.range(middle..high)?.next() {
+                Some(found) => {
+                    let (label, record) = found?;
+                    if Record::read(record.value())?.position <= *through {
+                        low = label.value() + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                None => high = middle,
             }
         }
         Ok(Some(low))
@@ -300,9 +308,10 @@ impl SpillFile {
                     newest.insert(key, buffer.as_slice())?;
                 }
             }
-            for (number, (position, counts, keys)) in (self.end..).zip(overlay.records(end)) {
-                Record::write(&mut buffer, position, counts, keys.map(Key::as_bytes));
-                commits.insert(number, buffer.as_slice())?;
+            for (label, position, counts, keys) in overlay.records(end) {
+                let keys = keys.iter().map(Key::as_bytes);
+                Record::write(&mut buffer, position, counts, keys);
+                commits.insert(label, buffer.as_slice())?;
                 last = *position;
             }
         }
@@ -323,11 +332,15 @@ impl SpillFile {
             let mut older = write.open_table(OLDER)?;
             let mut commits = write.open_table(COMMITS)?;
             let mut buffer = Vec::new();
-            while self.end > self.first {
-                let number = self.end - 1;
-                let record = stored_record(commits.get(number)?)?;
+            self.end = self.first;
+            loop {
+                let (number, record) = match commits.last()? {
+                    Some((label, record)) => (label.value(), Record::read(record.value())?),
+                    None => break,
+                };
                 self.last = record.position;
                 if record.position < *from {
+                    self.end = number + 1;
                     break;
                 }
                 for key in &record.keys {
@@ -358,7 +371,6 @@ impl SpillFile {
                 }
                 undone.add(&record.counts);
                 commits.remove(number)?;
-                self.end = number;
             }
         }
         write.commit()?;
@@ -368,11 +380,11 @@ impl SpillFile {
 
     fn forget(&mut self, end: u64) -> Result<Counts, StoreError> {
         let mut settled = CountSum::default();
-        if end >= self.end {
+        let readers = self.readers()?;
+        if readers.commits.range(end..)?.next().is_none() {
             // The file goes as a whole; only the counts are of interest.
-            let readers = self.readers()?;
-            for number in self.first..self.end {
-                settled.add(&readers.record(number)?.counts);
+            for commit in readers.commits.iter()? {
+                settled.add(&Record::read(commit?.1.value())?.counts);
             }
             self.first = self.end;
             return Ok(settled.into_counts());
@@ -383,11 +395,12 @@ impl SpillFile {
             let mut newest = write.open_table(NEWEST)?;
             let mut older = write.open_table(OLDER)?;
             let mut commits = write.open_table(COMMITS)?;
-            while self.first < end {
-                let record = stored_record(commits.remove(self.first)?)?;
+            for commit in commits.extract_from_if(..end, |_, _| true)? {
+                let (label, record) = commit?;
+                let (label, record) = (label.value(), Record::read(record.value())?);
                 for key in &record.keys {
                     let key = key.as_slice();
-                    let value = match older.remove((key, self.first))? {
+                    let value = match older.remove((key, label))? {
                         Some(stored) => read_value(stored.value())?,
                         None => match newest.remove(key)? {
                             Some(stored) => read_newest(stored.value())?.value,
@@ -397,10 +410,10 @@ impl SpillFile {
                     self.drop_version(key, value.as_ref());
                 }
                 settled.add(&record.counts);
-                self.first += 1;
             }
         }
         write.commit()?;
+        self.first = end;
         self.refresh()?;
         Ok(settled.into_counts())
     }
@@ -409,18 +422,6 @@ impl SpillFile {
         self.versions -= 1;
         self.bytes -= held_bytes(key, value);
     }
-}
-
-impl Readers {
-    fn record(&self, number: u64) -> Result<Record, StoreError> {
-        stored_record(self.commits.get(number)?)
-    }
-}
-
-/// Every commit between the first and the last has a record.
-fn stored_record(stored: Option<redb::AccessGuard<'_, Bytes>>) -> Result<Record, StoreError> {
-    let stored = stored.ok_or(StoreError::SpillDamaged)?;
-    Record::read(stored.value())
 }
 
 fn held_bytes(key: &[u8], value: Option<&Row>) -> u64 {
@@ -499,8 +500,10 @@ impl<'a> SpillAt<'a> {
             }
             return Ok(());
         }
-        for number in self.first..self.end {
-            for key in &self.readers.record(number)?.keys {
+        for commit in self.readers.commits.range(self.first..self.end)? {
+            let (number, record) = commit?;
+            let number = number.value();
+            for key in &Record::read(record.value())?.keys {
                 // A key that was written again before the end has its turn at its last writer.
                 if let Some(version) = self.get(key)?
                     && version.commit == number

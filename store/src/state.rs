@@ -14,11 +14,12 @@ use crate::limits::BASE_CACHE_BYTES;
 use crate::overlay::{Overlay, Row};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{KeyRange, Range};
+use crate::reads::Changed;
 use crate::root::RowHasher;
 use crate::schema::{IndexId, IndexKind, Schema, TableId};
 use crate::spill::{OverlayBudget, Spill};
 use crate::transaction::{CallContext, Transaction};
-use crate::view::View;
+use crate::view::{ALL, View};
 
 /// How a database's state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) generation: u64,
     /// The last transaction's buffer, emptied: its allocations serve the next one.
     pub(crate) spare: Buffer,
+    pub(crate) tracks_reads: bool,
 }
 
 impl State {
@@ -97,6 +99,7 @@ impl State {
             hasher: RowHasher::new(),
             generation: 0,
             spare: Buffer::default(),
+            tracks_reads: false,
         })))
     }
 
@@ -154,7 +157,46 @@ impl State {
             "a call must come after all executed ones: rewind to {:?} first",
             context.position
         );
-        Transaction::begin(self, context)
+        Transaction::begin(self, context, None)
+    }
+
+    /// From now on calls remember what they read.
+    pub fn track_reads(&mut self) {
+        self.0.tracks_reads = true;
+    }
+
+    /// Whether a call at this position can run, again or for the first time, while later ones
+    /// stay: not if what it sees or wrote has been spilled.
+    #[must_use]
+    pub fn can_amend(&self, position: &Position) -> bool {
+        let spilled = self.0.spill.last_position();
+        spilled.is_none_or(|last| last < position)
+    }
+
+    /// Starts the transaction of a call that has its place amid others that have been executed: it
+    /// sees those before it, and what it writes takes the place of what it wrote there before.
+    ///
+    /// # Panics
+    /// Unless [`State::can_amend`].
+    #[must_use]
+    pub fn begin_amid(self, context: CallContext) -> Transaction {
+        assert!(
+            self.can_amend(&context.position),
+            "what was spilled stays as it is: rewind to {:?} first",
+            context.position
+        );
+        let before = self.0.overlay.label_at(&context.position);
+        Transaction::begin(self, context, Some(before))
+    }
+
+    /// Takes back what the call at this position wrote, while later ones stay.
+    ///
+    /// # Panics
+    /// Unless [`State::can_amend`].
+    pub fn withdraw(&mut self, position: &Position) -> Changed {
+        assert!(self.can_amend(position), "what was spilled stays as it is");
+        self.0.generation += 1;
+        self.0.overlay.amend(*position, Vec::new(), Vec::new())
     }
 
     /// Position of the last call that wrote something.
@@ -280,7 +322,9 @@ impl State {
             base: &self.0.base,
             spill: None,
             overlay: None,
+            before: ALL,
             writes: None,
+            reads: None,
         };
         view.rows(self.plan(table)?)?.collect_bounded()
     }
@@ -308,7 +352,9 @@ impl State {
             base: &self.0.base,
             spill: self.0.spill.at_end()?,
             overlay: Some(&self.0.overlay),
+            before: ALL,
             writes: None,
+            reads: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The transaction of one call: it reads what is visible and its own writes, and either all of
 //! its writes become a version of the overlay, or none.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use crate::layout;
 use crate::overlay::Row;
 use crate::plan::TablePlan;
 use crate::range::Range;
+use crate::reads::{Changed, Reading, Reads};
 use crate::schema::{IndexId, Schema, TableId};
 use crate::sequence::Numbering;
 use crate::state::{State, index_plan, key_range};
-use crate::view::{View, Write};
+use crate::view::{ALL, View, Write};
 
 /// When a call runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,29 +41,52 @@ pub struct RowChange {
     pub new: Option<Row>,
 }
 
+/// A call that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The state, with what the call wrote if that was kept.
+    pub state: State,
+    /// The rows that are different now, in key order, events among them.
+    pub changes: Vec<RowChange>,
+    /// What it read, if [`State::track_reads`] asked for it.
+    pub reads: Option<Reads>,
+    /// What is different for calls that ran before, at later positions.
+    pub changed: Changed,
+}
+
 /// A call's transaction. Owns the state, so that it can live wherever the call does.
 pub struct Transaction {
     state: State,
     context: CallContext,
     numbering: Numbering,
     buffer: Buffer,
+    reads: Option<RefCell<Reading>>,
+    /// Of the tail it sees commits with labels before this one.
+    before: u64,
+    /// Whether calls at later positions have been executed.
+    amid: bool,
     /// Whether the store itself failed: then nothing here may become an outcome.
     failed: Cell<bool>,
 }
 
 impl Transaction {
-    pub(crate) fn begin(mut state: State, context: CallContext) -> Self {
+    /// With `before`, amid calls at later positions: it sees commits with labels before that.
+    pub(crate) fn begin(mut state: State, context: CallContext, before: Option<u64>) -> Self {
         let numbering = if state.0.options.sequential_auto_inc {
             Numbering::BySequence
         } else {
             Numbering::ByTime(context.time)
         };
         let buffer = mem::take(&mut state.0.spare);
+        let reads = state.0.tracks_reads.then(RefCell::default);
         Self {
             state,
             context,
             numbering,
             buffer,
+            reads,
+            before: before.unwrap_or(ALL),
+            amid: before.is_some(),
             failed: Cell::new(false),
         }
     }
@@ -183,9 +207,18 @@ impl Transaction {
             .schema()
             .plan(table)
             .ok_or(DataError::NoSuchTable(table))?;
-        Ok(self
-            .state
-            .row_count(table)?
+        if let Some(reads) = &self.reads {
+            reads.borrow_mut().count(plan.slot);
+        }
+        let inner = &*self.state.0;
+        let tail = match self.amid {
+            true => inner.overlay.count_before(plan.slot, self.before),
+            false => inner.overlay.count(plan.slot),
+        };
+        Ok(inner
+            .base
+            .count(plan.slot)
+            .saturating_add_signed(tail)
             .saturating_add_signed(self.buffer.count(plan.slot)))
     }
 
@@ -221,7 +254,39 @@ impl Transaction {
     /// # Panics
     /// If the store failed during the call: the caller must stop then, not go on.
     #[must_use]
-    pub fn commit(mut self) -> (State, Vec<RowChange>) {
+    pub fn commit(self) -> (State, Vec<RowChange>) {
+        let ended = self.end(true);
+        (ended.state, ended.changes)
+    }
+
+    /// Keeps what the call did, or forgets it.
+    ///
+    /// # Panics
+    /// As [`Transaction::commit`].
+    #[must_use]
+    pub fn end(mut self, keep: bool) -> Ended {
+        let reads = self.reads.take().map(|reads| reads.into_inner().ended());
+        let (changes, changed) = match keep {
+            true => self.keep(),
+            false => (Vec::new(), self.forget()),
+        };
+        Ended {
+            state: self.give_back(),
+            changes,
+            reads,
+            changed,
+        }
+    }
+
+    /// A call that ran before at this position and fails now has written nothing.
+    fn forget(&mut self) -> Changed {
+        match self.amid {
+            true => self.state.withdraw(&self.context.position),
+            false => Changed::default(),
+        }
+    }
+
+    fn keep(&mut self) -> (Vec<RowChange>, Changed) {
         assert!(
             !self.failed.get(),
             "a call during which the store failed has no outcome"
@@ -253,14 +318,22 @@ impl Transaction {
             }
             Some((key, new))
         });
-        inner.overlay.commit(self.context.position, kept, counts);
-        (self.give_back(), changes)
+        let position = self.context.position;
+        let mut changed = Changed::default();
+        if self.amid {
+            let kept = kept.collect();
+            changed = inner.overlay.amend(position, kept, counts);
+            inner.generation += 1;
+        } else {
+            inner.overlay.commit(position, kept, counts);
+        }
+        (changes, changed)
     }
 
     /// Forgets what the call did.
     #[must_use]
     pub fn abort(self) -> State {
-        self.give_back()
+        self.end(false).state
     }
 
     fn give_back(mut self) -> State {
@@ -281,6 +354,8 @@ impl Transaction {
                     base: &inner.base,
                     spill,
                     overlay: Some(&inner.overlay),
+                    before: self.before,
+                    reads: self.reads.as_ref(),
                     buffer,
                 };
                 work(&inner.schema, editor)
@@ -302,6 +377,8 @@ impl Transaction {
                     base: &inner.base,
                     spill,
                     overlay: Some(&inner.overlay),
+                    before: self.before,
+                    reads: self.reads.as_ref(),
                     writes: (!self.buffer.writes.is_empty()).then_some(&self.buffer.writes),
                 };
                 work(&inner.schema, view)

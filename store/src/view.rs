@@ -2,6 +2,7 @@
 //! written so far.
 //! Point reads ask from the top down; scans merge the layers in key order.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, btree_map};
 use std::iter::Peekable;
 
@@ -12,6 +13,7 @@ use crate::limits::{ROW_OVERHEAD_BYTES, SCAN_BYTES_MAX};
 use crate::overlay::{Overlay, Row, Versions};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{FullBounds, KeyRange};
+use crate::reads::Reading;
 use crate::spill::{SpillAt, SpillItem, SpillRange};
 
 /// What a call has done to one key.
@@ -31,8 +33,15 @@ pub(crate) struct View<'a> {
     pub(crate) base: &'a Base,
     pub(crate) spill: Option<SpillAt<'a>>,
     pub(crate) overlay: Option<&'a Overlay>,
+    /// Of the overlay only what commits with labels before this one wrote.
+    pub(crate) before: u64,
     pub(crate) writes: Option<&'a Writes>,
+    /// Where to note what is read below `writes`, if somebody wants to know.
+    pub(crate) reads: Option<&'a RefCell<Reading>>,
 }
+
+/// The label that is above all.
+pub(crate) const ALL: u64 = u64::MAX;
 
 impl<'a> View<'a> {
     /// The value of a key of the table with this slot.
@@ -62,8 +71,13 @@ impl<'a> View<'a> {
         if let Some(write) = self.writes.and_then(|writes| writes.get(&stored)) {
             return Ok(Some(write.new.clone()));
         }
-        if let Some(held) = self.overlay.and_then(|overlay| overlay.get(&stored)) {
-            return Ok(Some(held.visible().cloned()));
+        if let Some(reads) = self.reads {
+            reads.borrow_mut().key(key);
+        }
+        if let Some(held) = self.overlay.and_then(|overlay| overlay.get(&stored))
+            && let Some(visible) = held.before(self.before)
+        {
+            return Ok(Some(visible.value.clone()));
         }
         match self.spill {
             Some(spill) => Ok(spill.get(key)?.map(|version| version.value)),
@@ -78,6 +92,7 @@ impl<'a> View<'a> {
             return Ok(Merged {
                 writes: None,
                 overlay: None,
+                before: self.before,
                 spill: None,
                 spill_next: None,
                 base: None,
@@ -85,12 +100,16 @@ impl<'a> View<'a> {
             });
         }
         let (low_key, high_key) = (Key::from(low), Key::from(high));
+        if let Some(reads) = self.reads {
+            reads.borrow_mut().range(&low_key, &high_key);
+        }
         let bounds = (Included(&low_key), Excluded(&high_key));
         let mut merged = Merged {
             writes: self.writes.map(|writes| writes.range(bounds).peekable()),
             overlay: self
                 .overlay
                 .map(|overlay| overlay.range(&low_key, &high_key).peekable()),
+            before: self.before,
             spill: None,
             spill_next: None,
             base: None,
@@ -184,6 +203,7 @@ type BaseItem = (
 struct Merged<'a> {
     writes: Option<Peekable<btree_map::Range<'a, Key, Write>>>,
     overlay: Option<Peekable<btree_map::Range<'a, Key, Versions>>>,
+    before: u64,
     spill: Option<SpillRange<'a>>,
     spill_next: Option<SpillItem>,
     base: Option<BytesRange>,
@@ -217,7 +237,8 @@ impl Merged<'_> {
                 value = Some(write.new.clone());
             }
             if in_overlay && let Some((_, held)) = self.overlay.as_mut().and_then(Iterator::next) {
-                value = value.or_else(|| Some(held.visible().cloned()));
+                let visible = held.before(self.before);
+                value = value.or_else(|| visible.map(|version| version.value.clone()));
             }
             if in_spill
                 && let (Some(range), Some((_, row))) = (&mut self.spill, self.spill_next.take())

@@ -203,6 +203,7 @@ pub(crate) fn living(
         executor: parts.executor,
         state: Some(parts.state),
         executed: Vec::new(),
+        trace_bytes: 0,
         dirty: false,
         next_due: None,
         members: BTreeMap::new(),

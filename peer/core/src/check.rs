@@ -12,6 +12,7 @@ use crate::error::Stop;
 use crate::memory::MemoryBudget;
 use crate::modules::Modules;
 use crate::partials::Partials;
+use crate::replica::Replay;
 use crate::replica::{Context, Health};
 use crate::restart::{self, NAME_NOTE};
 use crate::upgrade::Ruling;
@@ -156,6 +157,8 @@ pub fn replay(
     let memory = MemoryBudget::default();
     let mut ctx = Context {
         engine_max: module_host::ENGINE,
+        // The history runs once, from its beginning.
+        replay: Replay::Suffix,
         now,
         mesh: Hlc(now.wall),
         own_wall: now.wall,

@@ -15,6 +15,7 @@ use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
 use crate::partials::Partials;
+use crate::replica::Replay;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
@@ -34,6 +35,8 @@ pub struct CoreOptions {
     pub engine_max: u32,
     /// What the databases may hold in memory.
     pub memory: MemoryBudget,
+    /// What runs again when entries come late.
+    pub replay: Replay,
 }
 
 impl CoreOptions {
@@ -44,6 +47,7 @@ impl CoreOptions {
             epoch,
             engine_max: module_host::ENGINE,
             memory: MemoryBudget::default(),
+            replay: Replay::default(),
         }
     }
 }
@@ -71,6 +75,7 @@ pub(crate) struct Parts {
     pub(crate) device: DeviceKey,
     pub(crate) epoch: u64,
     pub(crate) engine_max: u32,
+    pub(crate) replay: Replay,
     pub(crate) memory: MemoryBudget,
     pub(crate) databases: usize,
     pub(crate) mesh: MeshTime,
@@ -103,6 +108,7 @@ impl Parts {
             device: self.device,
             disk: &*self.disk,
             engine_max: self.engine_max,
+            replay: self.replay,
             partials: &mut self.partials,
             memory: self.memory,
             caches: self.memory.share(self.databases),
@@ -158,6 +164,7 @@ impl Core {
             device,
             epoch: options.epoch,
             engine_max: options.engine_max,
+            replay: options.replay,
             memory: options.memory,
             databases: 0,
             mesh: MeshTime::starting(now),

@@ -60,6 +60,7 @@ pub use identity::{Claims, did_key, identity_hex, identity_of};
 pub use input::Input;
 pub use modules::Modules;
 pub use outcome::CallOutcome;
+pub use replica::Replay;
 pub use reply::{
     BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, FinaliserInfo,
     JoinProgress, JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError,

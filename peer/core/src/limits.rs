@@ -26,3 +26,13 @@ pub(crate) const BODIES_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a failure's text that stay in memory while the call is in the tail. A guest may write
 /// as much as its memory holds; who waits for the answer gets all of it.
 pub(crate) const KEPT_TEXT_BYTES_MAX: usize = 256;
+
+/// Bytes of what the calls of one database's tail have read. Of the oldest it is forgotten when there
+/// is more: a change before one of them makes it run again, whatever it read.
+pub(crate) const TRACE_BYTES_MAX: usize = 32 << 20;
+
+/// Calls that run again one by one, of those after the first change, before all of them do.
+pub(crate) const SELECTIVE_PERCENT_MAX: usize = 30;
+
+/// With fewer calls than these after the first change it does not matter.
+pub(crate) const SELECTIVE_CALLS_MIN: usize = 16;

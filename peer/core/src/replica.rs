@@ -20,7 +20,7 @@ use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
-use crate::execute::Executor;
+use crate::execute::{Executor, Trace};
 use crate::finality::contest::Contest;
 use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
@@ -28,6 +28,16 @@ use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::partials::Partials;
 use crate::upgrade::{Judged, Parked, Parking, Publisher};
+
+/// What runs again when something changed in the past. The rows are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replay {
+    /// Calls that read something that is different now, as far as that pays.
+    #[default]
+    Selective,
+    /// Everything after the first change.
+    Suffix,
+}
 
 /// What a replica needs of the peer while it handles one input.
 pub(crate) struct Context<'a> {
@@ -42,6 +52,7 @@ pub(crate) struct Context<'a> {
     pub(crate) partials: &'a mut Partials,
     /// The highest engine number that this version runs.
     pub(crate) engine_max: u32,
+    pub(crate) replay: Replay,
     /// Nothing is to be written that can be put off.
     pub(crate) is_short_of_room: bool,
     pub(crate) memory: MemoryBudget,
@@ -110,6 +121,8 @@ pub(crate) struct Executed {
     pub(crate) entry: Arc<Stub>,
     pub(crate) void: bool,
     pub(crate) outcomes: Vec<CallOutcome>,
+    /// One for each outcome; none if the entry is void or nobody knows any more.
+    pub(crate) traces: Vec<Trace>,
     pub(crate) rights_changed: bool,
     /// Whom a move of finality in it names.
     pub(crate) finaliser: Option<DeviceKey>,
@@ -142,6 +155,8 @@ pub(crate) struct Replica {
     /// `None` after a run that failed on our side: the database is stopped then.
     pub(crate) state: Option<State>,
     pub(crate) executed: Vec<Executed>,
+    /// Bytes of all traces, at most: less once entries became final.
+    pub(crate) trace_bytes: usize,
     /// Entries came in that have not run.
     pub(crate) dirty: bool,
     /// When an entry that is held back may run.

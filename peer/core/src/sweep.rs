@@ -1,14 +1,19 @@
-//! Brings the overlay up to date after entries came in: everything at and after the first place
-//! where the order changed runs again, in order (suffix replay, ORDERING 2.2). A serial run of the
-//! whole order gives the same rows; the tests hold the two against each other.
+//! Brings the overlay up to date after entries came in. What is new runs at its place; of what comes
+//! after it, only calls that read something that is different now run again (see [`selective`]), or,
+//! where that does not pay, everything does, in order (suffix replay, ORDERING 2.2). A serial run of
+//! the whole order gives the same rows; the tests hold all of them against each other.
 
-use sync_protocol::{DeviceKey, EntryId, Ordered, Position};
+mod selective;
+
+use store::State;
+use sync_protocol::{DeviceKey, Entry, EntryId, Ordered, Position};
 
 use crate::batch::{Expected, ReplyTo};
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
+use crate::execute::{EntryRun, Trace};
 use crate::outcome::CallOutcome;
-use crate::replica::{Context, Executed, Health, Replica};
+use crate::replica::{Context, Executed, Health, Replay, Replica};
 use crate::reply::{Called, ErrorKind, Reply};
 use crate::system_tables;
 
@@ -35,8 +40,17 @@ impl Replica {
                 .partition_point(|ran| ran.entry.position(0) < from);
             let order: Vec<Ordered> = self.dag.tail_from(&from, ctx.mesh).collect();
             let common = self.common(kept, &order);
-            self.rewind(kept + common)?;
-            for ordered in &order[common..] {
+            let done = match ctx.replay {
+                Replay::Selective => {
+                    self.sweep_selectively(kept + common, &order[common..], ctx)?
+                }
+                Replay::Suffix => 0,
+            };
+            match &mut self.state {
+                Some(state) if done > 0 => state.relieve()?,
+                _ => self.rewind(kept + common)?,
+            }
+            for ordered in &order[common + done..] {
                 self.run(ordered, ctx)?;
             }
             self.next_due = self.dag.next_due(ctx.mesh);
@@ -77,13 +91,36 @@ impl Replica {
     pub(crate) fn run(&mut self, ordered: &Ordered, ctx: &mut Context<'_>) -> Result<(), Stop> {
         let database = self.id;
         let entry = self.bodies.get(&ordered.entry.id, &self.log, database)?;
-        let state = self.state.take().ok_or(Stop::Damaged {
-            what: "state",
-            database,
-        })?;
+        let mut state = self.take_state()?;
+        if ctx.replay == Replay::Selective {
+            state.track_reads();
+        }
         let (state, run) = self.executor.run(state, &entry, ordered.void)?;
         self.state = Some(state);
         self.executions += run.outcomes.len() as u64;
+        let executed = self.conclude(ordered, &entry, run, ctx);
+        self.executed.push(executed);
+        self.bound_traces();
+        Ok(())
+    }
+
+    fn take_state(&mut self) -> Result<State, Stop> {
+        let database = self.id;
+        self.state.take().ok_or(Stop::Damaged {
+            what: "state",
+            database,
+        })
+    }
+
+    /// Tells whoever waits for an entry what its calls came to, and gives what is kept of it.
+    fn conclude(
+        &mut self,
+        ordered: &Ordered,
+        entry: &Entry,
+        run: EntryRun,
+        ctx: &mut Context<'_>,
+    ) -> Executed {
+        let database = self.id;
         self.members_stale |= run.rights_changed;
         if entry.header.author == ctx.device && self.logged.insert(entry.id) {
             ctx.effects.extend(
@@ -111,15 +148,16 @@ impl Replica {
         }
         let mut outcomes = run.outcomes;
         outcomes.iter_mut().for_each(CallOutcome::shorten);
-        self.executed.push(Executed {
+        self.trace_bytes += run.traces.iter().map(Trace::bytes).sum::<usize>();
+        Executed {
             entry: ordered.entry.clone(),
             void: ordered.void,
             outcomes,
+            traces: run.traces,
             rights_changed: run.rights_changed,
             finaliser: run.finaliser,
             publishes: run.publishes,
-        });
-        Ok(())
+        }
     }
 
     /// An own entry that is neither executed nor held back is quarantined: we were struck.

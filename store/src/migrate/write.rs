@@ -10,7 +10,7 @@ use crate::plan::TablePlan;
 use crate::reindex::bounds;
 use crate::schema::Schema;
 use crate::spill::SpillAt;
-use crate::view::{View, damaged_row};
+use crate::view::{ALL, View, damaged_row};
 
 type Rows<'a> = Table<'a, &'static [u8], &'static [u8]>;
 
@@ -57,7 +57,9 @@ impl Base {
                 base: self,
                 spill,
                 overlay: Some(overlay),
+                before: ALL,
                 writes: None,
+                reads: None,
             };
             for (before, after) in migration.staying(old) {
                 moves.write_table(view, before, after, &mut rows)?;

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole; each file is one promise.
 
+mod amending;
 mod bounds;
 mod crash;
 mod disks;

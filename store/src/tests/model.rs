@@ -475,7 +475,7 @@ impl World {
     }
 }
 
-fn open_with_room(disk: &MemoryDisk, room: Option<usize>) -> State {
+pub(super) fn open_with_room(disk: &MemoryDisk, room: Option<usize>) -> State {
     let state = open(disk);
     let Some(commits) = room else {
         return state;

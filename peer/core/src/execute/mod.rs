@@ -8,7 +8,7 @@ mod console;
 mod system;
 
 use module_host::{Call, Lifecycle, Module, Outcome, Runner};
-use store::{CallContext, State, Transaction};
+use store::{CallContext, Changed, Reads, State, Transaction};
 use sync_protocol::{
     ConnectionId, DatabaseId, DeviceKey, Entry, Hlc, Invocation, Options, Role, SYSTEM_CALL_NAME,
     SystemCall,
@@ -19,11 +19,30 @@ use crate::identity::{did_key, identity_of};
 use crate::outcome::CallOutcome;
 use crate::system_tables::{self, ClientRow};
 
+/// What a call left behind besides its outcome: from it follows whether it has to run again when
+/// something before it changes.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// What it read; `None` if nobody knows any more.
+    pub(crate) reads: Option<Reads>,
+    /// Units that it used of the entry's budget.
+    pub(crate) units: u64,
+}
+
+impl Trace {
+    /// Bytes of memory, estimated.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.reads.as_ref().map_or(0, Reads::bytes)
+    }
+}
+
 /// What running one entry gave.
 #[derive(Debug, Default)]
 pub(crate) struct EntryRun {
     /// One outcome per invocation, in order.
     pub(crate) outcomes: Vec<CallOutcome>,
+    /// One trace per invocation, in order; none of an entry that is void.
+    pub(crate) traces: Vec<Trace>,
     /// Lines that the module logged, as JSON objects.
     pub(crate) console: Vec<String>,
     /// Whether a system call changed members, tickets or frozen authors.
@@ -60,6 +79,32 @@ enum Target {
 
 /// A transaction and what became of the invocation that ran in it.
 type Ran = (Transaction, CallOutcome);
+
+/// An entry whose calls are about to run: what they have in common is looked up once.
+pub(crate) struct Readied<'a> {
+    entry: &'a Entry,
+    callers: Vec<Option<CheckedCaller<'a>>>,
+    targets: Vec<Target>,
+}
+
+/// One call of an entry.
+#[derive(Clone, Copy)]
+pub(crate) struct CallAt {
+    pub(crate) index: u16,
+    /// What the calls before it left of the entry's budget.
+    pub(crate) units_left: u64,
+    /// Whether calls at later positions have been executed and stay.
+    pub(crate) amid: bool,
+}
+
+/// What one call came to.
+#[derive(Debug)]
+pub(crate) struct CallRun {
+    pub(crate) outcome: CallOutcome,
+    pub(crate) trace: Trace,
+    /// What is different for later calls that have been executed.
+    pub(crate) changed: Changed,
+}
 
 impl Executor {
     pub(crate) fn new(
@@ -108,51 +153,113 @@ impl Executor {
             run.outcomes = vec![CallOutcome::Void; entry.body.invocations.len()];
             return Ok((state, run));
         }
-        let callers = checked_callers(entry);
-        let targets = self.targets(entry);
-        let mut units_left = self.options.units_per_entry;
-        let mut role: Option<Option<Role>> = None;
-        for (index, invocation) in (0u16..).zip(&entry.body.invocations) {
-            let context = CallContext {
-                position: entry.position(index),
-                time: entry.time_of(index),
-            };
-            let time = context.time;
-            let tx = state.begin(context);
-            let author_role = match role {
-                Some(known) => known,
-                None => system_tables::member_role(&tx, &entry.header.author)?,
-            };
-            role = Some(author_role);
-            let target = &targets[usize::from(invocation.name)];
-            let caller = callers[usize::from(invocation.caller)].as_ref();
-            let (tx, outcome) = match (target, caller) {
-                (Target::System, Some(caller)) => {
-                    let ran = self.run_system(tx, entry, index, invocation, caller, author_role, &mut run)?;
-                    role = None;
-                    ran
-                }
-                (_, None) => (
-                    tx,
-                    CallOutcome::Refused(
-                        "the author may not speak for this caller: another device issued its identity"
-                            .to_owned(),
-                    ),
-                ),
-                (Target::Unknown(why), Some(_)) => (tx, CallOutcome::Refused(why.clone())),
-                (Target::Reducer(reducer), Some(caller)) => {
-                    self.run_reducer(tx, *reducer, invocation, caller, time, author_role, &mut units_left, &mut run)?
-                }
-            };
-            state = if outcome.is_ok() {
-                tx.commit().0
-            } else {
-                tx.abort()
-            };
+        let readied = self.ready(entry);
+        let mut call = CallAt {
+            index: 0,
+            units_left: self.options.units_per_entry,
+            amid: false,
+        };
+        let mut role = None;
+        for index in 0..entry.header.invocations {
+            call.index = index;
+            let (next, ran) = self.run_call(state, &readied, call, &mut role, &mut run)?;
+            state = next;
             state.relieve()?;
-            run.outcomes.push(outcome);
+            call.units_left = call.units_left.saturating_sub(ran.trace.units);
+            run.outcomes.push(ran.outcome);
+            run.traces.push(ran.trace);
         }
         Ok((state, run))
+    }
+
+    /// Looks up what the calls of an entry have in common.
+    pub(crate) fn ready<'a>(&self, entry: &'a Entry) -> Readied<'a> {
+        Readied {
+            entry,
+            callers: checked_callers(entry),
+            targets: self.targets(entry),
+        }
+    }
+
+    /// Units that an entry's calls may use together, and one of them.
+    pub(crate) fn budgets(&self) -> (u64, u64) {
+        let Options {
+            units_per_entry,
+            units_per_invocation,
+            ..
+        } = self.options;
+        (units_per_entry, units_per_invocation)
+    }
+
+    /// Runs one call of an entry. `role` is the author's as far as it is known; system calls change
+    /// roles, so it is forgotten after one. Of `run` only what the whole entry adds up to is
+    /// touched.
+    pub(crate) fn run_call(
+        &mut self,
+        state: State,
+        readied: &Readied<'_>,
+        call: CallAt,
+        role: &mut Option<Option<Role>>,
+        run: &mut EntryRun,
+    ) -> Result<(State, CallRun), Stop> {
+        let Readied {
+            entry,
+            callers,
+            targets,
+        } = readied;
+        let invocation = &entry.body.invocations[usize::from(call.index)];
+        let context = CallContext {
+            position: entry.position(call.index),
+            time: entry.time_of(call.index),
+        };
+        let time = context.time;
+        let tx = match call.amid {
+            true => state.begin_amid(context),
+            false => state.begin(context),
+        };
+        let author_role = match *role {
+            Some(known) => known,
+            None => system_tables::member_role(&tx, &entry.header.author)?,
+        };
+        *role = Some(author_role);
+        let target = &targets[usize::from(invocation.name)];
+        let caller = callers[usize::from(invocation.caller)].as_ref();
+        let mut units_left = call.units_left;
+        let (tx, outcome) = match (target, caller) {
+            (Target::System, Some(caller)) => {
+                *role = None;
+                self.run_system(tx, entry, call.index, invocation, caller, author_role, run)?
+            }
+            (_, None) => (
+                tx,
+                CallOutcome::Refused(
+                    "the author may not speak for this caller: another device issued its identity"
+                        .to_owned(),
+                ),
+            ),
+            (Target::Unknown(why), Some(_)) => (tx, CallOutcome::Refused(why.clone())),
+            (Target::Reducer(reducer), Some(caller)) => self.run_reducer(
+                tx,
+                *reducer,
+                invocation,
+                caller,
+                time,
+                author_role,
+                &mut units_left,
+                run,
+            )?,
+        };
+        let ended = tx.end(outcome.is_ok());
+        let trace = Trace {
+            reads: ended.reads,
+            units: call.units_left - units_left,
+        };
+        let ran = CallRun {
+            outcome,
+            trace,
+            changed: ended.changed,
+        };
+        Ok((ended.state, ran))
     }
 
     fn targets(&self, entry: &Entry) -> Vec<Target> {

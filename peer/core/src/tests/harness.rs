@@ -10,8 +10,8 @@ use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Message, Now, Role, Sec
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
 use crate::{
-    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Published, Reply, Request,
-    RequestError, RequestId,
+    Arguments, Claims, Core, CoreOptions, Effect, Input, Modules, Published, Replay, Reply,
+    Request, RequestError, RequestId,
 };
 
 /// The committed chat module.
@@ -158,6 +158,11 @@ impl Mesh {
             peer.key.clone(),
             &CoreOptions {
                 engine_max,
+                // Each test holds one kind against the other.
+                replay: match at % 2 {
+                    0 => Replay::Selective,
+                    _ => Replay::Suffix,
+                },
                 ..CoreOptions::new(epoch)
             },
             self.now,

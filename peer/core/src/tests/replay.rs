@@ -17,7 +17,7 @@ use crate::effect::Effect;
 use crate::finality::{TakenCut, right_rows};
 use crate::memory::MemoryBudget;
 use crate::outcome::CallOutcome;
-use crate::replica::{Context, OwnChain, Replica};
+use crate::replica::{Context, OwnChain, Replay, Replica};
 use crate::system_tables::{self, RIGHT};
 
 /// Meshes that make entries, and entry sets drawn from each.
@@ -301,6 +301,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
     let wall = 1_760_000_100_000_000;
     let mut ctx = Context {
         engine_max: module_host::ENGINE,
+        replay: Replay::default(),
         now: sync_protocol::Now {
             tick: sync_protocol::Tick(0),
             wall,
