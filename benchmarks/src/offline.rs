@@ -38,12 +38,14 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
             seconds,
             "s",
             Better::Less,
-            3.0,
+            1.0,
         ),
-        Row::note(
+        Row::new(
             "re-executions for each of these calls",
             repeated,
             "runs/call",
+            Better::Less,
+            1.0,
         ),
     ])
 }

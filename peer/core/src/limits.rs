@@ -28,8 +28,9 @@ pub(crate) const BODIES_BYTES_MAX: usize = 4 << 20;
 pub(crate) const KEPT_TEXT_BYTES_MAX: usize = 256;
 
 /// Bytes of what the calls of one database's tail have read. Of the oldest it is forgotten when there
-/// is more: a change before one of them makes it run again, whatever it read.
-pub(crate) const TRACE_BYTES_MAX: usize = 32 << 20;
+/// is more: a change before one of them makes it run again, whatever it read. In tests so little that
+/// it happens.
+pub(crate) const TRACE_BYTES_MAX: usize = if cfg!(test) { 16 << 10 } else { 16 << 20 };
 
 /// Calls that run again one by one, of those after the first change, before all of them do.
 pub(crate) const SELECTIVE_PERCENT_MAX: usize = 30;
