@@ -76,14 +76,17 @@ impl Replica {
             return Ok(());
         };
         let from = first.entry.position(0);
-        let database = self.id;
-        let state = self.state.as_mut().ok_or(Stop::Damaged {
-            what: "state",
-            database,
-        })?;
-        state.rewind(&from)?;
+        self.rewind_state(&from)?;
         self.members_stale |= self.executed[keep..].iter().any(|ran| ran.rights_changed);
         self.executed.truncate(keep);
+        Ok(())
+    }
+
+    /// Takes back what was written at `from` and later.
+    fn rewind_state(&mut self, from: &Position) -> Result<(), Stop> {
+        let mut state = self.take_state()?;
+        state.rewind(from)?;
+        self.state = Some(state);
         Ok(())
     }
 

@@ -73,17 +73,15 @@ impl Replica {
                 return Ok(done);
             }
             if step == Step::Suffix || self.take_step(&mut pass, ordered, ctx)? == Step::Suffix {
-                let state = self.state.as_mut();
-                state.map_or(Ok(()), |state| state.rewind(&ordered.entry.position(0)))?;
+                self.rewind_state(&ordered.entry.position(0))?;
                 self.members_stale |= pass.left.any(|ran| ran.rights_changed);
                 return Ok(done);
             }
         }
         // What is left has no place any more.
-        for ran in pass.left.by_ref() {
-            self.members_stale |= ran.rights_changed;
-            let state = self.state.as_mut();
-            state.map_or(Ok(()), |state| state.rewind(&ran.entry.position(0)))?;
+        if let Some(first) = pass.left.peek() {
+            self.rewind_state(&first.entry.position(0))?;
+            self.members_stale |= pass.left.any(|ran| ran.rights_changed);
         }
         Ok(order.len())
     }
@@ -111,8 +109,7 @@ impl Replica {
         while let Some(ran) = pass.left.next_if(is_before) {
             self.members_stale |= ran.rights_changed;
             if concerns_all(&ran) {
-                let state = self.state.as_mut();
-                state.map_or(Ok(()), |state| state.rewind(&ran.entry.position(0)))?;
+                self.rewind_state(&ran.entry.position(0))?;
                 return Ok(Step::Suffix);
             }
             self.withdraw(pass, &ran)?;

@@ -67,6 +67,18 @@ pub(super) fn hash(wasm: &[u8]) -> String {
     sync_protocol::BlobHash::of(wasm).to_string()
 }
 
+/// A call and a cut under each of the three modules.
+fn upgrade_twice(mesh: &mut Mesh) {
+    mesh.publish(0, &second(), true)
+        .expect("nothing in the way");
+    mesh.call(1, "put_item", r#"[20, "second", 2]"#)
+        .expect("it fits");
+    mesh.pass_ms(3_000);
+    mesh.publish(0, &third(), true).expect("nothing in the way");
+    mesh.call(1, "put_log", r#"["third"]"#).expect("it fits");
+    mesh.pass_ms(3_000);
+}
+
 #[test]
 fn rows_stay_and_the_new_module_rules_from_the_cut_on() {
     let mut mesh = started(2, 2, 1);
@@ -287,14 +299,7 @@ fn several_in_one_cut_take_effect_in_their_order() {
 #[test]
 fn who_joins_after_upgrades_runs_each_segment_under_its_module() {
     let mut mesh = started(3, 2, 7);
-    mesh.publish(0, &second(), true)
-        .expect("nothing in the way");
-    mesh.call(1, "put_item", r#"[20, "second", 2]"#)
-        .expect("it fits");
-    mesh.pass_ms(3_000);
-    mesh.publish(0, &third(), true).expect("nothing in the way");
-    mesh.call(1, "put_log", r#"["third"]"#).expect("it fits");
-    mesh.pass_ms(3_000);
+    upgrade_twice(&mut mesh);
     let ticket = mesh.invite(0);
     mesh.join(2, &ticket);
     mesh.pass_ms(3_000);
@@ -370,14 +375,7 @@ fn whoever_publishes_while_the_finaliser_is_away_is_told_so_and_it_takes_effect_
 #[test]
 fn a_rebuild_runs_each_segment_under_its_module() {
     let mut mesh = started(2, 2, 15);
-    mesh.publish(0, &second(), true)
-        .expect("nothing in the way");
-    mesh.call(1, "put_item", r#"[20, "second", 2]"#)
-        .expect("it fits");
-    mesh.pass_ms(3_000);
-    mesh.publish(0, &third(), true).expect("nothing in the way");
-    mesh.call(1, "put_log", r#"["third"]"#).expect("it fits");
-    mesh.pass_ms(3_000);
+    upgrade_twice(&mut mesh);
     mesh.call(1, "put_log", r#"["in the tail"]"#)
         .expect("it fits");
     let before = mesh.status(1);
