@@ -16,6 +16,8 @@ pub(crate) struct Clock {
     /// How fast it runs, in parts per million.
     speed_ppm: u64,
     wall_start_us: u64,
+    /// By how much the wall clock was set wrong since.
+    set_wrong_us: i64,
 }
 
 const PPM: u64 = 1_000_000;
@@ -28,15 +30,23 @@ impl Clock {
             tick_start_us: dice.below(1 << 40),
             speed_ppm: PPM - drift + dice.below(2 * drift + 1),
             wall_start_us: WALL_START_US - wrong_us + dice.below(2 * wrong_us + 1),
+            set_wrong_us: 0,
         }
+    }
+
+    /// Somebody sets the wall clock: from now on it is so many milliseconds ahead, or behind, of
+    /// what it would show.
+    pub(crate) fn set_wrong(&mut self, ms: i64) {
+        self.set_wrong_us = ms.saturating_mul(1_000);
     }
 
     /// What the clocks show at a time of the world.
     pub(crate) fn now(&self, world_us: u64) -> Now {
         let passed = world_us * self.speed_ppm / PPM;
+        let wall = self.wall_start_us + passed;
         Now {
             tick: Tick(self.tick_start_us + passed),
-            wall: self.wall_start_us + passed,
+            wall: wall.saturating_add_signed(self.set_wrong_us),
         }
     }
 
@@ -65,13 +75,23 @@ mod tests {
         };
         for seed in 0..50 {
             let mut dice = Seed(seed).child("clock");
-            let clock = Clock::draw(&mut dice, &faults);
+            let mut clock = Clock::draw(&mut dice, &faults);
             let now = dice.below(10_000_000_000);
             let tick = Tick(clock.now(now).tick.0 + dice.below(10_000_000));
             let world = clock.world_us(tick);
             assert!(clock.now(world).tick >= tick);
             assert!(world == 0 || clock.now(world - 1).tick < tick);
             assert!(clock.now(now).wall.abs_diff(WALL_START_US + now) <= 5_000_000 + now / 1_000);
+            let before = clock.now(now);
+            clock.set_wrong(-3_600_000);
+            assert_eq!(
+                clock.now(now).tick,
+                before.tick,
+                "the monotonic clock stays"
+            );
+            assert_eq!(clock.now(now).wall, before.wall - 3_600_000_000);
+            clock.set_wrong(0);
+            assert_eq!(clock.now(now), before);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! everything happens at once hides bugs that need one fault to be absent.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::seed::Dice;
 
@@ -14,17 +15,204 @@ pub enum Topology {
     Line,
     /// The first everybody, the others only it.
     Star,
+    /// Each the next two, around: what large meshes look like.
+    Ring,
 }
 
+/// Peers from which on nobody has a link to everybody.
+const LARGE: usize = 9;
+
 impl Topology {
-    /// Whether two peers have a link.
+    /// One that suits so many peers.
+    pub(crate) fn draw(dice: &mut Dice, peers: usize) -> Self {
+        let some: &[Self] = if peers < LARGE {
+            &[Self::Full, Self::Full, Self::Line, Self::Star]
+        } else {
+            &[Self::Ring, Self::Ring, Self::Star]
+        };
+        some[dice.index(some.len())]
+    }
+
+    /// Whether two of `peers` peers have a link.
     #[must_use]
-    pub fn links(self, a: usize, b: usize) -> bool {
+    pub fn links(self, a: usize, b: usize, peers: usize) -> bool {
+        let apart = a.abs_diff(b);
         match self {
             Self::Full => a != b,
-            Self::Line => a.abs_diff(b) == 1,
+            Self::Line => apart == 1,
             Self::Star => a != b && (a == 0 || b == 0),
+            Self::Ring => a != b && apart.min(peers.saturating_sub(apart)) <= 2,
         }
+    }
+}
+
+/// Something that may go wrong or happen besides. Each can be left out of a run: then what else
+/// happens is drawn as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Messages are lost while their link lives.
+    Loss,
+    /// Messages arrive twice.
+    Doubling,
+    /// Messages overtake each other.
+    Reordering,
+    /// Messages take long.
+    Delay,
+    /// Links are lost.
+    LostLinks,
+    /// The network parts.
+    Partitions,
+    /// A link carries messages one way only.
+    OneWayLinks,
+    /// Peers lose power.
+    Crashes,
+    /// What was not synced may be on the disk in part.
+    TornWrites,
+    /// The power fails amid the writes of a step.
+    CrashesAmidWrites,
+    /// Disks are full for a while.
+    FullDisks,
+    /// Disks give back other bytes than were written.
+    BitRot,
+    /// Clocks are wrong by some seconds.
+    WrongClocks,
+    /// Clocks run fast or slow.
+    Drift,
+    /// A clock is wrong by days.
+    DaysApart,
+    /// Clocks are set while peers run.
+    ClockJumps,
+    /// Some peers take long for everything.
+    SlowPeers,
+    /// The last peer joins while everything else goes on.
+    LateJoiner,
+    /// A peer goes away for ever.
+    Leaver,
+    /// A stranger gets links and sends what it overheard, spoilt or not.
+    Stranger,
+    /// The last peer's key signs second histories.
+    Equivocation,
+    /// The last peer writes entries with old times onto old parents.
+    BackDating,
+    /// The last peer writes entries with times of the future.
+    FutureStamps,
+    /// The last peer keeps to itself what it should pass on.
+    Withholding,
+    /// The last peer sends more than anybody can use.
+    Floods,
+    /// The last peer signs cuts.
+    LyingCuts,
+    /// The last peer sends messages again, late or spoilt.
+    Garbage,
+    /// Finality is handed to another peer.
+    FinaliserMoves,
+    /// The finaliser is cut off, and the recovery key makes another one.
+    FinaliserLost,
+    /// The database gets another module, with one table more.
+    Upgrade,
+}
+
+use Fault as F;
+
+impl Fault {
+    /// All of them, in the order in which a smaller run is looked for.
+    pub const ALL: [Self; 30] = [
+        F::FinaliserLost,
+        F::FinaliserMoves,
+        F::Upgrade,
+        F::Equivocation,
+        F::BackDating,
+        F::FutureStamps,
+        F::LyingCuts,
+        F::Floods,
+        F::Withholding,
+        F::Garbage,
+        F::Stranger,
+        F::Leaver,
+        F::LateJoiner,
+        F::SlowPeers,
+        F::DaysApart,
+        F::ClockJumps,
+        F::WrongClocks,
+        F::Drift,
+        F::BitRot,
+        F::FullDisks,
+        F::Crashes,
+        F::TornWrites,
+        F::CrashesAmidWrites,
+        F::Partitions,
+        F::OneWayLinks,
+        F::LostLinks,
+        F::Reordering,
+        F::Doubling,
+        F::Loss,
+        F::Delay,
+    ];
+
+    /// How people write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            F::Loss => "loss",
+            F::Doubling => "doubling",
+            F::Reordering => "reordering",
+            F::Delay => "delay",
+            F::LostLinks => "lost-links",
+            F::Partitions => "partitions",
+            F::OneWayLinks => "one-way-links",
+            F::Crashes => "crashes",
+            F::TornWrites => "torn-writes",
+            F::CrashesAmidWrites => "crashes-amid-writes",
+            F::FullDisks => "full-disks",
+            F::BitRot => "bit-rot",
+            F::WrongClocks => "wrong-clocks",
+            F::Drift => "drift",
+            F::DaysApart => "days-apart",
+            F::ClockJumps => "clock-jumps",
+            F::SlowPeers => "slow-peers",
+            F::LateJoiner => "late-joiner",
+            F::Leaver => "leaver",
+            F::Stranger => "stranger",
+            F::Equivocation => "equivocation",
+            F::BackDating => "back-dating",
+            F::FutureStamps => "future-stamps",
+            F::Withholding => "withholding",
+            F::Floods => "floods",
+            F::LyingCuts => "lying-cuts",
+            F::Garbage => "garbage",
+            F::FinaliserMoves => "finaliser-moves",
+            F::FinaliserLost => "finaliser-lost",
+            F::Upgrade => "upgrade",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// No fault has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoSuchFault(String);
+
+impl fmt::Display for NoSuchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Fault::ALL.map(Fault::name).join(", ");
+        write!(f, "there is no fault `{}`; there are {names}", self.0)
+    }
+}
+
+impl std::error::Error for NoSuchFault {}
+
+impl FromStr for Fault {
+    type Err = NoSuchFault;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchFault> {
+        let named = |fault: &Self| fault.name() == text;
+        let found = Self::ALL.into_iter().find(named);
+        found.ok_or_else(|| NoSuchFault(text.to_owned()))
     }
 }
 
@@ -52,19 +240,72 @@ pub struct Faults {
     pub torn_writes: bool,
     /// The power fails in the middle of a step's writes, not between steps.
     pub crash_in_step: bool,
+    /// Mean milliseconds between two times in which a disk has no room; 0: never.
+    pub full_disk_every_ms: u64,
+    /// Mean milliseconds between two wrong bits that a disk gives back; 0: never.
+    pub bit_rot_every_ms: u64,
     /// Milliseconds by which clocks are wrong at most.
     pub clock_wrong_ms: u64,
     /// Parts per million by which clocks run fast or slow at most.
     pub clock_drift_ppm: u64,
+    /// Milliseconds by which one clock is ahead of the others, or behind if negative.
+    pub apart_ms: i64,
+    /// Mean milliseconds between two times at which a clock is set; 0: never.
+    pub clock_jump_every_ms: u64,
+    /// Milliseconds that a slow peer takes for a message.
+    pub slow_ms: u64,
     /// The last peer joins while everything else goes on.
     pub late_joiner: bool,
+    /// A peer goes away for ever.
+    pub leaver: bool,
     /// A stranger gets links and sends what it overheard, spoilt or not.
     pub stranger: bool,
-    /// The last peer is a rogue: its key signs second histories, and it sends spoilt messages.
-    pub rogue: bool,
+    /// The lies of the last peer.
+    pub lies: Lies,
+    /// Finality is handed to another peer.
+    pub finaliser_moves: bool,
+    /// The finaliser is cut off, and the recovery key makes another one.
+    pub finaliser_lost: bool,
+    /// The database gets another module.
+    pub upgrade: bool,
     /// Mean milliseconds between two calls in the whole world.
     pub work_every_ms: u64,
 }
+
+/// How the last peer lies. Its program is the ordinary one; its key and its links are used by
+/// somebody else besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lies {
+    /// Its key signs second histories.
+    pub equivocates: bool,
+    /// It writes onto old parents with old times.
+    pub back_dates: bool,
+    /// It writes with times of the future.
+    pub stamps_ahead: bool,
+    /// It passes on only some of what it should.
+    pub withholds: bool,
+    /// It sends more than anybody can use.
+    pub floods: bool,
+    /// It signs cuts.
+    pub signs_cuts: bool,
+    /// It sends messages again, late or spoilt.
+    pub garbles: bool,
+}
+
+impl Lies {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// Days by which a clock is ahead at most, and behind at most. Entries of the future are held back
+/// until they are due: a run lasts as long.
+const DAYS_AHEAD_MAX: u64 = 1;
+const DAYS_BEHIND_MAX: u64 = 30;
+
+const HOUR_MS: u64 = 3_600_000;
 
 impl Faults {
     /// A good network and no accidents.
@@ -79,117 +320,190 @@ impl Faults {
         crash_every_ms: 0,
         torn_writes: false,
         crash_in_step: false,
+        full_disk_every_ms: 0,
+        bit_rot_every_ms: 0,
         clock_wrong_ms: 0,
         clock_drift_ppm: 0,
+        apart_ms: 0,
+        clock_jump_every_ms: 0,
+        slow_ms: 0,
         late_joiner: false,
+        leaver: false,
         stranger: false,
-        rogue: false,
+        lies: Lies {
+            equivocates: false,
+            back_dates: false,
+            stamps_ahead: false,
+            withholds: false,
+            floods: false,
+            signs_cuts: false,
+            garbles: false,
+        },
+        finaliser_moves: false,
+        finaliser_lost: false,
+        upgrade: false,
         work_every_ms: 150,
     };
 
     /// The faults of one run.
     #[must_use]
     pub fn draw(dice: &mut Dice) -> Self {
-        let mut chance = |most: u64| {
-            if dice.coin() {
-                dice.between(1, most)
-            } else {
-                0
-            }
+        // Every number is drawn, whether or not its fault exists: one more fault shifts no other.
+        let mut some = |chance: u64, from: u64, to: u64| {
+            let exists = dice.percent(chance);
+            let drawn = dice.between(from, to);
+            if exists { drawn } else { 0 }
         };
-        let lose_percent = chance(40);
-        let double_percent = chance(30);
-        let delay_ms = 3 + chance(1_500);
-        let mut every = |least: u64| {
-            if dice.coin() {
-                dice.between(least, 10 * least)
-            } else {
-                0
-            }
+        let mut faults = Self {
+            lose_percent: some(50, 1, 40),
+            double_percent: some(50, 1, 30),
+            delay_ms: 3 + some(50, 1, 1_500),
+            unlink_every_ms: some(50, 2_000, 20_000),
+            partition_every_ms: some(50, 5_000, 50_000),
+            deafen_every_ms: some(50, 3_000, 30_000),
+            crash_every_ms: some(50, 2_000, 20_000),
+            full_disk_every_ms: some(20, 5_000, 30_000),
+            bit_rot_every_ms: some(20, 5_000, 30_000),
+            // Under the minute from which on entries are held back.
+            clock_wrong_ms: some(50, 1, 20_000),
+            clock_drift_ppm: some(50, 1, 500),
+            clock_jump_every_ms: some(20, 4_000, 30_000),
+            slow_ms: some(25, 20, 800),
+            work_every_ms: some(100, 20, 400),
+            ..Self::NONE
         };
-        let unlink_every_ms = every(2_000);
-        let partition_every_ms = every(5_000);
-        let deafen_every_ms = every(3_000);
-        let crash_every_ms = every(2_000);
-        Self {
-            lose_percent,
-            double_percent,
-            reorder: dice.coin(),
-            delay_ms,
-            unlink_every_ms,
-            partition_every_ms,
-            deafen_every_ms,
-            crash_every_ms,
-            torn_writes: dice.coin(),
-            crash_in_step: dice.coin(),
-            // Under the minute from which on entries are held back: what a clock beyond it does
-            // lasts for as long as it is wrong, which no healing of the network ends.
-            clock_wrong_ms: if dice.coin() {
-                dice.between(1, 20_000)
-            } else {
-                0
-            },
-            clock_drift_ppm: if dice.coin() { dice.between(1, 500) } else { 0 },
-            late_joiner: dice.coin(),
-            stranger: dice.coin(),
-            rogue: dice.percent(40),
-            work_every_ms: dice.between(20, 400),
-        }
+        let ahead = some(8, 2 * 60_000, DAYS_AHEAD_MAX * 24 * HOUR_MS);
+        let behind = some(12, HOUR_MS, DAYS_BEHIND_MAX * 24 * HOUR_MS);
+        faults.apart_ms = match (ahead, behind) {
+            (0, behind) => -to_i64(behind),
+            (ahead, _) => to_i64(ahead),
+        };
+        let mut holds = |chance: u64| dice.percent(chance);
+        faults.reorder = holds(50);
+        faults.torn_writes = holds(50);
+        faults.crash_in_step = holds(50);
+        faults.late_joiner = holds(50);
+        faults.leaver = holds(15);
+        faults.stranger = holds(40);
+        let liar = holds(40);
+        let mut lies = |chance: u64| holds(chance) && liar;
+        faults.lies = Lies {
+            equivocates: lies(40),
+            back_dates: lies(50),
+            stamps_ahead: lies(40),
+            withholds: lies(40),
+            floods: lies(40),
+            signs_cuts: lies(40),
+            garbles: lies(60),
+        };
+        faults.finaliser_moves = holds(15);
+        faults.finaliser_lost = holds(15);
+        faults.upgrade = holds(35);
+        faults
     }
 
-    /// The same world with a good network and no more accidents. Clocks stay as wrong as they are.
+    /// The same without one fault.
+    #[must_use]
+    pub fn without(mut self, fault: Fault) -> Self {
+        let none = Self::NONE;
+        match fault {
+            F::Loss => self.lose_percent = 0,
+            F::Doubling => self.double_percent = 0,
+            F::Reordering => self.reorder = false,
+            F::Delay => self.delay_ms = none.delay_ms,
+            F::LostLinks => self.unlink_every_ms = 0,
+            F::Partitions => self.partition_every_ms = 0,
+            F::OneWayLinks => self.deafen_every_ms = 0,
+            F::Crashes => self.crash_every_ms = 0,
+            F::TornWrites => self.torn_writes = false,
+            F::CrashesAmidWrites => self.crash_in_step = false,
+            F::FullDisks => self.full_disk_every_ms = 0,
+            F::BitRot => self.bit_rot_every_ms = 0,
+            F::WrongClocks => self.clock_wrong_ms = 0,
+            F::Drift => self.clock_drift_ppm = 0,
+            F::DaysApart => self.apart_ms = 0,
+            F::ClockJumps => self.clock_jump_every_ms = 0,
+            F::SlowPeers => self.slow_ms = 0,
+            F::LateJoiner => self.late_joiner = false,
+            F::Leaver => self.leaver = false,
+            F::Stranger => self.stranger = false,
+            F::Equivocation => self.lies.equivocates = false,
+            F::BackDating => self.lies.back_dates = false,
+            F::FutureStamps => self.lies.stamps_ahead = false,
+            F::Withholding => self.lies.withholds = false,
+            F::Floods => self.lies.floods = false,
+            F::LyingCuts => self.lies.signs_cuts = false,
+            F::Garbage => self.lies.garbles = false,
+            F::FinaliserMoves => self.finaliser_moves = false,
+            F::FinaliserLost => self.finaliser_lost = false,
+            F::Upgrade => self.upgrade = false,
+        }
+        self
+    }
+
+    /// Whether leaving it out would change anything.
+    #[must_use]
+    pub fn has(&self, fault: Fault) -> bool {
+        self.without(fault) != *self
+    }
+
+    /// The same world with a good network and no more accidents. Small errors of clocks stay, and
+    /// so does whose word counts.
     #[must_use]
     pub fn healed(self) -> Self {
         Self {
             clock_wrong_ms: self.clock_wrong_ms,
             clock_drift_ppm: self.clock_drift_ppm,
-            // Whose word counts does not change because the weather does.
-            rogue: self.rogue,
+            apart_ms: self.apart_ms,
+            late_joiner: self.late_joiner,
+            leaver: self.leaver,
+            lies: self.lies,
+            finaliser_lost: self.finaliser_lost,
+            upgrade: self.upgrade,
             ..Self::NONE
         }
     }
 }
 
+fn to_i64(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words = Vec::new();
-        let mut often = |what: &str, every_ms: u64| {
-            if every_ms > 0 {
-                words.push(format!("{what} every {:.1} s", seconds(every_ms)));
-            }
-        };
-        often("link lost", self.unlink_every_ms);
-        often("partition", self.partition_every_ms);
-        often("one-way link", self.deafen_every_ms);
-        often("power lost", self.crash_every_ms);
-        let mut much = |what: &str, percent: u64| {
-            if percent > 0 {
-                words.push(format!("{percent} % {what}"));
-            }
-        };
-        much("lost", self.lose_percent);
-        much("doubled", self.double_percent);
-        let mut also = |what: &str, holds: bool| {
-            if holds {
-                words.push(what.to_owned());
-            }
-        };
-        also("reordered", self.reorder);
-        also("torn writes", self.crash_every_ms > 0 && self.torn_writes);
-        also(
-            "power lost amid writes",
-            self.crash_every_ms > 0 && self.crash_in_step,
-        );
-        also("late joiner", self.late_joiner);
-        also("a stranger", self.stranger);
-        also("a rogue", self.rogue);
+        let there = Fault::ALL.into_iter().filter(|fault| self.has(*fault));
+        let mut words: Vec<_> = there.map(|fault| self.in_words(fault)).collect();
         words.push(format!("a call every {:.3} s", seconds(self.work_every_ms)));
-        words.push(format!("delay up to {:.3} s", seconds(self.delay_ms)));
-        words.push(format!(
-            "clocks wrong by {:.3} s",
-            seconds(self.clock_wrong_ms)
-        ));
         f.write_str(&words.join(", "))
+    }
+}
+
+impl Faults {
+    fn in_words(&self, fault: Fault) -> String {
+        let every = |ms: u64| format!("{fault} every {:.1} s", seconds(ms));
+        let percent = |percent: u64| format!("{percent} % {fault}");
+        let up_to = |ms: u64| format!("{fault} up to {:.3} s", seconds(ms));
+        match fault {
+            F::Loss => percent(self.lose_percent),
+            F::Doubling => percent(self.double_percent),
+            F::Delay => up_to(self.delay_ms),
+            F::LostLinks => every(self.unlink_every_ms),
+            F::Partitions => every(self.partition_every_ms),
+            F::OneWayLinks => every(self.deafen_every_ms),
+            F::Crashes => every(self.crash_every_ms),
+            F::FullDisks => every(self.full_disk_every_ms),
+            F::BitRot => every(self.bit_rot_every_ms),
+            F::ClockJumps => every(self.clock_jump_every_ms),
+            F::WrongClocks => up_to(self.clock_wrong_ms),
+            F::SlowPeers => up_to(self.slow_ms),
+            F::Drift => format!("{fault} up to {} ppm", self.clock_drift_ppm),
+            F::DaysApart => {
+                let way = if self.apart_ms > 0 { "ahead" } else { "behind" };
+                let hours = seconds(self.apart_ms.unsigned_abs()) / 3_600.0;
+                format!("a clock {hours:.1} h {way}")
+            }
+            _ => fault.to_string(),
+        }
     }
 }
 
@@ -205,30 +519,40 @@ mod tests {
 
     #[test]
     fn each_fault_exists_in_some_worlds_and_not_in_others() {
-        let drawn: Vec<_> = (0..64)
+        let drawn: Vec<_> = (0..256)
             .map(|seed| Faults::draw(&mut Seed(seed).child("faults")))
             .collect();
-        let both =
-            |exists: fn(&Faults) -> bool| drawn.iter().any(exists) && !drawn.iter().all(exists);
-        assert!(both(|faults| faults.lose_percent > 0));
-        assert!(both(|faults| faults.double_percent > 0));
-        assert!(both(|faults| faults.reorder));
-        assert!(both(|faults| faults.unlink_every_ms > 0));
-        assert!(both(|faults| faults.partition_every_ms > 0));
-        assert!(both(|faults| faults.deafen_every_ms > 0));
-        assert!(both(|faults| faults.crash_every_ms > 0));
-        assert!(both(|faults| faults.torn_writes));
-        assert!(both(|faults| faults.crash_in_step));
-        assert!(both(|faults| faults.clock_wrong_ms > 0));
-        assert!(both(|faults| faults.late_joiner));
-        assert!(both(|faults| faults.stranger));
-        assert!(both(|faults| faults.rogue));
+        for fault in Fault::ALL {
+            let with = drawn.iter().filter(|faults| faults.has(fault)).count();
+            assert!((4..252).contains(&with), "{fault}: {with} of 256");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_left_out_without_changing_the_others() {
+        let drawn = Faults::draw(&mut Seed(7).child("faults"));
+        let bare = Fault::ALL.into_iter().fold(drawn, Faults::without);
+        let work_every_ms = drawn.work_every_ms;
+        assert_eq!(
+            bare,
+            Faults {
+                work_every_ms,
+                ..Faults::NONE
+            }
+        );
+        for fault in Fault::ALL {
+            assert!(!drawn.without(fault).has(fault));
+            assert_eq!(fault.name().parse(), Ok(fault));
+        }
+        assert!("bad-weather".parse::<Fault>().is_err());
     }
 
     #[test]
     fn topologies_are_connected() {
-        assert!(Topology::Full.links(0, 3) && !Topology::Full.links(2, 2));
-        assert!(Topology::Line.links(1, 2) && !Topology::Line.links(0, 2));
-        assert!(Topology::Star.links(2, 0) && !Topology::Star.links(1, 2));
+        let links = |topology: Topology, a, b| topology.links(a, b, 12);
+        assert!(links(Topology::Full, 0, 3) && !links(Topology::Full, 2, 2));
+        assert!(links(Topology::Line, 1, 2) && !links(Topology::Line, 0, 2));
+        assert!(links(Topology::Star, 2, 0) && !links(Topology::Star, 1, 2));
+        assert!(links(Topology::Ring, 11, 1) && !links(Topology::Ring, 0, 3));
     }
 }

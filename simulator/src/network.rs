@@ -13,6 +13,7 @@ const FLIGHT_US_MIN: u64 = 200;
 pub(crate) struct Network {
     dice: Dice,
     topology: Topology,
+    peers: usize,
     /// Links that are up, lower number first, with a number that tells one life of a link from the
     /// next.
     up: BTreeMap<(usize, usize), u64>,
@@ -31,10 +32,11 @@ pub(crate) struct Flights {
 }
 
 impl Network {
-    pub(crate) fn new(dice: Dice, topology: Topology) -> Self {
+    pub(crate) fn new(dice: Dice, topology: Topology, peers: usize) -> Self {
         Self {
             dice,
             topology,
+            peers,
             up: BTreeMap::new(),
             lives: 0,
             deaf: BTreeSet::new(),
@@ -44,11 +46,21 @@ impl Network {
 
     /// Whether the two may have a link at all.
     pub(crate) fn allows(&self, a: usize, b: usize) -> bool {
-        self.topology.links(a, b)
+        self.topology.links(a, b, self.peers)
     }
 
     pub(crate) fn is_up(&self, a: usize, b: usize) -> bool {
         self.up.contains_key(&pair(a, b))
+    }
+
+    /// How many links of a peer are up.
+    pub(crate) fn links_of(&self, at: usize) -> usize {
+        self.up.keys().filter(|(a, b)| *a == at || *b == at).count()
+    }
+
+    /// How many links are up.
+    pub(crate) fn links(&self) -> usize {
+        self.up.len()
     }
 
     /// True: the link was down.
@@ -133,7 +145,7 @@ mod tests {
     use crate::seed::Seed;
 
     fn network() -> Network {
-        Network::new(Seed(1).child("network"), Topology::Line)
+        Network::new(Seed(1).child("network"), Topology::Line, 3)
     }
 
     #[test]

@@ -7,7 +7,6 @@ use sync_protocol::{DeviceKey, SecretKey};
 use crate::clock::Clock;
 use crate::disk::LyingDisk;
 use crate::faults::Faults;
-use crate::run::Plant;
 use crate::seed::{Dice, Seed};
 use crate::workload::Client;
 
@@ -32,20 +31,28 @@ pub(crate) struct Node {
     pub(crate) is_member: bool,
     /// Who is connected to it.
     pub(crate) clients: Vec<Client>,
+    /// Its disk is full or wrong, or was: until its next start it may refuse to work.
+    pub(crate) in_trouble: bool,
+    /// It went away and never comes back.
+    pub(crate) is_gone: bool,
+    /// Microseconds that it takes for a message.
+    pub(crate) slow_us: u64,
     dice: Dice,
     lies: bool,
 }
 
 impl Node {
-    pub(crate) fn new(at: usize, seed: Seed, faults: &Faults, plant: Option<Plant>) -> Self {
+    pub(crate) fn new(at: usize, seed: Seed, faults: &Faults, disks_lie: bool) -> Self {
         let mut dice = seed.child(&format!("peer {at}"));
         let key = SecretKey::from_bytes(&dice.bytes());
+        let clock = Clock::draw(&mut dice, faults);
+        let is_slow = dice.coin();
         Self {
             device: key.public(),
             key,
             disk: MemoryDisk::new(),
             core: None,
-            clock: Clock::draw(&mut dice, faults),
+            clock,
             starts: 0,
             wake_us: None,
             idle_due: false,
@@ -53,8 +60,11 @@ impl Node {
             ticket: None,
             is_member: false,
             clients: Vec::new(),
+            in_trouble: false,
+            is_gone: false,
+            slow_us: if is_slow { faults.slow_ms * 1_000 } else { 0 },
             dice,
-            lies: plant == Some(Plant::LyingDisks),
+            lies: disks_lie,
         }
     }
 
@@ -106,6 +116,30 @@ impl Node {
         let left = self.dice.between(1, 60);
         self.power_left = Some(self.disk.operations() + left);
         self.disk.fail_after(left);
+    }
+
+    /// For a while its disk has no room, after some more writes; or it says that it hardly has any.
+    pub(crate) fn fill_disk(&mut self) {
+        self.in_trouble = true;
+        if self.dice.coin() {
+            self.disk.fill_after(self.dice.below(40));
+        } else {
+            self.disk.say_free(Some(self.dice.below(1 << 20)));
+        }
+    }
+
+    /// One of the next reads gives back another bit than was written.
+    pub(crate) fn spoil_read(&mut self) {
+        self.in_trouble = true;
+        let (after, bit) = (self.dice.below(200), self.dice.draw());
+        self.disk.spoil_read_after(Some((after, bit)));
+    }
+
+    /// The disk is as it should be again. What stopped over it goes on with the next start.
+    pub(crate) fn mend_disk(&mut self) {
+        self.disk.make_room();
+        self.disk.say_free(None);
+        self.disk.spoil_read_after(None);
     }
 
     /// Whether the power went during the last step: then nobody heard of its effects.

@@ -6,12 +6,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use peer_core::Modules;
-use sync_protocol::BlobHash;
+use sync_protocol::{BlobHash, DatabaseId};
 
-use crate::checker::Shown;
+use crate::checker::history::History;
+use crate::checker::model::Model;
+use crate::checker::{Shown, bounds, difference};
 use crate::faults::Faults;
-use crate::seed::Seed;
-use crate::world::{Counts, World};
+use crate::market::Market;
+use crate::plan::Plan;
+use crate::seed::Dice;
+use crate::world::{CLOCK_JUMP_MS_MAX, Counts, World};
 
 /// Milliseconds that setting up may take.
 const SETUP_MS_MAX: u64 = 60_000;
@@ -21,44 +25,23 @@ const SETUP_MS_MAX: u64 = 60_000;
 /// repeated rarely.
 const HEAL_MS_MAX: u64 = 240_000;
 
+/// Milliseconds of one round of the regular comparison between two peers.
+const ROUND_MS: u64 = 30_000;
+
 /// Milliseconds between two looks from outside.
 const LOOK_EVERY_MS: u64 = 1_000;
 
-/// A mistake made on purpose, to see that the judge notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
-    /// Disks say they have synced and have not.
-    LyingDisks,
-}
+/// The same while a wrong clock's future is waited for.
+const RARE_LOOK_EVERY_MS: u64 = 60_000;
 
-/// What to run.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// Decides everything.
-    pub seed: Seed,
-    /// Peers, 2 to 5; `None`: the seed decides.
-    pub peers: Option<usize>,
-    /// Whether to keep the lines of the trace.
-    pub keep_trace: bool,
-    /// A mistake to make on purpose.
-    pub plant: Option<Plant>,
-    /// Whether the database gets another module in the middle of the bad time.
-    pub upgrade: bool,
-}
+/// Minutes for which peers who are equal are listened to.
+const QUIET_MINUTES: u64 = 2;
 
-impl Plan {
-    /// The run of a seed, nothing planted.
-    #[must_use]
-    pub fn of(seed: Seed) -> Self {
-        Self {
-            seed,
-            peers: None,
-            keep_trace: false,
-            plant: None,
-            upgrade: false,
-        }
-    }
-}
+/// Looks between two at which all that a peer shows is held against the model.
+const LOOKS_PER_MODEL: u64 = 6;
+
+/// Peers up to which a bad time lasts its full length: everything costs more in larger worlds.
+const SMALL: u64 = 5;
 
 /// What came out of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +93,7 @@ pub struct Report {
     pub trace: Vec<String>,
     /// Seconds of the made-up world.
     pub world_s: u64,
-    /// Seconds from the healing until all were equal.
+    /// Seconds from the healing until all were equal for the first time.
     pub healed_in_s: u64,
     /// Calls made.
     pub calls: u64,
@@ -120,30 +103,49 @@ pub struct Report {
     pub refused: u64,
     /// The highest cut.
     pub height: u64,
-    /// The module that rules in the end.
-    pub module_hash: String,
+    /// Whether the module with one table more rules in the end.
+    pub upgraded: bool,
     /// How much happened.
     pub counts: Counts,
 }
 
+impl Report {
+    /// Rounds of the regular comparison that it took until all were equal. `None`: a clock was so
+    /// far ahead that what it stamped had to become due first.
+    #[must_use]
+    pub fn rounds(&self) -> Option<u64> {
+        let waited = self.faults.apart_ms > 0 || self.faults.clock_jump_every_ms > 0;
+        (!waited).then_some(self.healed_in_s * 1_000 / ROUND_MS + 1)
+    }
+}
+
 /// Runs one world.
 #[must_use]
-pub fn run(plan: &Plan, modules: &Modules) -> Report {
+pub fn run(plan: &Plan, modules: &Modules, market: &Market) -> Report {
+    run_on(plan, modules, market, false)
+}
+
+/// The same on disks that say they have synced and have not, if they lie.
+#[must_use]
+pub fn run_on(plan: &Plan, modules: &Modules, market: &Market, disks_lie: bool) -> Report {
     let mut dice = plan.seed.child("run");
-    let peers = plan.peers.unwrap_or_else(|| 2 + dice.index(4)).clamp(2, 5);
-    let (world, faults) = World::new(plan.seed, peers, modules, plan.keep_trace, plan.plant);
+    let (peers, faults) = (plan.peers(), plan.faults());
     let mut run = Run {
-        world,
+        world: World::new(plan, modules, market, disks_lie),
         faults,
+        next_module: market.next_hash(),
+        dice: plan.seed.child("looks"),
+        looks: 0,
         healed_us: 0,
-        upgrade: plan.upgrade,
-        module_hash: String::new(),
+        healed_in_us: 0,
+        upgraded: false,
     };
-    let verdict = run.verdict(dice.between(15_000, 60_000));
+    let hurt_ms = dice.between(15_000, 60_000) * SMALL / SMALL.max(peers as u64);
+    let verdict = run.verdict(hurt_ms);
     let Run {
         mut world,
-        healed_us,
-        module_hash,
+        healed_in_us,
+        upgraded,
         ..
     } = run;
     world.say(format_args!("{verdict}"));
@@ -154,12 +156,12 @@ pub fn run(plan: &Plan, modules: &Modules) -> Report {
         trace_hash: world.trace.hash(),
         trace_lines: world.trace.lines(),
         world_s: world.now_us / 1_000_000,
-        healed_in_s: world.now_us.saturating_sub(healed_us) / 1_000_000,
+        healed_in_s: healed_in_us / 1_000_000,
         calls: world.ledger.asked,
-        confirmed: world.ledger.confirmed,
+        confirmed: world.ledger.acknowledged(),
         refused: world.ledger.refused,
         height: world.cuts.highest(),
-        module_hash,
+        upgraded,
         counts: world.counts,
         trace: world.trace.into_lines(),
     }
@@ -174,10 +176,13 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 struct Run {
     world: World,
     faults: Faults,
+    next_module: BlobHash,
+    /// Decides at whom a look looks closely.
+    dice: Dice,
+    looks: u64,
     healed_us: u64,
-    /// Another module is still to be published.
-    upgrade: bool,
-    module_hash: String,
+    healed_in_us: u64,
+    upgraded: bool,
 }
 
 impl Run {
@@ -196,15 +201,11 @@ impl Run {
 
     fn phases(&mut self, hurt_ms: u64) -> Result<(), Verdict> {
         self.set_up()?;
-        self.world.hurt(self.faults);
-        self.world.begin_work();
         let end = self.world.now_us + hurt_ms * 1_000;
-        let upgrade_from = self.world.now_us + hurt_ms * 500;
+        self.world.hurt(self.faults, hurt_ms * 1_000);
+        self.world.begin_work();
         while self.world.now_us < end {
-            self.pass()?;
-            if self.upgrade && self.world.now_us >= upgrade_from {
-                self.upgrade = !self.world.upgrade();
-            }
+            self.pass(LOOK_EVERY_MS)?;
             self.invite_late(end)?;
             self.world.join_on();
             self.look()?;
@@ -214,14 +215,28 @@ impl Run {
         self.healed_us = self.world.now_us;
         self.invite_late(0)?;
         self.settle()?;
+        self.healed_in_us = self.world.now_us - self.healed_us;
         // Nothing that happened may have made a peer useless.
         self.world.say_once_each();
-        self.settle()
+        self.settle()?;
+        self.be_quiet()
+    }
+
+    /// Peers who have nothing to tell each other hardly talk.
+    fn be_quiet(&mut self) -> Result<(), Verdict> {
+        // Clocks that a liar set may still let something become due.
+        if self.faults.lies.any() {
+            return Ok(());
+        }
+        let before = self.world.counts.messages;
+        self.pass(QUIET_MINUTES * 60_000)?;
+        let messages = self.world.counts.messages - before;
+        bounds::quiet(messages, self.world.links(), QUIET_MINUTES).map_err(Verdict::Unsafe)
     }
 
     /// A good day: publish, invite, join, open the accounts.
     fn set_up(&mut self) -> Result<(), Verdict> {
-        self.pass()?;
+        self.pass(LOOK_EVERY_MS)?;
         self.world.publish().map_err(Verdict::Unsafe)?;
         self.world.open_accounts();
         let peers = self.world.nodes.len();
@@ -236,7 +251,7 @@ impl Run {
                     "not all could join on a good day".to_owned(),
                 ));
             }
-            self.pass()?;
+            self.pass(LOOK_EVERY_MS)?;
             self.world.join_on();
         }
         Ok(())
@@ -252,9 +267,9 @@ impl Run {
         Ok(())
     }
 
-    /// Lets a second pass.
-    fn pass(&mut self) -> Result<(), Verdict> {
-        let end = self.world.now_us + LOOK_EVERY_MS * 1_000;
+    /// Lets some time pass.
+    fn pass(&mut self, ms: u64) -> Result<(), Verdict> {
+        let end = self.world.now_us + ms * 1_000;
         self.world.run_until(end);
         self.intact()
     }
@@ -266,43 +281,105 @@ impl Run {
         }
     }
 
-    /// Looks at what every peer shows, however little it has heard of.
+    /// Looks at what every peer shows, however little it has heard of; at one of them closely.
     fn look(&mut self) -> Result<(), Verdict> {
+        self.looks += 1;
+        let closely = self.dice.index(self.world.nodes.len());
         for at in 0..self.world.nodes.len() {
+            let unsafe_at = |why: String| Verdict::Unsafe(format!("peer {at}: {why}"));
             let Some(status) = self.world.status(at) else {
                 continue;
             };
-            if status.status != "ok" {
-                return Err(Verdict::Unsafe(format!(
-                    "peer {at} is {}: {}",
+            let excused = self.world.nodes[at].in_trouble && status.status == "stopped"
+                || self.world.may_fork() && status.status == "forked";
+            if status.status != "ok" && !excused {
+                return Err(unsafe_at(format!(
+                    "it is {}: {}",
                     status.status,
                     status.detail.unwrap_or_default()
                 )));
             }
+            bounds::memory(&status, self.world.links_of(at)).map_err(unsafe_at)?;
             let cut = status.cut;
-            let seen = self.world.cuts.see(
-                at,
-                cut.height,
-                cut.id.to_string(),
-                cut.state_root.to_string(),
-            );
+            let (id, root) = (cut.id.to_string(), cut.state_root.to_string());
+            let seen = self.world.cuts.see(at, cut.height, id, root);
             seen.map_err(Verdict::Unsafe)?;
-            if let Some(shown) = self.world.read(at) {
-                let plausible = self.world.ledger.plausible(&shown);
-                plausible.map_err(|why| Verdict::Unsafe(format!("peer {at}: {why}")))?;
+            if at == closely && status.status == "ok" {
+                self.look_closely(at)?;
             }
         }
         self.intact()
     }
 
+    fn look_closely(&mut self, at: usize) -> Result<(), Verdict> {
+        let unsafe_at = |why: String| Verdict::Unsafe(format!("peer {at}: {why}"));
+        let Some(shown) = self.world.read(at) else {
+            return self.intact();
+        };
+        self.world.ledger.plausible(&shown).map_err(unsafe_at)?;
+        // Who is void, and what is held back until it is due, is known for sure in the end only.
+        let sure = !self.faults.lies.any()
+            && self.faults.apart_ms == 0
+            && self.faults.clock_jump_every_ms == 0
+            && !self.world.nodes[at].in_trouble;
+        if !sure || !self.looks.is_multiple_of(LOOKS_PER_MODEL) {
+            return Ok(());
+        }
+        self.world.come_to_rest(at);
+        let Some(shown) = self.world.read(at) else {
+            return self.intact();
+        };
+        let history = self.history(at).map_err(unsafe_at)?;
+        let mut model = self.model_of(&history);
+        model.run_all(&history.tail);
+        match difference(&model.shown(), &shown) {
+            None => Ok(()),
+            Some(why) => Err(unsafe_at(format!(
+                "what it shows meanwhile is wrong: {why}"
+            ))),
+        }
+    }
+
+    fn history(&self, at: usize) -> Result<History, String> {
+        let database: Result<DatabaseId, _> = self.world.database.parse();
+        let database = database.map_err(|error| error.to_string())?;
+        History::read(&self.world.nodes[at].disk, &database)
+    }
+
+    /// What the final calls give, one after the other.
+    fn model_of(&self, history: &History) -> Model {
+        let mut model = Model::default();
+        for segment in &history.segments {
+            model.segment(segment, &self.next_module);
+        }
+        model
+    }
+
+    /// Milliseconds after the healing within which all must be equal and final.
+    fn patience_ms(&self) -> u64 {
+        let ahead_ms = self.faults.apart_ms.max(0).cast_unsigned();
+        let jumps_ms = match self.faults.clock_jump_every_ms {
+            0 => 0,
+            _ => CLOCK_JUMP_MS_MAX,
+        };
+        // What was written with a time of the future becomes due by then.
+        HEAL_MS_MAX + ahead_ms + jumps_ms
+    }
+
     /// Until all peers are equal, everything is final, and nobody waits for an answer.
     fn settle(&mut self) -> Result<(), Verdict> {
-        let end = self.world.now_us + HEAL_MS_MAX * 1_000;
+        let began = self.world.now_us;
+        let end = began + self.patience_ms() * 1_000;
         loop {
-            self.pass()?;
+            let soon = self.world.now_us < began + HEAL_MS_MAX * 1_000;
+            self.pass(if soon {
+                LOOK_EVERY_MS
+            } else {
+                RARE_LOOK_EVERY_MS
+            })?;
             self.world.join_on();
             self.look()?;
-            match self.unsettled() {
+            match self.unsettled().or_else(|| self.held_back()) {
                 None => return self.judge(),
                 Some(why) if self.world.now_us >= end => return Err(Verdict::Stuck(why)),
                 Some(_) => {}
@@ -310,29 +387,44 @@ impl Run {
         }
     }
 
+    /// Peers that are still there.
+    fn present(&self) -> Vec<usize> {
+        let nodes = self.world.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| !node.is_gone)
+            .map(|(at, _)| at)
+            .collect()
+    }
+
     /// What is not as it should be in the end, in time.
     fn unsettled(&mut self) -> Option<String> {
-        if let Some(at) = self.world.nodes.iter().position(|node| !node.is_member) {
+        let present = self.present();
+        let nodes = &self.world.nodes;
+        if let Some(at) = present.iter().find(|at| !nodes[**at].is_member) {
             return Some(format!("peer {at} has not joined"));
         }
         if self.world.calls_open() > 0 {
             return Some(format!("{} calls have no answer", self.world.calls_open()));
         }
         let mut first = None;
-        for at in 0..self.world.nodes.len() {
+        for at in present {
             let Some(status) = self.world.status(at) else {
                 return Some(format!("peer {at} tells no status"));
             };
-            // Nobody passes on what a rogue wrote after it was found out, so what builds on that may
-            // wait for ever, within its bound.
-            let pending = if self.faults.rogue { 0 } else { status.pending };
+            // Nobody passes on what a rogue wrote after it was found out, nor what a peer that is
+            // gone kept to itself, so what builds on that may wait for ever, within its bound.
+            let excused = self.faults.lies.any() || self.faults.leaver;
+            let pending = if excused { 0 } else { status.pending };
             if status.tail > 0 || pending > 0 {
                 let tail = status.tail;
                 return Some(format!(
                     "peer {at}: {tail} calls not final, {pending} entries pending"
                 ));
             }
-            self.module_hash.clone_from(&status.module_hash);
+            if status.status != "ok" {
+                return Some(format!("peer {at} is {}", status.status));
+            }
+            self.upgraded = status.module_hash == self.next_module.to_string();
             let equal = (
                 status.cut.id,
                 status.heads_hash,
@@ -341,7 +433,7 @@ impl Run {
             );
             if *first.get_or_insert(equal.clone()) != equal {
                 return Some(format!(
-                    "peer {at} at cut {} differs from peer 0",
+                    "peer {at} at cut {} differs from another",
                     status.cut.height
                 ));
             }
@@ -355,25 +447,49 @@ impl Run {
         None
     }
 
+    /// What was acknowledged with a time of the future and is not due yet, so that nobody has run
+    /// it: it is no part of what peers call their tail.
+    fn held_back(&self) -> Option<String> {
+        if self.patience_ms() == HEAL_MS_MAX {
+            return None;
+        }
+        let history = self.history(*self.present().first()?).ok()?;
+        let entry = self.world.ledger.any_of(&history.tail)?;
+        Some(format!("entry {entry} is acknowledged and not due yet"))
+    }
+
     /// All peers say that they are equal: are they, and is everything there?
     fn judge(&mut self) -> Result<(), Verdict> {
-        let mut first: Option<Shown> = None;
-        for at in 0..self.world.nodes.len() {
+        let mut first: Option<(History, Shown)> = None;
+        for at in self.present() {
             let unsafe_at = |why: String| Verdict::Unsafe(format!("peer {at}: {why}"));
             let Some(shown) = self.world.read(at) else {
                 return Err(unsafe_at("its tables cannot be read".to_owned()));
             };
-            let complete = self.world.ledger.complete(&shown);
-            complete.map_err(unsafe_at)?;
-            match &first {
-                Some(first) if *first != shown => {
-                    return Err(unsafe_at(
-                        "it shows other rows than peer 0 under the same state root".to_owned(),
-                    ));
+            let history = self.history(at).map_err(unsafe_at)?;
+            if let Some((others, expected)) = &first {
+                history.same_finals(others).map_err(unsafe_at)?;
+                if let Some(why) = difference(expected, &shown) {
+                    return Err(unsafe_at(format!("it is not equal to another: {why}")));
                 }
-                Some(_) => {}
-                None => first = Some(shown),
+                continue;
             }
+            history.check().map_err(unsafe_at)?;
+            let world = &self.world;
+            let excused = |peer: usize| world.is_rogue(peer);
+            world.cuts.kept(&history.cut_ids()).map_err(unsafe_at)?;
+            let ledger = &world.ledger;
+            ledger
+                .complete(&history.places(), excused)
+                .map_err(unsafe_at)?;
+            ledger.readable(&shown, excused).map_err(unsafe_at)?;
+            ledger.plausible(&shown).map_err(unsafe_at)?;
+            if let Some(why) = difference(&self.model_of(&history).shown(), &shown) {
+                return Err(unsafe_at(format!(
+                    "calls made one after the other give something else: {why}"
+                )));
+            }
+            first = Some((history, shown));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Calls that people might make, with conflicts: few accounts, few names, few rooms.
+//! Calls that people might make, with conflicts: few accounts, few names, few stalls and shelves.
 
 use peer_core::{Arguments, Claims, Request, did_key};
 use sync_protocol::{ConnectionId, DeviceKey};
@@ -11,11 +11,14 @@ pub(crate) const ACCOUNTS: u64 = 5;
 /// What each account holds in the beginning.
 pub(crate) const OPENING_BALANCE: i64 = 1_000;
 
-/// Names and rooms that people compete for.
+/// Names that people compete for.
 const NAMES: u64 = 6;
 
-/// The room that the module opens, so that nothing can make a message to it fail.
-const LOBBY: &str = "lobby";
+/// Stalls that people claim.
+const STALLS: u64 = 5;
+
+/// Shelves with notes.
+const SHELVES: u64 = 8;
 
 /// What a call does, as far as the judge must know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,44 +84,51 @@ impl Workload {
         } else {
             self.client(device)
         };
-        let (deed, reducer, arguments) = match self.dice.below(10) {
-            0..=4 => {
-                let text = self.saying();
-                let arguments = format!("[{LOBBY:?}, {text:?}]");
-                (Deed::Say(text), "send_message", arguments)
-            }
-            5..=7 => {
-                let from = self.dice.below(ACCOUNTS);
-                let to = self.dice.below(ACCOUNTS);
-                let amount = self.dice.between(1, 900);
-                let arguments = format!("[{from}, {to}, {amount}]");
-                (Deed::Compete, "transfer", arguments)
-            }
-            8 => {
-                let name = format!("name {}", self.dice.below(NAMES));
-                (Deed::Compete, "set_name", format!("[{name:?}]"))
-            }
-            _ => {
-                let room = format!("room {}", self.dice.below(NAMES));
-                (Deed::Compete, "open_room", format!("[{room:?}]"))
-            }
-        };
+        let (deed, reducer, arguments) = self.what();
         call(database, deed, client, !stays, reducer, arguments)
+    }
+
+    fn what(&mut self) -> (Deed, &'static str, String) {
+        let dice = &mut self.dice;
+        let (reducer, arguments) = match dice.below(100) {
+            0..=34 => {
+                let text = self.saying();
+                let arguments = format!("[{text:?}]");
+                return (Deed::Say(text), "say", arguments);
+            }
+            35..=54 => {
+                let (from, to) = (dice.below(ACCOUNTS), dice.below(ACCOUNTS));
+                let amount = dice.between(1, 900);
+                ("transfer", format!("[{from}, {to}, {amount}]"))
+            }
+            55..=61 => ("take_name", format!("[\"name {}\"]", dice.below(NAMES))),
+            62..=67 => ("draw_number", "[]".to_owned()),
+            68..=74 => ("claim", format!("[{}]", dice.below(STALLS))),
+            75..=79 => ("give_back", format!("[{}]", dice.below(STALLS))),
+            80..=87 => {
+                let (shelf, weight) = (dice.below(SHELVES), dice.between(1, 9));
+                ("put_note", format!("[{shelf}, {weight}]"))
+            }
+            88..=93 => ("count_notes", self.shelves()),
+            94..=96 => ("clear_shelves", self.shelves()),
+            _ => ("move_heaviest", format!("[{}]", dice.below(SHELVES))),
+        };
+        (Deed::Compete, reducer, arguments)
+    }
+
+    /// A range of shelves, now and then an empty one.
+    fn shelves(&mut self) -> String {
+        let from = self.dice.below(SHELVES);
+        let to = from + self.dice.below(4);
+        format!("[{from}, {}]", to.saturating_sub(self.dice.below(2)))
     }
 
     /// A call that succeeds wherever it is made.
     pub(crate) fn say(&mut self, database: &str, device: &DeviceKey) -> Planned {
         let text = self.saying();
-        let arguments = format!("[{LOBBY:?}, {text:?}]");
+        let arguments = format!("[{text:?}]");
         let client = self.client(device);
-        call(
-            database,
-            Deed::Say(text),
-            client,
-            true,
-            "send_message",
-            arguments,
-        )
+        call(database, Deed::Say(text), client, true, "say", arguments)
     }
 
     /// The call that opens the accounts.

@@ -3,12 +3,12 @@
 
 mod accidents;
 mod asking;
+mod finality;
 mod rogues;
 
-#[cfg(test)]
-pub(crate) use asking::other_chat;
+pub(crate) use accidents::CLOCK_JUMP_MS_MAX;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use peer_core::{
@@ -16,12 +16,15 @@ use peer_core::{
 };
 use sync_protocol::{BlobHash, DeviceKey};
 
-use crate::checker::{CutWatch, Ledger};
+use crate::checker::bounds;
+use crate::checker::cuts::CutWatch;
+use crate::checker::ledger::Ledger;
 use crate::faults::{Faults, Topology};
+use crate::market::Market;
 use crate::network::Network;
 use crate::node::Node;
-use crate::run::Plant;
-use crate::seed::{Dice, Seed};
+use crate::plan::Plan;
+use crate::seed::Dice;
 use crate::trace::Trace;
 use crate::workload::{Client, Deed, Workload};
 use rogues::Rogues;
@@ -73,6 +76,23 @@ enum Event {
     Mischief,
     /// The stranger dials.
     StrangerDials { at: usize },
+    /// Something that happens once in a run.
+    Once(Once),
+}
+
+/// What happens once in a run, if its faults say so.
+#[derive(Clone, Copy, Debug)]
+enum Once {
+    /// A peer goes away for ever.
+    Leave,
+    /// Another module is published.
+    Upgrade,
+    /// Finality is handed over.
+    MoveFinaliser,
+    /// The finaliser is cut off.
+    LoseFinaliser,
+    /// Somebody uses the recovery key.
+    Recover,
 }
 
 /// Who waits for a reply of which process.
@@ -91,8 +111,9 @@ enum Who {
     Comer(Client),
     /// Somebody who leaves.
     Leaver,
-    /// Who gave the database another module; the answer comes with a cut, or too late for one.
-    Upgrader,
+    /// Who gave the database another module, or hands finality over; the answer comes with a cut,
+    /// or too late for one.
+    Owner(&'static str),
     /// The world itself: the answer comes at once, or never.
     World,
 }
@@ -109,7 +130,10 @@ pub(crate) struct World {
     /// A promise that was broken.
     pub(crate) broken: Option<String>,
     pub(crate) database: String,
+    /// The key, in hexadecimal, that makes another finaliser.
+    recovery_key: String,
     modules: Modules,
+    market: Market,
     network: Network,
     workload: Workload,
     accidents: Dice,
@@ -123,7 +147,13 @@ pub(crate) struct World {
     rogues: Rogues,
     /// Join requests under way: whose they are.
     joins: BTreeMap<RequestId, (usize, u32, RequestId)>,
+    /// Peers that nobody hears until the world heals.
+    exiles: BTreeSet<usize>,
+    /// Some clock was set while its peer ran.
+    clocks_jumped: bool,
     working: bool,
+    /// Calls that people make yet.
+    calls_left: u64,
 }
 
 /// How much happened.
@@ -137,45 +167,43 @@ pub struct Counts {
     pub crashes: u64,
     /// Losses of links, partitions and one-way links.
     pub disturbances: u64,
+    /// Times at which the network parted.
+    pub partitions: u64,
+    /// Disks that were full or gave back wrong bits.
+    pub disk_faults: u64,
+    /// Messages that no honest peer would have sent, and such that were kept back.
+    pub lies: u64,
     /// Links closed by a core.
     pub hang_ups: u64,
 }
 
 impl World {
-    pub(crate) fn new(
-        seed: Seed,
-        peers: usize,
-        modules: &Modules,
-        keep_trace: bool,
-        plant: Option<Plant>,
-    ) -> (Self, Faults) {
-        let mut dice = seed.child("faults");
-        let drawn = Faults::draw(&mut dice);
-        let topologies = [
-            Topology::Full,
-            Topology::Full,
-            Topology::Line,
-            Topology::Star,
-        ];
-        let topology = topologies[dice.index(topologies.len())];
+    pub(crate) fn new(plan: &Plan, modules: &Modules, market: &Market, disks_lie: bool) -> Self {
+        let (seed, peers, drawn) = (plan.seed, plan.peers(), plan.faults());
+        let topology = Topology::draw(&mut seed.child("topology"), peers);
         let faults = drawn.healed();
-        let nodes: Vec<_> = (0..peers)
-            .map(|at| Node::new(at, seed, &faults, plant))
+        let mut nodes: Vec<_> = (0..peers)
+            .map(|at| Node::new(at, seed, &drawn, disks_lie))
             .collect();
+        // The first peer's clock is right: nobody would join a database that begins tomorrow.
+        let apart = 1 + seed.child("apart").index(peers - 1);
+        nodes[apart].clock.set_wrong(drawn.apart_ms);
         let by_device = nodes.iter().enumerate();
         let by_device = by_device.map(|(at, node)| (node.device, at)).collect();
         let mut world = Self {
             now_us: 1_000_000,
             nodes,
             faults,
-            trace: Trace::new(keep_trace),
+            trace: Trace::new(plan.keep_trace),
             ledger: Ledger::default(),
             cuts: CutWatch::default(),
             counts: Counts::default(),
             broken: None,
             database: String::new(),
+            recovery_key: String::new(),
             modules: modules.clone(),
-            network: Network::new(seed.child("network"), topology),
+            market: market.clone(),
+            network: Network::new(seed.child("network"), topology, peers),
             workload: Workload::new(seed.child("workload")),
             accidents: seed.child("accidents"),
             events: BTreeMap::new(),
@@ -186,13 +214,16 @@ impl World {
             by_device,
             rogues: Rogues::new(seed),
             joins: BTreeMap::new(),
+            exiles: BTreeSet::new(),
+            clocks_jumped: false,
             working: false,
+            calls_left: plan.calls.unwrap_or(u64::MAX),
         };
         world.say(format_args!("{peers} peers, {topology:?}: {drawn}"));
         for at in 0..peers {
             world.power_on(at);
         }
-        (world, drawn)
+        world
     }
 
     pub(crate) fn say(&mut self, what: fmt::Arguments<'_>) {
@@ -212,6 +243,23 @@ impl World {
     fn at(&mut self, us: u64, event: Event) {
         self.events_made += 1;
         self.events.insert((us, self.events_made), event);
+    }
+
+    /// How many links are up.
+    pub(crate) fn links(&self) -> usize {
+        self.network.links()
+    }
+
+    /// How many links of a peer are up.
+    pub(crate) fn links_of(&self, at: usize) -> usize {
+        self.network.links_of(at)
+    }
+
+    /// Lets a peer do what it has put off until its queue is empty.
+    pub(crate) fn come_to_rest(&mut self, at: usize) {
+        if self.nodes[at].is_on() {
+            self.input(at, Input::Idle);
+        }
     }
 
     /// Lets everything happen until `end_us`, or until a promise is broken.
@@ -280,6 +328,11 @@ impl World {
             Event::Reread { at, start, text } => self.reread(at, start, &text),
             Event::Mischief => self.mischief(),
             Event::StrangerDials { at } => self.stranger_dials(at),
+            Event::Once(Once::Leave) => self.leave(),
+            Event::Once(Once::Upgrade) => self.upgrade(),
+            Event::Once(Once::MoveFinaliser) => self.move_finaliser(),
+            Event::Once(Once::LoseFinaliser) => self.lose_finaliser(),
+            Event::Once(Once::Recover) => self.recover(),
         }
     }
 
@@ -300,13 +353,16 @@ impl World {
             self.power_off(at);
             return;
         }
+        if let Err(why) = bounds::effects(&effects, self.network.links_of(at)) {
+            self.breaks(format!("peer {at}: {why}"));
+        }
         for effect in effects {
             self.carry_out(at, effect);
         }
         if !is_idle && !self.nodes[at].idle_due && self.nodes[at].is_on() {
             self.nodes[at].idle_due = true;
             let start = self.nodes[at].starts;
-            let wait = self.accidents.below(2_000);
+            let wait = self.accidents.below(2_000) + self.nodes[at].slow_us / 4;
             self.after(wait, Event::Idle { at, start });
         }
     }
@@ -365,7 +421,7 @@ impl World {
                 let Some(&other) = self.by_device.get(&remote) else {
                     return self.stranger_leaves(at);
                 };
-                let honest = !self.is_rogue(at) && !self.is_rogue(other);
+                let honest = !self.is_liar(at) && !self.is_liar(other);
                 if honest {
                     self.breaks(format!(
                         "peer {at} blames peer {other}, which is honest: {why}"
@@ -386,7 +442,7 @@ impl World {
             Effect::Deleted { database } => self.say(format_args!("{at} deleted {database}")),
             Effect::Note { level, text } => {
                 self.say(format_args!("{at} {level:?}: {text}"));
-                if level == NoteLevel::Error {
+                if level == NoteLevel::Error && !self.nodes[at].in_trouble && !self.may_fork() {
                     self.breaks(format!("peer {at} reports: {text}"));
                 }
             }
@@ -399,7 +455,11 @@ impl World {
         };
         self.counts.messages += 1;
         self.counts.bytes += bytes.len() as u64;
-        self.rogues.overhear(&bytes);
+        self.overheard(&bytes);
+        if self.keeps_back(from, &bytes) {
+            self.counts.lies += 1;
+            return self.say(format_args!("{from} keeps back {}", short(&bytes)));
+        }
         let flights = self.network.send(from, to, self.now_us, &self.faults);
         let (len, copies) = (bytes.len(), flights.arrivals.len());
         self.say(format_args!(
@@ -407,8 +467,10 @@ impl World {
             short(&bytes)
         ));
         let life = flights.life;
+        let slow_us = self.nodes[to].slow_us;
         for arrival in flights.arrivals {
             let bytes = bytes.clone();
+            let arrival = arrival + slow_us;
             self.at(
                 arrival,
                 Event::Message {
@@ -445,7 +507,8 @@ impl World {
     }
 
     fn dial(&mut self, a: usize, b: usize) {
-        if self.nodes[a].is_on() && self.nodes[b].is_on() && self.network.raise(a, b) {
+        let exiled = self.exiles.contains(&a) || self.exiles.contains(&b);
+        if !exiled && self.nodes[a].is_on() && self.nodes[b].is_on() && self.network.raise(a, b) {
             for (at, other) in [(a, b), (b, a)] {
                 let remote = self.nodes[other].device;
                 self.input(at, Input::LinkUp { remote });
@@ -467,11 +530,15 @@ impl World {
 
     /// A peer starts, and dials whom it can have a link to.
     fn power_on(&mut self, at: usize) {
-        if self.nodes[at].is_on() {
+        if self.nodes[at].is_on() || self.nodes[at].is_gone {
             return;
         }
         self.say(format_args!("{at} starts"));
         if let Err(error) = self.nodes[at].start(&self.modules, self.now_us) {
+            if self.nodes[at].in_trouble {
+                self.say(format_args!("{at} cannot start: {error}"));
+                return self.after(2_000_000, Event::PowerOn { at });
+            }
             return self.breaks(format!("peer {at} cannot start: {error}"));
         }
         self.input(at, Input::Woken);

@@ -45,6 +45,8 @@ struct Shared {
     free: Option<u64>,
     /// Reads that still succeed; `None`: all.
     readable: Option<u64>,
+    /// Reads until one gives back a wrong bit, and which.
+    spoil: Option<(u64, u64)>,
 }
 
 /// A file: what a crash leaves of it, and what has been done to it since it was last synced.
@@ -157,6 +159,12 @@ impl MemoryDisk {
         self.lock().readable = count;
     }
 
+    /// The read after so many others gives back one bit that was not written: the bit of this
+    /// number, counted from the start of what is read, around its end. Once; what is stored stays.
+    pub fn spoil_read_after(&self, spoil: Option<(u64, u64)>) {
+        self.lock().spoil = spoil;
+    }
+
     /// After `count` more writes and syncs every further one fails, until [`MemoryDisk::crash`].
     pub fn fail_after(&self, count: u64) {
         self.lock().left = Some(count);
@@ -217,6 +225,24 @@ impl Shared {
             *room = room.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
         }
         Ok(())
+    }
+
+    fn spoil_read(&mut self, out: &mut [u8]) {
+        let bits = out.len() as u64 * 8;
+        match self.spoil {
+            Some((0, bit)) if bits > 0 => {
+                let bit = bit % bits;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "below the length of a slice"
+                )]
+                let at = (bit / 8) as usize;
+                out[at] ^= 1 << (bit % 8);
+                self.spoil = None;
+            }
+            Some((left, bit)) if left > 0 => self.spoil = Some((left - 1, bit)),
+            _ => {}
+        }
     }
 
     fn spend_read(&mut self) -> io::Result<()> {
@@ -465,6 +491,7 @@ impl StorageBackend for OpenFile {
             let end = start.checked_add(out.len());
             let bytes = end.and_then(|end| file.get(start..end));
             out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            shared.spoil_read(out);
             Ok(())
         })
     }

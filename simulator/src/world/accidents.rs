@@ -10,22 +10,39 @@ pub(super) enum Kind {
     Partition,
     Deafen,
     Crash,
+    FillDisk,
+    SpoilRead,
+    SetClock,
 }
 
-const KINDS: [Kind; 4] = [Kind::Unlink, Kind::Partition, Kind::Deafen, Kind::Crash];
+const KINDS: [Kind; 7] = [
+    Kind::Unlink,
+    Kind::Partition,
+    Kind::Deafen,
+    Kind::Crash,
+    Kind::FillDisk,
+    Kind::SpoilRead,
+    Kind::SetClock,
+];
+
+/// Milliseconds by which a clock is set wrong at most.
+pub(crate) const CLOCK_JUMP_MS_MAX: u64 = 5 * 60_000;
 
 /// An accident that lasts until it is mended.
 #[derive(Clone, Debug)]
 pub(super) enum Accident {
     /// Nothing gets through in these directions.
     Silence(Vec<(usize, usize)>),
+    /// A disk is full, or gives back wrong bits.
+    Disk(usize),
 }
 
 impl World {
     /// From now on things go wrong.
-    pub(crate) fn hurt(&mut self, faults: Faults) {
+    pub(crate) fn hurt(&mut self, faults: Faults, hurt_us: u64) {
         self.say(format_args!("hurt"));
         self.faults = faults;
+        self.plan_once(hurt_us);
         for kind in KINDS {
             self.next_accident(kind);
         }
@@ -36,11 +53,19 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.say(format_args!("heal"));
         self.faults = self.faults.healed();
+        self.exiles.clear();
         self.network.hear_all();
         self.end_mischief();
+        let clocks_set = self.faults.apart_ms != 0 || self.clocks_jumped;
         for at in 0..self.nodes.len() {
-            if self.nodes[at].power_left.is_some() {
-                // It would fail yet: let it fail now, and for the last time.
+            if clocks_set {
+                self.nodes[at].clock.set_wrong(0);
+            }
+            self.nodes[at].mend_disk();
+            // A power that would fail yet fails now, for the last time. A peer reads its wall clock
+            // when it starts.
+            let node = &self.nodes[at];
+            if node.is_on() && (node.power_left.is_some() || node.in_trouble || clocks_set) {
                 self.power_off(at);
             }
             self.power_on(at);
@@ -53,6 +78,9 @@ impl World {
             Kind::Partition => self.faults.partition_every_ms,
             Kind::Deafen => self.faults.deafen_every_ms,
             Kind::Crash => self.faults.crash_every_ms,
+            Kind::FillDisk => self.faults.full_disk_every_ms,
+            Kind::SpoilRead => self.faults.bit_rot_every_ms,
+            Kind::SetClock => self.faults.clock_jump_every_ms,
         };
         if every_ms > 0 {
             let wait = self.accidents.around(every_ms * 1_000);
@@ -78,6 +106,7 @@ impl World {
                 let across = |a: usize, b: usize| side[a] != side[b];
                 let pairs = (0..peers).flat_map(|a| (0..peers).map(move |b| (a, b)));
                 let cut: Vec<_> = pairs.filter(|(a, b)| across(*a, *b)).collect();
+                self.counts.partitions += 1;
                 self.silence(cut, lasts_us);
             }
             Kind::Deafen => self.silence(vec![(a, b)], lasts_us),
@@ -90,11 +119,33 @@ impl World {
                     self.power_off(a);
                 }
             }
+            Kind::FillDisk | Kind::SpoilRead if self.nodes[a].in_trouble => {
+                // One trouble at a time.
+            }
+            Kind::FillDisk => {
+                self.counts.disk_faults += 1;
+                self.say(format_args!("the disk of {a} is full"));
+                self.nodes[a].fill_disk();
+                self.after(lasts_us, Event::Mend(Accident::Disk(a)));
+            }
+            Kind::SpoilRead => {
+                self.counts.disk_faults += 1;
+                self.say(format_args!("the disk of {a} rots"));
+                self.nodes[a].spoil_read();
+                self.after(lasts_us, Event::Mend(Accident::Disk(a)));
+            }
+            Kind::SetClock => {
+                let wrong = self.accidents.between(0, 2 * CLOCK_JUMP_MS_MAX);
+                let wrong = wrong.cast_signed() - CLOCK_JUMP_MS_MAX.cast_signed();
+                self.say(format_args!("the clock of {a} is set {wrong} ms wrong"));
+                self.clocks_jumped = true;
+                self.nodes[a].clock.set_wrong(wrong);
+            }
         }
         self.next_accident(kind);
     }
 
-    fn silence(&mut self, directions: Vec<(usize, usize)>, lasts_us: u64) {
+    pub(super) fn silence(&mut self, directions: Vec<(usize, usize)>, lasts_us: u64) {
         self.counts.disturbances += 1;
         self.say(format_args!("silence {directions:?}"));
         for (speaker, listener) in &directions {
@@ -108,6 +159,14 @@ impl World {
             Accident::Silence(directions) => {
                 for (speaker, listener) in directions {
                     self.network.undeafen(*speaker, *listener);
+                }
+                // Whoever is cut off stays so.
+                self.silence_exiles();
+            }
+            Accident::Disk(at) => {
+                self.nodes[*at].mend_disk();
+                if self.nodes[*at].is_on() {
+                    self.power_off(*at);
                 }
             }
         }

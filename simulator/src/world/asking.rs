@@ -3,20 +3,9 @@
 use peer_core::{Claims, DatabaseStatus, Reply, Request, RequestError, RequestId};
 use sync_protocol::Role;
 
-use super::{Event, Waiting, Who, World};
-use crate::CHAT;
-use crate::checker::{Shown, TABLES};
+use super::{Event, Once, Waiting, Who, World};
+use crate::checker::{ADDED_TABLE, Shown, TABLES};
 use crate::workload::{Deed, Planned};
-
-/// The chat module with a section that nobody reads: its bytes are others, what it does is not.
-pub(crate) fn other_chat() -> Vec<u8> {
-    let name = b"other";
-    let mut wasm = CHAT.to_vec();
-    // Section 0, its length, the length of its name, its name; all lengths are small.
-    wasm.extend_from_slice(&[0, 6, 5]);
-    wasm.extend_from_slice(name);
-    wasm
-}
 
 /// Clients of one peer that stay connected.
 const CLIENTS_MAX: usize = 3;
@@ -51,17 +40,23 @@ impl World {
             (Who::World, reply) => {
                 self.replies.insert(id, reply);
             }
-            (Who::Caller(deed), Ok(_)) => {
+            (Who::Caller(deed), Ok(Reply::Called(called))) => {
                 self.say(format_args!("{at} confirms {}", id.0));
-                self.ledger.confirmed(&deed);
-                if let Deed::Say(text) = deed {
+                if let Deed::Say(text) = &deed {
+                    let text = text.clone();
                     self.after(0, Event::Reread { at, start, text });
                 }
+                self.ledger.confirmed(at, called.entry, called.index, deed);
+            }
+            (Who::Caller(_), Ok(other)) => {
+                self.breaks(format!("peer {at} answered a call with {other:?}"));
             }
             (Who::Caller(deed), Err(error)) => {
                 self.say(format_args!("{at} refuses {}: {error}", id.0));
                 self.ledger.refused();
-                if let Deed::Say(text) = deed {
+                if let Deed::Say(text) = deed
+                    && !self.nodes[at].in_trouble
+                {
                     self.breaks(format!(
                         "peer {at} refused \"{text}\", which cannot fail: {error}"
                     ));
@@ -73,10 +68,15 @@ impl World {
                 }
             }
             (Who::Leaver, Ok(_)) => {}
-            (Who::Upgrader, Ok(reply)) => self.say(format_args!("{at} upgraded: {reply:?}")),
-            (Who::Upgrader, Err(error)) => self.breaks(format!(
-                "peer {at} refused a module that defines the same as before: {error}"
-            )),
+            (Who::Owner(what), Ok(reply)) => self.say(format_args!("{at} {what}: {reply:?}")),
+            (Who::Owner(what), Err(error)) => {
+                self.say(format_args!("{at} did not: {what}: {error}"));
+                if !self.nodes[at].in_trouble && !self.may_fork() {
+                    self.breaks(format!("peer {at} refused to {what}: {error}"));
+                }
+            }
+            // What the disk cannot take is refused.
+            (Who::Comer(_) | Who::Leaver, Err(_)) if self.nodes[at].in_trouble => {}
             // Whoever signed two histories is heard by nobody, not even at home.
             (Who::Comer(_) | Who::Leaver, Err(_)) if self.is_rogue(at) => {}
             (Who::Comer(_) | Who::Leaver, Err(error)) => {
@@ -89,8 +89,8 @@ impl World {
     pub(crate) fn publish(&mut self) -> Result<(), String> {
         let dice = self.workload.dice().bytes();
         let publish = Request::Publish {
-            name: "chat".to_owned(),
-            wasm: CHAT.to_vec(),
+            name: "market".to_owned(),
+            wasm: self.market.first.to_vec(),
             sequential_auto_inc: false,
             break_clients: false,
             dice,
@@ -98,6 +98,7 @@ impl World {
         match self.ask(0, publish) {
             Some(Ok(Reply::Published(published))) => {
                 self.database = published.database.to_string();
+                self.recovery_key = published.recovery_key.unwrap_or_default();
                 self.nodes[0].is_member = true;
                 Ok(())
             }
@@ -105,24 +106,28 @@ impl World {
         }
     }
 
-    /// The first peer publishes a module of another hash that does the same, so that no call fails
-    /// for it. False: it is down.
-    pub(crate) fn upgrade(&mut self) -> bool {
-        if !self.nodes[0].is_on() {
-            return false;
+    /// The first peer publishes the module with one table more, or tries again later.
+    pub(super) fn upgrade(&mut self) {
+        if !self.nodes[0].is_on() || self.nodes[0].in_trouble {
+            return self.after(1_000_000, Event::Once(Once::Upgrade));
         }
         self.say(format_args!("0 publishes another module"));
         let caller = Claims::of_device(&self.nodes[0].device);
         let publish = Request::Publish {
-            name: "chat".to_owned(),
-            wasm: other_chat(),
+            name: "market".to_owned(),
+            wasm: self.market.next.to_vec(),
             sequential_auto_inc: false,
             break_clients: false,
             // Only a database that is created uses them.
             dice: [0; 32],
         };
-        self.request(0, caller, true, publish, Who::Upgrader);
-        true
+        self.request(
+            0,
+            caller,
+            true,
+            publish,
+            Who::Owner("publish another module"),
+        );
     }
 
     /// The first peer invites another, which starts to join.
@@ -142,6 +147,7 @@ impl World {
             }
             // The power failed over it: there is no ticket, so nothing is lost.
             None => Ok(()),
+            Some(Err(_)) if self.nodes[0].in_trouble => Ok(()),
             other => Err(format!("inviting gave {other:?}")),
         }
     }
@@ -151,7 +157,7 @@ impl World {
     pub(crate) fn join_on(&mut self) {
         for at in 1..self.nodes.len() {
             let node = &self.nodes[at];
-            if node.is_member || !node.is_on() {
+            if node.is_member || !node.is_on() || node.is_gone {
                 continue;
             }
             let Some(ticket) = node.ticket.clone() else {
@@ -185,7 +191,7 @@ impl World {
     }
 
     pub(super) fn work(&mut self) {
-        if !self.working {
+        if !self.working || self.calls_left == 0 {
             return;
         }
         let peers = self.nodes.len();
@@ -201,7 +207,8 @@ impl World {
             if comes_or_goes {
                 self.come_or_go(at);
             }
-            for _ in 0..burst {
+            for _ in 0..burst.min(self.calls_left) {
+                self.calls_left -= 1;
                 let node = &self.nodes[at];
                 let planned = self
                     .workload
@@ -266,6 +273,9 @@ impl World {
     /// Everybody says one thing more.
     pub(crate) fn say_once_each(&mut self) {
         for at in 0..self.nodes.len() {
+            if self.nodes[at].is_gone {
+                continue;
+            }
             let (database, device) = (self.database.clone(), self.nodes[at].device);
             let planned = self.workload.say(&database, &device);
             self.call(at, planned);
@@ -279,11 +289,12 @@ impl World {
         }
         let request = Request::Sql {
             database: self.database.clone(),
-            text: format!("SELECT text FROM message WHERE text = '{text}'"),
+            text: format!("SELECT text FROM saying WHERE text = '{text}'"),
         };
         match self.ask(at, request) {
             Some(Ok(Reply::Rows(rows))) if rows.rows.len() == 1 => {}
             None => {}
+            Some(Err(_)) if self.nodes[at].in_trouble => {}
             other => self.breaks(format!(
                 "peer {at} confirmed \"{text}\" and then showed {other:?}"
             )),
@@ -326,14 +337,21 @@ impl World {
                 database: self.database.clone(),
                 text: format!("SELECT * FROM {table}"),
             };
-            let Ok(Reply::Rows(rows)) = self.ask(at, request)? else {
-                return None;
+            let rows = match self.ask(at, request)? {
+                Ok(Reply::Rows(rows)) => rows.rows,
+                // Only the module after the upgrade has it.
+                Err(_) if table == ADDED_TABLE => continue,
+                _ => return None,
             };
-            let mut texts: Vec<_> = rows.rows.iter().map(|row| row.get()).collect();
-            texts.sort_unstable();
-            let parse = |text: &str| serde_json::from_str(text);
-            let rows = texts.into_iter().map(parse).collect::<Result<_, _>>();
-            shown.insert(table, rows.expect("the core tells rows as JSON"));
+            // As texts in one form, however the core spells them.
+            let spell = |row: &serde_json::value::RawValue| {
+                let parsed: serde_json::Value =
+                    serde_json::from_str(row.get()).expect("the core tells rows as JSON");
+                parsed.to_string()
+            };
+            let mut rows: Vec<_> = rows.iter().map(|row| spell(row)).collect();
+            rows.sort_unstable();
+            shown.insert(table, rows);
         }
         Some(shown)
     }

@@ -1,12 +1,14 @@
-//! Those who do not keep to the rules: a stranger who got a link, and a member whose key signs second
-//! histories. Both send what they overheard, as it was or spoilt. Whatever they do, the others must
-//! stay up, lose nothing, and agree.
+//! Those who do not keep to the rules: a stranger who got a link, and a member whose key and links are
+//! used by somebody else besides. Whatever they do, the others must stay up, lose nothing, and agree.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use peer_core::Input;
-use sync_protocol::{Body, DeviceKey, Draft, Entry, Message, SecretKey};
+use sync_protocol::message::{Answer, Want};
+use sync_protocol::{
+    Cut, CutDraft, DatabaseId, DeviceKey, Draft, Entry, EntryId, Hlc, Message, SecretKey, StateRoot,
+};
 
 use super::{Event, World};
 use crate::seed::{Dice, Seed};
@@ -17,12 +19,25 @@ const OVERHEARD_MAX: usize = 64;
 /// Mean milliseconds between two pieces of mischief.
 const MISCHIEF_EVERY_MS: u64 = 300;
 
+/// Entries of the liar that it remembers.
+const OWN_MAX: usize = 32;
+
+/// Messages of one flood.
+const FLOOD: u64 = 200;
+
+/// Milliseconds by which times of the future are ahead: minutes to a day.
+const AHEAD_MS: (u64, u64) = (2 * 60_000, 24 * 3_600_000);
+
 /// What rogues know and are up to.
 #[derive(Debug)]
 pub(super) struct Rogues {
     dice: Dice,
     stranger: DeviceKey,
     overheard: VecDeque<Vec<u8>>,
+    /// Entries by the liar with a saying, old ones and new ones.
+    own: Vec<Arc<Entry>>,
+    /// The last cut that was told.
+    cut: Option<Vec<u8>>,
     active: bool,
     forgeries: u64,
 }
@@ -34,6 +49,8 @@ impl Rogues {
             stranger: SecretKey::from_bytes(&dice.bytes()).public(),
             dice,
             overheard: VecDeque::new(),
+            own: Vec::new(),
+            cut: None,
             active: false,
             forgeries: 0,
         }
@@ -44,6 +61,33 @@ impl Rogues {
             self.overheard.pop_front();
         }
         self.overheard.push_back(frame.to_vec());
+    }
+
+    /// Remembers what can be forged: entries of the liar, and cuts.
+    fn study(&mut self, frame: &[u8], liar: &DeviceKey) {
+        match Message::decode(frame) {
+            Ok((_, Message::Push { entries, .. })) => {
+                for entry in entries.iter().filter_map(|bytes| Entry::open(bytes).ok()) {
+                    if entry.header.author == *liar && says(&entry) {
+                        if self.own.len() == OWN_MAX {
+                            let out = self.dice.index(OWN_MAX);
+                            self.own.swap_remove(out);
+                        }
+                        self.own.push(Arc::new(entry));
+                    }
+                }
+            }
+            Ok((_, Message::Cut { bytes })) => self.cut = Some(bytes),
+            _ => {}
+        }
+    }
+
+    fn one_of_own(&mut self) -> Option<Arc<Entry>> {
+        if self.own.is_empty() {
+            return None;
+        }
+        let one = self.dice.index(self.own.len());
+        Some(Arc::clone(&self.own[one]))
     }
 
     /// Something overheard, as it was or spoilt.
@@ -74,12 +118,47 @@ impl Rogues {
         }
         frame
     }
+
+    /// A question or claim that costs whoever takes it seriously.
+    fn drop_of_a_flood(&mut self, number: u64) -> Message {
+        let request = u32::try_from(number).unwrap_or_default();
+        let want = match self.dice.below(5) {
+            0 => Want::Ids { from: 0 },
+            1 => Want::Segments { height: 0, from: 0 },
+            2 => Want::Beyond { chains: Vec::new() },
+            3 => {
+                let ids = (0..50).map(|_| EntryId(self.dice.bytes())).collect();
+                return Message::Have { ids };
+            }
+            _ => {
+                let (request, answer) = (request, Answer::Nothing);
+                return Message::Answer { request, answer };
+            }
+        };
+        Message::Want { request, want }
+    }
+}
+
+/// A way in which the liar lies when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    SecondHistory,
+    BackDated,
+    OfTheFuture,
+    Flood,
+    Cut,
+    Garbage,
 }
 
 impl World {
-    /// Whether the peer is one whose key signs second histories.
-    pub(super) fn is_rogue(&self, at: usize) -> bool {
-        self.faults.rogue && at > 0 && at + 1 == self.nodes.len()
+    /// Whether the peer is one whose key signs second histories, so that its word does not count.
+    pub(crate) fn is_rogue(&self, at: usize) -> bool {
+        self.faults.lies.equivocates && self.is_liar(at)
+    }
+
+    /// Whether the peer is one that does not keep to the rules.
+    pub(crate) fn is_liar(&self, at: usize) -> bool {
+        self.faults.lies.any() && at > 0 && at + 1 == self.nodes.len()
     }
 
     pub(super) fn begin_mischief(&mut self) {
@@ -114,6 +193,35 @@ impl World {
         self.after(wait, Event::StrangerDials { at });
     }
 
+    /// Those who lie hear what everybody says.
+    pub(super) fn overheard(&mut self, frame: &[u8]) {
+        self.rogues.overhear(frame);
+        let liar = self.nodes.len() - 1;
+        if self.is_liar(liar) {
+            let device = self.nodes[liar].device;
+            self.rogues.study(frame, &device);
+        }
+    }
+
+    /// Whether the liar says nothing although its program would.
+    pub(super) fn keeps_back(&mut self, from: usize, frame: &[u8]) -> bool {
+        if !self.rogues.active || !self.faults.lies.withholds || !self.is_liar(from) {
+            return false;
+        }
+        let tells = match Message::decode(frame) {
+            Ok((_, message)) => matches!(
+                message,
+                Message::Push { .. }
+                    | Message::Have { .. }
+                    | Message::Cut { .. }
+                    | Message::Answer { .. }
+                    | Message::Proofs { .. }
+            ),
+            Err(_) => false,
+        };
+        tells && self.rogues.dice.percent(60)
+    }
+
     pub(super) fn mischief(&mut self) {
         if !self.rogues.active {
             return;
@@ -123,56 +231,80 @@ impl World {
         if self.faults.stranger && self.rogues.dice.coin() {
             let remote = self.rogues.stranger;
             let bytes = self.rogues.something();
+            self.counts.lies += 1;
             self.say(format_args!("the stranger talks to {victim}"));
             self.input(victim, Input::Message { remote, bytes });
         }
-        let rogue = peers - 1;
-        if self.is_rogue(rogue) && self.network.is_up(rogue, victim) {
-            let remote = self.nodes[rogue].device;
-            let bytes = if self.rogues.dice.percent(20) {
-                self.second_history(rogue)
-            } else {
-                Some(self.rogues.something())
-            };
-            if let Some(bytes) = bytes {
-                self.say(format_args!("the rogue {rogue} talks to {victim}"));
-                self.input(victim, Input::Message { remote, bytes });
-            }
+        let liar = peers - 1;
+        if self.is_liar(liar) && self.network.is_up(liar, victim) {
+            self.lie(liar, victim);
         }
         let wait = self.rogues.dice.around(MISCHIEF_EVERY_MS * 1_000);
         self.after(wait, Event::Mischief);
     }
 
-    /// An entry of the rogue that was overheard, at the same place of its chain and with another
-    /// content.
-    fn second_history(&mut self, rogue: usize) -> Option<Vec<u8>> {
-        let node = &self.nodes[rogue];
-        let frames = self.rogues.overheard.iter().rev();
-        let messages = frames.filter_map(|frame| Message::decode(frame).ok());
-        let (database, entry) = messages
-            .filter_map(|(database, message)| match message {
-                Message::Push { entries, .. } => Some((database, entries)),
-                _ => None,
-            })
-            .find_map(|(database, entries)| {
-                let opened = entries.iter().filter_map(|entry| Entry::open(entry).ok());
-                let own = opened
-                    .rev()
-                    .find(|entry| entry.header.author == node.device)?;
-                Some((database, own))
-            })?;
-        let mut body: Body = entry.body.clone();
-        // "saying 12" becomes "forged 12": the same length, so only these bytes change.
-        let invocation = body.invocations.iter_mut().find_map(|invocation| {
-            let at = find(&invocation.args, b"saying")?;
-            Some((invocation, at))
-        });
-        let (invocation, at) = invocation?;
-        let number: Vec<u8> = invocation.args[at + 6..].to_vec();
-        invocation.args[at..at + 6].copy_from_slice(b"forged");
-        let text = format!("forged{}", String::from_utf8_lossy(&number));
+    fn lie(&mut self, liar: usize, victim: usize) {
+        let lies = self.faults.lies;
+        let ways = [
+            (lies.equivocates, Lie::SecondHistory),
+            (lies.back_dates, Lie::BackDated),
+            (lies.stamps_ahead, Lie::OfTheFuture),
+            (lies.floods && self.rogues.dice.percent(20), Lie::Flood),
+            (lies.signs_cuts, Lie::Cut),
+            (lies.garbles, Lie::Garbage),
+        ];
+        let ways: Vec<_> = ways.into_iter().filter(|(does, _)| *does).collect();
+        if ways.is_empty() {
+            return;
+        }
+        let (_, way) = ways[self.rogues.dice.index(ways.len())];
+        let Ok(database) = self.database.parse::<DatabaseId>() else {
+            return;
+        };
+        let frames = match way {
+            Lie::SecondHistory | Lie::BackDated | Lie::OfTheFuture => {
+                let entry = self.forged(liar, way);
+                let push = entry.map(|entry| Message::Push {
+                    entries: vec![entry.encoded().to_vec()],
+                    forwarded: false,
+                });
+                push.iter().map(|push| push.encode(&database)).collect()
+            }
+            Lie::Cut => {
+                let cut = self.false_cut(liar);
+                let cut = cut.map(|bytes| Message::Cut { bytes });
+                cut.iter().map(|cut| cut.encode(&database)).collect()
+            }
+            Lie::Flood => (0..FLOOD)
+                .map(|number| self.rogues.drop_of_a_flood(number).encode(&database))
+                .collect(),
+            Lie::Garbage => vec![self.rogues.something()],
+        };
+        let remote = self.nodes[liar].device;
+        self.say(format_args!("{liar} lies to {victim}: {way:?}"));
+        for bytes in frames {
+            self.counts.lies += 1;
+            self.input(victim, Input::Message { remote, bytes });
+        }
+    }
+
+    /// An entry that the liar's key signs, made of one that it wrote before. It says something
+    /// else, of the same length: "saying 12" becomes "forged 12".
+    fn forged(&mut self, liar: usize, way: Lie) -> Option<Entry> {
+        let now_us = self.nodes[liar].clock.now(self.now_us).wall;
+        let entry = self.rogues.one_of_own()?;
+        let mut body = entry.body.clone();
+        let mut texts = Vec::new();
+        for invocation in &mut body.invocations {
+            let arguments = &mut invocation.args;
+            if let Some(at) = find(arguments, SAYING) {
+                let number = String::from_utf8_lossy(&arguments[at + SAYING.len()..]);
+                texts.push(format!("forged{number}"));
+                arguments[at..at + SAYING.len()].copy_from_slice(FORGED);
+            }
+        }
         let header = &entry.header;
-        let draft = Draft {
+        let mut draft = Draft {
             database: header.database,
             epoch: header.epoch,
             seq: header.seq,
@@ -181,15 +313,51 @@ impl World {
             stride: header.stride,
             base: header.base,
         };
-        let twin = Arc::new(Entry::seal(draft, body, &node.key).ok()?);
+        if way != Lie::SecondHistory {
+            // A chain of its own, so that it is no second history.
+            draft.epoch = self.rogues.dice.draw();
+            draft.seq = 0;
+        }
+        if way == Lie::OfTheFuture {
+            let ahead_ms = self.rogues.dice.between(AHEAD_MS.0, AHEAD_MS.1);
+            draft.hlc = Hlc(draft.hlc.0.max(now_us) + ahead_ms * 1_000);
+        }
+        let forged = Entry::seal(draft, body, &self.nodes[liar].key).ok()?;
         self.rogues.forgeries += 1;
-        self.ledger.forged(text);
-        let push = Message::Push {
-            entries: vec![twin.encoded().to_vec()],
-            forwarded: false,
-        };
-        Some(push.encode(&database))
+        for text in texts {
+            self.ledger.forged(text);
+        }
+        Some(forged)
     }
+
+    /// A cut of the liar's own making: of the next height or of the last one, over another state.
+    fn false_cut(&mut self, liar: usize) -> Option<Vec<u8>> {
+        let cut = Cut::open(self.rogues.cut.as_ref()?).ok()?;
+        let dice = &mut self.rogues.dice;
+        let next = dice.coin();
+        let draft = CutDraft {
+            database: cut.database,
+            term: cut.term,
+            height: cut.height + u64::from(next),
+            parent: if next { cut.id() } else { cut.parent },
+            engine: cut.engine,
+            frontier: cut.frontier.clone(),
+            order_root: cut.order_root,
+            state_root: StateRoot(dice.bytes()),
+            finalisers: vec![self.nodes[liar].device],
+        };
+        let cut = Cut::seal(draft, &self.nodes[liar].key).ok()?;
+        Some(cut.encoded().to_vec())
+    }
+}
+
+const SAYING: &[u8] = b"saying";
+const FORGED: &[u8] = b"forged";
+
+/// Whether an entry says something.
+fn says(entry: &Entry) -> bool {
+    let mut calls = entry.body.invocations.iter();
+    calls.any(|call| find(&call.args, SAYING).is_some())
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

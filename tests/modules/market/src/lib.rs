@@ -1,0 +1,295 @@
+//! A market: the module of the simulator's worlds. People pay each other, take names and numbers,
+//! claim stalls, and move notes between shelves.
+//!
+//! Each reducer is there for a way in which two calls can depend on each other: a row that both
+//! change, a row that is absent, a unique value, a range that is read, a count, a generated number.
+//! The simulator has a model of every one of them, written without this source: whoever changes a
+//! reducer changes `simulator/src/checker/model.rs` too.
+
+use spacetimedb::{Identity, ReducerContext, Table, Timestamp, reducer, table};
+
+/// What an account holds when it is opened.
+const OPENING_BALANCE: i64 = 1_000;
+/// Most accounts that one call opens.
+const ACCOUNTS_MAX: u32 = 10_000;
+
+/// Money: nobody may spend what he does not have.
+#[table(accessor = account, public)]
+pub struct Account {
+    #[primary_key]
+    pub id: u32,
+    pub balance: i64,
+}
+
+/// Something said. Saying it cannot fail.
+#[table(accessor = saying, public)]
+pub struct Saying {
+    #[primary_key]
+    #[auto_inc]
+    pub id: u64,
+    pub speaker: Identity,
+    pub said: Timestamp,
+    pub text: String,
+}
+
+/// The name that somebody goes by.
+#[table(accessor = name, public)]
+pub struct Name {
+    #[primary_key]
+    pub holder: Identity,
+    #[unique]
+    pub name: String,
+}
+
+/// A number in the queue: 1, 2, 3 in the order in which they were drawn.
+#[table(accessor = number, public)]
+pub struct Number {
+    #[primary_key]
+    #[auto_inc]
+    pub number: u32,
+    pub holder: Identity,
+}
+
+/// A stall that somebody claimed.
+#[table(accessor = stall, public)]
+pub struct Stall {
+    #[primary_key]
+    pub id: u32,
+    pub owner: Identity,
+}
+
+/// A note on a shelf.
+#[table(accessor = note, public, index(accessor = by_shelf, btree(columns = [shelf])))]
+pub struct Note {
+    #[primary_key]
+    #[auto_inc]
+    pub id: u64,
+    pub shelf: u32,
+    pub weight: u32,
+}
+
+/// What somebody counted.
+#[table(accessor = tally, public)]
+pub struct Tally {
+    #[primary_key]
+    #[auto_inc]
+    pub id: u64,
+    pub from_shelf: u32,
+    pub to_shelf: u32,
+    pub notes: u32,
+    pub weight: u64,
+    /// Notes on all shelves.
+    pub all: u64,
+}
+
+/// How often somebody came and went.
+#[table(accessor = visitor, public)]
+pub struct Visitor {
+    #[primary_key]
+    pub who: Identity,
+    pub came: u32,
+    pub left: u32,
+}
+
+/// What was paid, since receipts exist.
+#[cfg(feature = "receipts")]
+#[table(accessor = receipt, public)]
+pub struct Receipt {
+    #[primary_key]
+    #[auto_inc]
+    pub id: u64,
+    pub from_account: u32,
+    pub to_account: u32,
+    pub amount: i64,
+}
+
+#[reducer(client_connected)]
+pub fn client_connected(ctx: &ReducerContext) {
+    visited(ctx, |visitor| visitor.came += 1);
+}
+
+#[reducer(client_disconnected)]
+pub fn client_disconnected(ctx: &ReducerContext) {
+    visited(ctx, |visitor| visitor.left += 1);
+}
+
+fn visited(ctx: &ReducerContext, change: impl Fn(&mut Visitor)) {
+    let who = ctx.sender();
+    let key = ctx.db.visitor().who();
+    match key.find(who) {
+        Some(mut visitor) => {
+            change(&mut visitor);
+            key.update(visitor);
+        }
+        None => {
+            let mut visitor = Visitor {
+                who,
+                came: 0,
+                left: 0,
+            };
+            change(&mut visitor);
+            ctx.db.visitor().insert(visitor);
+        }
+    }
+}
+
+/// Opens the accounts 0 up to `count`, those that do not exist yet.
+#[reducer]
+pub fn open_accounts(ctx: &ReducerContext, count: u32) -> Result<(), String> {
+    if count > ACCOUNTS_MAX {
+        return Err(format!("at most {ACCOUNTS_MAX} accounts"));
+    }
+    for id in 0..count {
+        if ctx.db.account().id().find(id).is_none() {
+            ctx.db.account().insert(Account {
+                id,
+                balance: OPENING_BALANCE,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Moves money; fails when it is not there.
+#[reducer]
+pub fn transfer(ctx: &ReducerContext, from: u32, to: u32, amount: i64) -> Result<(), String> {
+    if amount <= 0 || from == to {
+        return Err("nothing would move".to_string());
+    }
+    let account = ctx.db.account().id();
+    let (Some(mut payer), Some(mut payee)) = (account.find(from), account.find(to)) else {
+        return Err("there is no such account".to_string());
+    };
+    if payer.balance < amount {
+        return Err(format!(
+            "account {from} holds {}, not {amount}",
+            payer.balance
+        ));
+    }
+    payer.balance -= amount;
+    payee.balance += amount;
+    account.update(payer);
+    account.update(payee);
+    #[cfg(feature = "receipts")]
+    ctx.db.receipt().insert(Receipt {
+        id: 0,
+        from_account: from,
+        to_account: to,
+        amount,
+    });
+    Ok(())
+}
+
+/// Says something.
+#[reducer]
+pub fn say(ctx: &ReducerContext, text: String) {
+    ctx.db.saying().insert(Saying {
+        id: 0,
+        speaker: ctx.sender(),
+        said: ctx.timestamp,
+        text,
+    });
+}
+
+/// Takes a name; fails when somebody else has it.
+#[reducer]
+pub fn take_name(ctx: &ReducerContext, name: String) -> Result<(), String> {
+    let holder = ctx.sender();
+    // The old one goes first, and comes back with everything else when the new one is taken.
+    ctx.db.name().holder().delete(holder);
+    ctx.db
+        .name()
+        .try_insert(Name { holder, name })
+        .map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// Draws the next number of the queue.
+#[reducer]
+pub fn draw_number(ctx: &ReducerContext) {
+    ctx.db.number().insert(Number {
+        number: 0,
+        holder: ctx.sender(),
+    });
+}
+
+/// Claims a stall; fails when somebody was there first.
+#[reducer]
+pub fn claim(ctx: &ReducerContext, id: u32) -> Result<(), String> {
+    if ctx.db.stall().id().find(id).is_some() {
+        return Err(format!("stall {id} is taken"));
+    }
+    ctx.db.stall().insert(Stall {
+        id,
+        owner: ctx.sender(),
+    });
+    Ok(())
+}
+
+/// Gives a stall back; fails when it is another's or nobody's.
+#[reducer]
+pub fn give_back(ctx: &ReducerContext, id: u32) -> Result<(), String> {
+    match ctx.db.stall().id().find(id) {
+        Some(stall) if stall.owner == ctx.sender() => {
+            ctx.db.stall().id().delete(id);
+            Ok(())
+        }
+        _ => Err(format!("stall {id} is not yours")),
+    }
+}
+
+/// Puts a note on a shelf.
+#[reducer]
+pub fn put_note(ctx: &ReducerContext, shelf: u32, weight: u32) {
+    ctx.db.note().insert(Note {
+        id: 0,
+        shelf,
+        weight,
+    });
+}
+
+/// Counts the notes on some shelves and all there are, and writes that down.
+#[reducer]
+pub fn count_notes(ctx: &ReducerContext, from_shelf: u32, to_shelf: u32) {
+    let mut notes = 0;
+    let mut weight = 0;
+    if from_shelf <= to_shelf {
+        for note in ctx.db.note().by_shelf().filter(from_shelf..=to_shelf) {
+            notes += 1;
+            weight += u64::from(note.weight);
+        }
+    }
+    let all = ctx.db.note().count();
+    ctx.db.tally().insert(Tally {
+        id: 0,
+        from_shelf,
+        to_shelf,
+        notes,
+        weight,
+        all,
+    });
+}
+
+/// Throws away the notes on some shelves; fails when there are none.
+#[reducer]
+pub fn clear_shelves(ctx: &ReducerContext, from_shelf: u32, to_shelf: u32) -> Result<(), String> {
+    if from_shelf > to_shelf || ctx.db.note().by_shelf().delete(from_shelf..=to_shelf) == 0 {
+        return Err(format!(
+            "no notes on the shelves {from_shelf} to {to_shelf}"
+        ));
+    }
+    Ok(())
+}
+
+/// Moves the heaviest note of a shelf, of several the oldest, to the next shelf.
+#[reducer]
+pub fn move_heaviest(ctx: &ReducerContext, shelf: u32) -> Result<(), String> {
+    let notes = ctx.db.note().by_shelf().filter(shelf);
+    let heaviest = notes.max_by_key(|note| (note.weight, std::cmp::Reverse(note.id)));
+    let Some(mut note) = heaviest else {
+        return Err(format!("no note on shelf {shelf}"));
+    };
+    note.shelf += 1;
+    ctx.db.note().id().update(note);
+    Ok(())
+}
