@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "plants")]
+mod planted;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,6 +19,9 @@ use simulator::{Campaign, Fault, Market, PEERS_MAX, Plan, Report, Seed, Totals, 
 #[derive(Parser)]
 #[command(name = "simulator", version)]
 struct Arguments {
+    #[cfg(feature = "plants")]
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The first seed; a new one, which is printed, if this is left out.
     #[arg(long)]
     seed: Option<u64>,
@@ -45,8 +51,20 @@ struct Arguments {
     trace: bool,
 }
 
+#[cfg(feature = "plants")]
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make mistakes on purpose, one after the other, and see whether they are noticed.
+    Plants(planted::Planting),
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    #[cfg(feature = "plants")]
+    if let Some(Command::Plants(planting)) = &arguments.command {
+        let all = planting.run()?;
+        return Ok(ExitCode::from(u8::from(!all)));
+    }
     let modules = Modules::new().context("wasm cannot be run on this machine")?;
     let market = Market::load()?;
     let seed = match arguments.seed {

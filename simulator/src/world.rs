@@ -507,8 +507,10 @@ impl World {
     }
 
     fn dial(&mut self, a: usize, b: usize) {
-        let exiled = self.exiles.contains(&a) || self.exiles.contains(&b);
-        if !exiled && self.nodes[a].is_on() && self.nodes[b].is_on() && self.network.raise(a, b) {
+        if self.exiles.contains(&a) || self.exiles.contains(&b) {
+            return self.after(REDIAL_MS * 1_000, Event::Dial { a, b });
+        }
+        if self.nodes[a].is_on() && self.nodes[b].is_on() && self.network.raise(a, b) {
             for (at, other) in [(a, b), (b, a)] {
                 let remote = self.nodes[other].device;
                 self.input(at, Input::LinkUp { remote });

@@ -23,7 +23,7 @@ use crate::identity::Claims;
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
-use crate::replica::{Context, Health, OwnChain, Replica};
+use crate::replica::{Context, FinalsAt, Health, OwnChain, Replica, latest_final};
 use crate::reply::{ErrorKind, RequestError};
 use crate::system_tables::{self, RIGHT};
 use crate::upgrade::{Parked, Ruling};
@@ -190,6 +190,9 @@ pub(crate) fn living(
 ) -> Result<Replica, Stop> {
     let id = DatabaseId::from(parts.entry.id);
     let rights = system_tables::rights(&parts.state.final_rows(RIGHT)?);
+    let finals = FinalsAt::new(&parts.log, cut.height);
+    let final_time = latest_final(&cut, &finals);
+    finals.checked()?;
     let mut replica = Replica {
         id,
         name,
@@ -206,6 +209,7 @@ pub(crate) fn living(
         trace_bytes: 0,
         dirty: false,
         next_due: None,
+        final_time,
         members: BTreeMap::new(),
         members_stale: true,
         own,

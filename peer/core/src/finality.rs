@@ -18,7 +18,7 @@ use sync_protocol::{Cut, CutDraft, EntryId, Ordered, Stub, Tick, order_root};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
-use crate::replica::{Context, FinalsAt, Health, Replica};
+use crate::replica::{Context, FinalsAt, Health, Replica, latest_final};
 use crate::system_tables::{self, RIGHT, RightRow, TicketRow};
 
 /// Milliseconds between two cuts at least.
@@ -360,6 +360,7 @@ impl Replica {
         self.tail_since = self.accepted_at.values().min().copied();
         let finals = FinalsAt::new(&self.log, cut.height);
         let released = self.dag.advance(&cut, self.rights.clone(), &finals);
+        self.final_time = self.final_time.max(latest_final(&cut, &finals));
         finals.checked()?;
         self.cut = cut;
         self.dirty = true;

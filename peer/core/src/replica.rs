@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use store::{Disk, Log, State, StoreError};
+use sync_protocol::limits::AHEAD_US_MAX;
 use sync_protocol::{
     AwaitedBodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals,
     Genesis, Hlc, Invalid, Malformed, Now, Offered, Rights, Role, SecretKey, SignedHeader, Stub,
@@ -139,6 +140,13 @@ pub(crate) struct OwnChain {
     pub(crate) last_time: Hlc,
 }
 
+/// The latest time of what a cut covers: that of one of its heads.
+pub(crate) fn latest_final(cut: &Cut, finals: &dyn Finals) -> Hlc {
+    let heads = cut.frontier.iter();
+    let times = heads.filter_map(|head| Some(finals.final_entry(head)?.last_time));
+    times.max().unwrap_or_default()
+}
+
 /// One database.
 pub(crate) struct Replica {
     pub(crate) id: DatabaseId,
@@ -161,6 +169,8 @@ pub(crate) struct Replica {
     pub(crate) dirty: bool,
     /// When an entry that is held back may run.
     pub(crate) next_due: Option<Hlc>,
+    /// The latest time of what is final.
+    pub(crate) final_time: Hlc,
     /// Visible members, kept beside the rows because every message asks for them.
     pub(crate) members: BTreeMap<DeviceKey, Role>,
     pub(crate) members_stale: bool,
@@ -268,10 +278,10 @@ impl Replica {
             return Ok(());
         }
         let (body, expected) = self.batch.take();
-        let parents = self.dag.parents_for_next(self.own.previous, ctx.mesh);
+        let time = self.time(ctx);
+        let parents = self.dag.parents_for_next(self.own.previous, time);
         let (stride, place) = self.stride(&ctx.device);
-        let earliest = ctx
-            .mesh
+        let earliest = time
             .max(self.latest_time(&parents)?)
             .max(self.own.last_time);
         let draft = Draft {
@@ -303,6 +313,20 @@ impl Replica {
         Ok(())
     }
 
+    /// Mesh time, or that of what is final if it is later: nothing can come before that any more, so
+    /// nothing up to there is ahead. Otherwise a finaliser whose clock was wrong once would make
+    /// everybody wait for the day that it saw.
+    pub(crate) fn time(&self, ctx: &Context<'_>) -> Hlc {
+        ctx.mesh.max(self.final_time)
+    }
+
+    /// Whether our own chain ends so far ahead that what we write next would be held back with it,
+    /// by us too: the clock was wrong and has been set right. In microseconds, by how much.
+    pub(crate) fn ahead_of_time(&self, ctx: &Context<'_>) -> Option<u64> {
+        let ahead = self.own.last_time.0.saturating_sub(self.time(ctx).0);
+        (ahead > 2 * AHEAD_US_MAX).then_some(ahead)
+    }
+
     fn latest_time(&self, parents: &[EntryId]) -> Result<Hlc, Stop> {
         let finals = FinalsAt::new(&self.log, self.cut.height);
         let latest = self.dag.latest_time(parents, &finals);
@@ -312,7 +336,7 @@ impl Replica {
 
     /// Whether an entry that was held back may run now.
     pub(crate) fn held_back_is_due(&self, ctx: &Context<'_>) -> bool {
-        self.next_due.is_some_and(|due| due <= ctx.mesh)
+        self.next_due.is_some_and(|due| due <= self.time(ctx))
     }
 
     /// Bits to shift an invocation's index by, and our place among the members, so that no two

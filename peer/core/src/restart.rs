@@ -87,6 +87,7 @@ pub(crate) fn open(
     replica.remember_contest()?;
     replica.stop_behind_engine(ctx)?;
     replica.reload_tail(ctx)?;
+    replica.leave_the_future(ctx);
     replica.sweep(ctx)?;
     replica.reload_addresses(ctx)?;
     replica.disconnect_leftovers(ctx)?;
@@ -185,6 +186,15 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    /// Does not build on what this peer wrote when its clock was far ahead: that runs when its time
+    /// has come, and what is written from now on does not wait for it.
+    fn leave_the_future(&mut self, ctx: &Context<'_>) {
+        if self.ahead_of_time(ctx).is_some() {
+            self.own.previous = None;
+            self.own.last_time = Hlc::default();
+        }
     }
 
     /// Clients that this peer hosted when it stopped are gone.

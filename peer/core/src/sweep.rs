@@ -38,7 +38,7 @@ impl Replica {
             let kept = self
                 .executed
                 .partition_point(|ran| ran.entry.position(0) < from);
-            let order: Vec<Ordered> = self.dag.tail_from(&from, ctx.mesh).collect();
+            let order: Vec<Ordered> = self.dag.tail_from(&from, self.time(ctx)).collect();
             let common = self.common(kept, &order);
             let done = match ctx.replay {
                 Replay::Selective => {
@@ -53,7 +53,7 @@ impl Replica {
             for ordered in &order[common + done..] {
                 self.run(ordered, ctx)?;
             }
-            self.next_due = self.dag.next_due(ctx.mesh);
+            self.next_due = self.dag.next_due(self.time(ctx));
             self.answer_what_cannot_run(ctx);
         }
         self.refresh_members(&ctx.device)

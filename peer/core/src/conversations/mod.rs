@@ -393,7 +393,7 @@ impl Replica {
     /// When this replica wants to be woken.
     pub(crate) fn wake(&self, ctx: &Context<'_>) -> Option<Tick> {
         let held_back = self.next_due.map(|due| {
-            let ahead = due.0.saturating_sub(ctx.mesh.0);
+            let ahead = due.0.saturating_sub(self.time(ctx).0);
             Tick(ctx.now.tick.0.saturating_add(ahead))
         });
         self.links

@@ -350,14 +350,19 @@ impl Core {
         group: Group,
     ) -> Result<Answer, RequestError> {
         self.parts.need_room(now)?;
-        self.with(database, now, |replica, ctx| replica.enqueue(group, ctx))
-            .map(|()| Answer::Later)
-            .ok_or_else(|| {
-                refuse(
-                    ErrorKind::Internal,
-                    "the database stopped; see `tombolo status`",
-                )
-            })
+        let taken = self.with(database, now, |replica, ctx| {
+            if let Some(ahead_us) = replica.ahead_of_time(ctx) {
+                return Ok(Err(clock_was_ahead(ahead_us)));
+            }
+            replica.enqueue(group, ctx).map(Ok)
+        });
+        match taken {
+            Some(taken) => taken.map(|()| Answer::Later),
+            None => Err(refuse(
+                ErrorKind::Internal,
+                "the database stopped; see `tombolo status`",
+            )),
+        }
     }
 
     fn invite(
@@ -516,5 +521,17 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::Rebuild { .. }
             | Request::Dump { .. }
             | Request::Peers
+    )
+}
+
+/// What a peer writes comes after what it wrote before.
+fn clock_was_ahead(ahead_us: u64) -> RequestError {
+    refuse(
+        ErrorKind::Unavailable,
+        format!(
+            "this peer's clock was {} s ahead of the other members' when it last wrote, so a call \
+             made now would run only then: set its clock, and restart the peer",
+            ahead_us / 1_000_000
+        ),
     )
 }
