@@ -98,7 +98,10 @@ impl Log {
             return Ok(());
         }
         self.readers.take();
-        let write = self.db.begin_write()?;
+        let mut write = self.db.begin_write()?;
+        if planted!(AcknowledgeBeforeSync) {
+            leave_unsynced(&mut write);
+        }
         {
             let mut held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
@@ -214,7 +217,10 @@ impl Log {
             });
         }
         self.readers.take();
-        let write = self.db.begin_write()?;
+        let mut write = self.db.begin_write()?;
+        if planted!(CutBeforeSync) {
+            leave_unsynced(&mut write);
+        }
         {
             let mut held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
@@ -387,6 +393,13 @@ impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Log")
     }
+}
+
+/// The commit of a write leaves it to a later one to sync.
+fn leave_unsynced(write: &mut redb::WriteTransaction) {
+    write
+        .set_durability(redb::Durability::None)
+        .expect("no savepoint was touched");
 }
 
 /// An empty file becomes a log without entries; in any other all tables exist already.
