@@ -87,7 +87,7 @@ plants! {
     AcknowledgeBeforeSync, "acknowledge-before-sync",
         "A call is confirmed, and its entry sent, before the log is synced: a crash loses what was acknowledged.";
     LostTailWrite, "lost-tail-write",
-        "The sums of changed pages are written after the sync that should cover them: a crash leaves pages that look damaged.";
+        "The log notes the positions of new entries in a second commit that is not synced: after a crash it holds entries that are in no tail, and takes them in no more.";
     ReuseEpoch, "reuse-epoch",
         "A process goes on in the chain of the one before it: an honest author gives two entries the same place.";
     ForeignSignature, "foreign-signature",

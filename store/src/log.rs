@@ -108,10 +108,29 @@ impl Log {
             for entry in entries {
                 if held.get(entry.id.0)?.is_none() {
                     held.insert(entry.id.0, &**entry.encoded())?;
-                    tail.insert(entry.position(0).to_bytes(), ())?;
+                    if !planted!(LostTailWrite) {
+                        tail.insert(entry.position(0).to_bytes(), ())?;
+                    }
                 }
             }
         }
+        write.commit()?;
+        #[cfg(feature = "plants")]
+        if planted!(LostTailWrite) {
+            self.append_positions_unsynced(entries)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "plants")]
+    fn append_positions_unsynced(&mut self, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
+        let mut write = self.db.begin_write()?;
+        leave_unsynced(&mut write);
+        let mut tail = write.open_table(TAIL)?;
+        for entry in entries {
+            tail.insert(entry.position(0).to_bytes(), ())?;
+        }
+        drop(tail);
         Ok(write.commit()?)
     }
 

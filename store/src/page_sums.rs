@@ -293,10 +293,6 @@ impl StorageBackend for PageSums {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if planted!(LostTailWrite) {
-            self.0.file.sync_data()?;
-            return self.0.lock().write_changed(&*self.0.file);
-        }
         self.0.lock().write_changed(&*self.0.file)?;
         self.0.file.sync_data()
     }
