@@ -141,6 +141,9 @@ impl Runner {
             self.clean = true;
             return Ok(());
         }
+        if planted!(LeakMemory) {
+            self.marked.pop();
+        }
         let memory = self.live.memory.data_mut(&mut self.live.store);
         for page in &self.marked {
             copy_back(memory, &self.image, *page as usize);

@@ -17,6 +17,9 @@
 //!
 //! Without the feature `run` only [`describe`] is left, and nothing of wasmtime is compiled.
 
+#[macro_use]
+mod planted;
+
 #[cfg(feature = "run")]
 mod artifact;
 mod call;

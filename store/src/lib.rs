@@ -22,6 +22,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod planted;
+
 mod artifacts;
 mod backend;
 mod base;

@@ -98,17 +98,39 @@ impl Log {
             return Ok(());
         }
         self.readers.take();
-        let write = self.db.begin_write()?;
+        let mut write = self.db.begin_write()?;
+        if planted!(AcknowledgeBeforeSync) {
+            leave_unsynced(&mut write);
+        }
         {
             let mut held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
             for entry in entries {
                 if held.get(entry.id.0)?.is_none() {
                     held.insert(entry.id.0, &**entry.encoded())?;
-                    tail.insert(entry.position(0).to_bytes(), ())?;
+                    if !planted!(LostTailWrite) {
+                        tail.insert(entry.position(0).to_bytes(), ())?;
+                    }
                 }
             }
         }
+        write.commit()?;
+        #[cfg(feature = "plants")]
+        if planted!(LostTailWrite) {
+            self.append_positions_unsynced(entries)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "plants")]
+    fn append_positions_unsynced(&mut self, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
+        let mut write = self.db.begin_write()?;
+        leave_unsynced(&mut write);
+        let mut tail = write.open_table(TAIL)?;
+        for entry in entries {
+            tail.insert(entry.position(0).to_bytes(), ())?;
+        }
+        drop(tail);
         Ok(write.commit()?)
     }
 
@@ -214,7 +236,10 @@ impl Log {
             });
         }
         self.readers.take();
-        let write = self.db.begin_write()?;
+        let mut write = self.db.begin_write()?;
+        if planted!(CutBeforeSync) {
+            leave_unsynced(&mut write);
+        }
         {
             let mut held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
@@ -387,6 +412,13 @@ impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Log")
     }
+}
+
+/// The commit of a write leaves it to a later one to sync.
+fn leave_unsynced(write: &mut redb::WriteTransaction) {
+    write
+        .set_durability(redb::Durability::None)
+        .expect("no savepoint was touched");
 }
 
 /// An empty file becomes a log without entries; in any other all tables exist already.

@@ -272,10 +272,18 @@ impl Overlay {
 
     /// What a call at `position` sees are the commits before this label.
     pub(crate) fn label_at(&self, position: &Position) -> u64 {
-        let at = self.place_of(position);
+        let mut at = self.place_of(position);
+        if planted!(CountTwice) && self.holds_at(at, position) {
+            at += 1;
+        }
         self.commits
             .get(at)
             .map_or(self.next, |commit| commit.label)
+    }
+
+    fn holds_at(&self, place: usize, position: &Position) -> bool {
+        let held = self.commits.get(place);
+        held.is_some_and(|commit| commit.position == *position)
     }
 
     fn place_of(&self, position: &Position) -> usize {
@@ -293,8 +301,7 @@ impl Overlay {
     ) -> Changed {
         let mut changed = Changed::default();
         let place = self.place_of(&position);
-        let held = self.commits.get(place);
-        let is_held = held.is_some_and(|commit| commit.position == position);
+        let is_held = self.holds_at(place, &position);
         if !is_held && writes.is_empty() {
             return changed;
         }
@@ -318,7 +325,9 @@ impl Overlay {
                 .binary_search_by(|(written, _)| written.cmp(key))
                 .is_err()
             {
-                self.take_version(key, label);
+                if !planted!(StaleReadAfterRollback) {
+                    self.take_version(key, label);
+                }
                 changed.keys.push((key.clone(), self.stop(key, label)));
             }
         }
@@ -445,7 +454,9 @@ impl Overlay {
             for key in &commit.keys {
                 self.take_version(key, commit.label);
             }
-            self.take_back_counts(&commit.counts);
+            if !planted!(StaleCountAfterRollback) {
+                self.take_back_counts(&commit.counts);
+            }
             self.next = commit.label;
         }
         self.commits.len() < before

@@ -181,7 +181,10 @@ impl Dirt {
     /// Whether the call at `position` may have read something that has changed.
     #[must_use]
     pub fn touches(&self, reads: &Reads, position: &Position) -> bool {
-        let open = |stop: &Option<Position>| stop.is_none_or(|stop| *position <= stop);
+        let open = |stop: &Option<Position>| {
+            stop.is_none_or(|stop| *position <= stop)
+                && !(planted!(StopBeforeNextWriter) && *stop == Some(*position))
+        };
         let of_key = |hash: &&u64| self.bloom & (1 << (**hash & 63)) != 0;
         let mut keys = reads.keys.iter().filter(of_key);
         if keys.any(|hash| self.hashes.get(hash).is_some_and(open)) {

@@ -12,6 +12,7 @@ use crate::error::DataError;
 use crate::key::{SPACE_BYTES, Space, seal_part};
 use crate::limits::SEQUENCE_STEPS_MAX;
 use crate::plan::{AutoInc, TablePlan, Taken};
+use crate::view::ALL;
 
 /// 2024-01-01 00:00:00 UTC in microseconds since 1970.
 const START_US: u64 = 1_704_067_200_000_000;
@@ -56,7 +57,11 @@ impl Editor<'_> {
                 let mut key = Space::Sequences(plan.id).bytes().to_vec();
                 let column = u16::try_from(auto_inc.column).unwrap_or(u16::MAX);
                 key.extend_from_slice(&column.to_be_bytes());
-                let held = self.view().get_uncounted(&key)?;
+                let mut view = self.view();
+                if planted!(AutoIncByArrival) {
+                    view.before = ALL;
+                }
+                let held = view.get_uncounted(&key)?;
                 let last = match &held {
                     Some(last) => u128::from_le_bytes(crate::base::exact("sequence", Some(last))?),
                     None => 0,

@@ -14,7 +14,7 @@ use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
 use crate::migrate::Moves;
-use crate::overlay::{Overlay, Row};
+use crate::overlay::{Overlay, Row, Versions};
 use crate::root::{RowHasher, RowSum};
 use crate::schema::{Schema, TableId};
 use crate::state::{Inner, State};
@@ -94,7 +94,10 @@ impl State {
         let mut buffer = Buffer::default();
         for (key, value) in overlay.settling(end) {
             let old = old_of(base, key.as_bytes())?;
-            let new = value.clone();
+            let mut new = value.clone();
+            if planted!(FlushPastTheCut) {
+                new = overlay.get(key).and_then(Versions::visible).cloned();
+            }
             buffer.writes.insert(key.clone(), Write { old, new });
         }
         for write in extra {

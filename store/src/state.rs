@@ -153,7 +153,7 @@ impl State {
     pub fn begin(self, context: CallContext) -> Transaction {
         let last = self.last_position();
         assert!(
-            last.is_none_or(|last| *last < context.position),
+            last.is_none_or(|last| *last < context.position) || planted!(OrderByArrival),
             "a call must come after all executed ones: rewind to {:?} first",
             context.position
         );

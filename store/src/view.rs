@@ -65,13 +65,23 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same, with nobody who wants to know what is read.
+    fn unread(&self) -> Self {
+        Self {
+            reads: None,
+            ..*self
+        }
+    }
+
     /// What the layers above the base say; `None` if they say nothing.
     fn get_above(&self, key: &[u8]) -> Result<Option<Option<Row>>, StoreError> {
         let stored = Key::from(key);
         if let Some(write) = self.writes.and_then(|writes| writes.get(&stored)) {
             return Ok(Some(write.new.clone()));
         }
-        if let Some(reads) = self.reads {
+        if let Some(reads) = self.reads
+            && !(planted!(ForgetAbsentKey) && self.unread().get_uncounted(key)?.is_none())
+        {
             reads.borrow_mut().key(key);
         }
         if let Some(held) = self.overlay.and_then(|overlay| overlay.get(&stored))
@@ -100,7 +110,9 @@ impl<'a> View<'a> {
             });
         }
         let (low_key, high_key) = (Key::from(low), Key::from(high));
-        if let Some(reads) = self.reads {
+        if let Some(reads) = self.reads
+            && !planted!(SkipRangeRead)
+        {
             reads.borrow_mut().range(&low_key, &high_key);
         }
         let bounds = (Included(&low_key), Excluded(&high_key));

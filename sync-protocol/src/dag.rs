@@ -200,7 +200,8 @@ impl Dag {
         finals: &dyn Finals,
     ) -> Offered {
         let id = entry.id;
-        if self.nodes.contains_key(&id) || finals.final_entry(&id).is_some() {
+        let is_final = finals.final_entry(&id).is_some() && !planted!(DedupForgets);
+        if self.nodes.contains_key(&id) || is_final {
             return Offered::Known;
         }
         if let Some(cut) = self.pending.cut_of(&id) {
@@ -208,6 +209,10 @@ impl Dag {
                 missing: self.pending.missing_of(&id),
                 cut,
             };
+        }
+        #[cfg(feature = "plants")]
+        if planted!(DropPending) && self.pending.has_waited(&id) {
+            return Offered::Known;
         }
         // Before anything is kept under the id, which does not cover the signature: otherwise a
         // spoilt copy could keep the good one out.

@@ -20,6 +20,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod planted;
+
 mod address;
 mod awaited;
 mod codec;

@@ -76,6 +76,7 @@ fn the_glossary_has_every_word() {
 fn the_architecture_names_every_package() {
     let architecture = read("docs/ARCHITECTURE.md");
     for folder in [
+        "plants",
         "sync-protocol",
         "store",
         "module-host",

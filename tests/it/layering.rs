@@ -6,13 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each package of the workspace with its folder and those of ours that it may use.
 const MAY_USE: &[(&str, &str, &[&str])] = &[
-    ("sync-protocol", "sync-protocol", &[]),
-    ("store", "store", &["sync-protocol"]),
-    ("module-host", "module-host", &["sync-protocol", "store"]),
+    // Knows nobody, and is there only under the feature of its name.
+    ("plants", "plants", &[]),
+    ("sync-protocol", "sync-protocol", &["plants"]),
+    ("store", "store", &["plants", "sync-protocol"]),
+    (
+        "module-host",
+        "module-host",
+        &["plants", "sync-protocol", "store"],
+    ),
     (
         "peer-core",
         "peer/core",
-        &["sync-protocol", "store", "module-host"],
+        &["plants", "sync-protocol", "store", "module-host"],
     ),
     (
         "peer",
@@ -22,7 +28,13 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "simulator",
         "simulator",
-        &["sync-protocol", "store", "module-host", "peer-core"],
+        &[
+            "plants",
+            "sync-protocol",
+            "store",
+            "module-host",
+            "peer-core",
+        ],
     ),
     (
         "whole-system",

@@ -162,7 +162,11 @@ impl Core {
             modules: modules.of_device(&key),
             key,
             device,
-            epoch: options.epoch,
+            epoch: if planted!(ReuseEpoch) {
+                1
+            } else {
+                options.epoch
+            },
             engine_max: options.engine_max,
             replay: options.replay,
             memory: options.memory,

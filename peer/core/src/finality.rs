@@ -206,7 +206,7 @@ impl Replica {
             self.fork_over(cut, ctx)?;
             return Ok(TakenCut::Known);
         }
-        if settlement.root != cut.state_root {
+        if settlement.root != cut.state_root && !planted!(PartialCutAdvance) {
             return Err(self.diverge(&cut, segment.len(), ctx)?);
         }
         self.write_cut(cut, &segment, settlement, true, ctx)?;
@@ -228,7 +228,7 @@ impl Replica {
             return Err(damaged);
         };
         let settlement = self.run_segment(&segment, cut.height, ctx)?;
-        if settlement.root != cut.state_root {
+        if settlement.root != cut.state_root && !planted!(PartialCutAdvance) {
             return Err(self.diverge(&cut, segment.len(), ctx)?);
         }
         self.write_cut(cut, &segment, settlement, false, ctx)
@@ -291,7 +291,13 @@ impl Replica {
         let publishes = self.executed[..segment.len()]
             .iter()
             .any(|ran| ran.publishes);
-        if rights_changed || publishes {
+        if publishes && planted!(KeepOverlayOnUpgrade) {
+            // What the tail did is gone with this, and stays among what has run.
+            if let Some(ran) = self.executed.get(segment.len()) {
+                let from = ran.entry.position(0);
+                self.rewind_state(&from)?;
+            }
+        } else if rights_changed || publishes {
             // Both are read off the state at the end of the segment.
             self.rewind(segment.len())?;
         }
@@ -334,9 +340,9 @@ impl Replica {
         into_log: bool,
         ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
-        if into_log {
-            let stubs = segment.iter().map(|ordered| &*ordered.entry);
-            self.log.put_cut_of_tail(&cut, stubs)?;
+        let stubs = segment.iter().map(|ordered| &*ordered.entry);
+        if into_log && !planted!(BaseBeforeLog) {
+            self.log.put_cut_of_tail(&cut, stubs.clone())?;
         }
         let database = self.id;
         let state = self.state.as_mut().ok_or(Stop::Damaged {
@@ -344,6 +350,9 @@ impl Replica {
             database,
         })?;
         state.settle(settlement, cut.height)?;
+        if into_log && planted!(BaseBeforeLog) {
+            self.log.put_cut_of_tail(&cut, stubs)?;
+        }
         // Lines of the history of rights are written only where rights changed.
         let rights_changed = self
             .executed

@@ -34,11 +34,19 @@ impl Replica {
                 .map_or(Position::MIN, |ran| ran.entry.position(0));
             let changed = self.dag.take_changed_from();
             let from = changed.map_or(last, |changed| changed.min(last));
-            let from = from.start_of_entry();
+            let mut from = from.start_of_entry();
+            if planted!(OrderByArrival) {
+                from = Position::MIN;
+            }
             let kept = self
                 .executed
                 .partition_point(|ran| ran.entry.position(0) < from);
-            let order: Vec<Ordered> = self.dag.tail_from(&from, self.time(ctx)).collect();
+            let mut order: Vec<Ordered> = self.dag.tail_from(&from, self.time(ctx)).collect();
+            if planted!(OrderByArrival) {
+                // Stable: what has not run stays in its order, after all that has.
+                let ran = |id| self.executed.iter().position(|ran| ran.entry.id == id);
+                order.sort_by_key(|ordered| ran(ordered.entry.id).unwrap_or(usize::MAX));
+            }
             let common = self.common(kept, &order);
             let done = match ctx.replay {
                 Replay::Selective => {
@@ -83,7 +91,7 @@ impl Replica {
     }
 
     /// Takes back what was written at `from` and later.
-    fn rewind_state(&mut self, from: &Position) -> Result<(), Stop> {
+    pub(crate) fn rewind_state(&mut self, from: &Position) -> Result<(), Stop> {
         let mut state = self.take_state()?;
         state.rewind(from)?;
         self.state = Some(state);

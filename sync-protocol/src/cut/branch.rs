@@ -88,6 +88,9 @@ impl Branch {
     /// common cut.
     #[must_use]
     pub fn verdict(&self, own: Term) -> Verdict {
+        if planted!(ForkByArrival) {
+            return Verdict::Worse;
+        }
         match self.tip().term.cmp(&own) {
             std::cmp::Ordering::Greater => Verdict::Better,
             std::cmp::Ordering::Less => Verdict::Worse,

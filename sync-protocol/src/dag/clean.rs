@@ -138,7 +138,9 @@ impl Dag {
     pub(super) fn sort_out(&mut self) {
         let before = std::mem::take(&mut self.clean.order);
         let struck_before = std::mem::take(&mut self.clean.struck);
-        self.clean.strike(self.rights.frozen.keys());
+        let frozen = self.rights.frozen.keys();
+        self.clean
+            .strike(frozen.filter(|_| !planted!(ThawEquivocator)));
         self.clean.children.clear();
         self.quarantine.clear();
 

@@ -17,6 +17,9 @@ pub(super) struct Pending {
     /// Who waits for each missing entry, which may itself be waiting.
     waits_for: BTreeMap<EntryId, BTreeSet<EntryId>>,
     usage: BTreeMap<DeviceKey, Usage>,
+    /// All that ever waited.
+    #[cfg(feature = "plants")]
+    waited: BTreeSet<EntryId>,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,11 @@ impl Pending {
         self.waiting.len()
     }
 
+    #[cfg(feature = "plants")]
+    pub(super) fn has_waited(&self, id: &EntryId) -> bool {
+        self.waited.contains(id)
+    }
+
     /// The cut that a waiting entry lacks; `None` if the entry does not wait at all.
     pub(super) fn cut_of(&self, id: &EntryId) -> Option<Option<CutRef>> {
         self.waiting.get(id).map(|waiting| waiting.cut)
@@ -79,6 +87,8 @@ impl Pending {
             }
             usage.add(bytes);
         }
+        #[cfg(feature = "plants")]
+        self.waited.insert(entry.id);
         for parent in &missing {
             self.waits_for.entry(*parent).or_default().insert(entry.id);
         }

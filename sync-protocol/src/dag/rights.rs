@@ -63,6 +63,9 @@ impl Dag {
     pub(super) fn authorise(&self, entry: &Stub, saw: u64) -> (bool, bool) {
         let author = &entry.header.author;
         let base = entry.header.base.height;
+        if planted!(SkipRightsCheck) {
+            return (false, true);
+        }
         // Who was removed by the last cut writes no more, whatever cut he names.
         let now = self
             .rights

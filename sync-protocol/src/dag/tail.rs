@@ -165,7 +165,8 @@ impl Dag {
             })
             .collect();
         let void = |author: &DeviceKey| {
-            reported.contains(author) || self.rights.frozen.contains_key(author)
+            let is_frozen = self.rights.frozen.contains_key(author);
+            reported.contains(author) || is_frozen && !planted!(ThawEquivocator)
         };
         let ordered = segment.values().map(|node| Ordered {
             entry: Arc::clone(&node.entry),

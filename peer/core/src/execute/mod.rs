@@ -251,7 +251,10 @@ impl Executor {
         };
         let ended = tx.end(outcome.is_ok());
         let trace = Trace {
-            reads: ended.reads,
+            reads: match planted!(ForgetFailedReads) && !outcome.is_ok() {
+                true => Some(Reads::default()),
+                false => ended.reads,
+            },
             units: call.units_left - units_left,
         };
         let ran = CallRun {
@@ -306,7 +309,7 @@ impl Executor {
         units_left: &mut u64,
         run: &mut EntryRun,
     ) -> Result<Ran, Stop> {
-        if !role.is_some_and(Role::may_write) {
+        if !role.is_some_and(Role::may_write) && !planted!(SkipRightsCheck) {
             return Ok((
                 tx,
                 CallOutcome::Refused("this device may not write to the database".to_owned()),

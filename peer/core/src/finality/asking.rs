@@ -38,6 +38,7 @@ impl Replica {
 
     /// Begins to ask, unless nobody else holds the database.
     pub(crate) fn ask_before_cutting(&mut self, ctx: &Context<'_>) {
-        self.asks_since = (self.members.len() > 1).then_some(ctx.now.tick);
+        let asks = self.members.len() > 1 && !planted!(CutWithoutAsking);
+        self.asks_since = asks.then_some(ctx.now.tick);
     }
 }

@@ -206,7 +206,9 @@ impl Replica {
         let Some(judged) = self.judged.take() else {
             return Ok(());
         };
-        if let Some(module) = judged.module.clone() {
+        if let Some(module) = judged.module.clone()
+            && !planted!(KeepModuleOnUpgrade)
+        {
             self.executor = crate::execute::Executor::new(module, self.genesis.options, self.id)?;
             self.dirty = true;
         }
