@@ -87,8 +87,8 @@ pub struct RangeFingerprint(pub [u8; 16]);
 /// What is said of a range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Told {
-    /// Nothing: it is settled.
-    Settled,
+    /// Nothing: there is nothing more to say of it.
+    Skip,
     /// The fingerprint of the sender's entries in it.
     Fingerprint(RangeFingerprint),
     /// In a question all ids of the sender's entries in it, in an answer those that the asker lacks
@@ -96,8 +96,8 @@ pub enum Told {
     Ids(#[serde(deserialize_with = "codec::at_most::<_, _, RANGE_IDS_MAX>")] Vec<EntryId>),
 }
 
-/// A part of the tail, from where the range before it ends, and what is said of it. What lies
-/// behind the last range is settled.
+/// A part of the tail, from where the range before it ends, and what is said of it. Behind the
+/// last range there is nothing more to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// Where it ends.
@@ -107,18 +107,18 @@ pub struct Range {
 }
 
 /// Whether ranges from a message are what this code could have sent: ascending, none empty by its
-/// bounds, settled ones only in between and merged, within the bounds.
+/// bounds, skips only in between and merged, within the bounds.
 pub(crate) fn within_bounds(ranges: &[Range]) -> bool {
     let ids = ranges.iter().map(|range| match &range.told {
         Told::Ids(ids) => ids.len(),
-        Told::Settled | Told::Fingerprint(_) => 0,
+        Told::Skip | Told::Fingerprint(_) => 0,
     });
-    let settled = |range: &Range| range.told == Told::Settled;
+    let skips = |range: &Range| range.told == Told::Skip;
     ranges.len() <= RANGES_MAX
         && ids.sum::<usize>() <= RANGE_IDS_MAX
-        && !ranges.last().is_some_and(settled)
+        && !ranges.last().is_some_and(skips)
         && ranges.windows(2).all(|pair| {
-            pair[0].until.is_before(&pair[1].until) && !(settled(&pair[0]) && settled(&pair[1]))
+            pair[0].until.is_before(&pair[1].until) && !(skips(&pair[0]) && skips(&pair[1]))
         })
 }
 
@@ -154,9 +154,9 @@ pub fn answer(index: &TailIndex, question: &[Range]) -> Vec<Range> {
     for range in question {
         let to = index.rank(&range.until);
         let whole = match &range.told {
-            Told::Settled => writer.settled(range.until),
+            Told::Skip => writer.skip(range.until),
             Told::Fingerprint(theirs) if from == to || *theirs == index.fingerprint(from, to) => {
-                writer.settled(range.until)
+                writer.skip(range.until)
             }
             Told::Fingerprint(_) => writer.differs(from, to, range.until),
             Told::Ids(listed) => writer.unlisted(from, to, range.until, listed),
@@ -201,14 +201,14 @@ pub fn hear(index: &TailIndex, answer: Vec<Range>) -> Heard {
     for range in answer {
         let to = index.rank(&range.until);
         match range.told {
-            Told::Settled => room = room && writer.settled(range.until),
+            Told::Skip => room = room && writer.skip(range.until),
             Told::Ids(ids) => {
                 found.push(FoundIds { from: start, ids });
-                room = room && writer.settled(range.until);
+                room = room && writer.skip(range.until);
             }
             Told::Fingerprint(theirs) => {
                 if theirs == index.fingerprint(from, to) {
-                    room = room && writer.settled(range.until);
+                    room = room && writer.skip(range.until);
                 } else {
                     room = room && writer.differs(from, to, range.until);
                 }
@@ -229,7 +229,7 @@ struct Writer<'a> {
     ranges: Vec<Range>,
     ids: usize,
     /// Up to here nothing is to be said, and that is not written yet.
-    settled: Option<Until>,
+    skipped: Option<Until>,
 }
 
 impl<'a> Writer<'a> {
@@ -238,25 +238,25 @@ impl<'a> Writer<'a> {
             index,
             ranges: Vec::new(),
             ids: 0,
-            settled: None,
+            skipped: None,
         }
     }
 
-    /// Whether so much fits, a settled range before it and the fingerprint of the rest after it.
+    /// Whether so much fits, a skip before it and the fingerprint of the rest after it.
     fn has_room(&self, ranges: usize, ids: usize) -> bool {
         self.ranges.len() + ranges + 2 <= RANGES_MAX && self.ids + ids <= RANGE_IDS_MAX
     }
 
     fn put(&mut self, until: Until, told: Told) {
-        if let Some(until) = self.settled.take() {
-            let told = Told::Settled;
+        if let Some(until) = self.skipped.take() {
+            let told = Told::Skip;
             self.ranges.push(Range { until, told });
         }
         self.ranges.push(Range { until, told });
     }
 
-    fn settled(&mut self, until: Until) -> bool {
-        self.settled = Some(until);
+    fn skip(&mut self, until: Until) -> bool {
+        self.skipped = Some(until);
         true
     }
 
@@ -315,7 +315,7 @@ impl<'a> Writer<'a> {
         }
         self.ids += ids.len();
         if ids.is_empty() && end == to {
-            return self.settled(until);
+            return self.skip(until);
         }
         if end == to {
             self.put(until, Told::Ids(ids));

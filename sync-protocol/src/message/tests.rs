@@ -176,7 +176,7 @@ fn samples() -> Vec<(&'static str, Message)> {
                 ranges: vec![
                     Range {
                         until: Until::Time(Hlc(300)),
-                        told: Told::Settled,
+                        told: Told::Skip,
                     },
                     Range {
                         until: Until::Entry(Hlc(300), EntryId([0x1D; 32])),
@@ -376,7 +376,7 @@ fn lists_and_texts_over_their_bounds_are_malformed() {
     over(want(Want::Reconcile { ranges: Vec::new() }));
     let settled = Range {
         until: Until::End,
-        told: Told::Settled,
+        told: Told::Skip,
     };
     over(want(Want::Reconcile {
         ranges: vec![settled.clone()],

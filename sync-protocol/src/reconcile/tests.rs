@@ -123,7 +123,7 @@ fn count(ranges: &[Range], learned: &mut Learned) {
     assert!(within_bounds(ranges), "what we send we would take");
     for range in ranges {
         match &range.told {
-            Told::Settled => {}
+            Told::Skip => {}
             Told::Fingerprint(_) => learned.fingerprints += 1,
             Told::Ids(ids) => learned.told_ids += ids.len(),
         }
@@ -274,7 +274,7 @@ fn ranges_that_nobody_would_send_are_out_of_bounds() {
     let ids = |len: usize| Told::Ids(vec![EntryId([1; 32]); len]);
     let (early, late) = (Until::Time(Hlc(1)), Until::Time(Hlc(2)));
     let fine = [
-        range(early, Told::Settled),
+        range(early, Told::Skip),
         range(late, ids(0)),
         range(Until::End, ids(RANGE_IDS_MAX)),
     ];
@@ -283,10 +283,10 @@ fn ranges_that_nobody_would_send_are_out_of_bounds() {
         vec![range(late, ids(0)), range(early, ids(0))],
         vec![range(late, ids(0)), range(late, ids(0))],
         vec![range(Until::End, ids(0)), range(Until::End, ids(0))],
-        vec![range(early, Told::Settled)],
+        vec![range(early, Told::Skip)],
         vec![
-            range(early, Told::Settled),
-            range(late, Told::Settled),
+            range(early, Told::Skip),
+            range(late, Told::Skip),
             range(Until::End, ids(0)),
         ],
         vec![range(early, ids(1)), range(late, ids(RANGE_IDS_MAX))],
@@ -305,7 +305,7 @@ fn ranges_that_nobody_would_send_are_out_of_bounds() {
 /// Any ranges within the bounds.
 fn any_ranges() -> impl Strategy<Value = Vec<Range>> {
     let told = prop_oneof![
-        Just(Told::Settled),
+        Just(Told::Skip),
         any::<[u8; 16]>().prop_map(|bytes| Told::Fingerprint(RangeFingerprint(bytes))),
         prop::collection::vec(0_u64..600, 0..20)
             .prop_map(|ns| Told::Ids(ns.into_iter().map(|n| item(n, 0).id).collect())),
@@ -323,11 +323,8 @@ fn any_ranges() -> impl Strategy<Value = Vec<Range>> {
             .into_iter()
             .map(|(until, told)| Range { until, told });
         let mut ranges: Vec<_> = ranges.collect();
-        ranges.dedup_by(|b, a| a.told == Told::Settled && b.told == Told::Settled);
-        if ranges
-            .last()
-            .is_some_and(|range| range.told == Told::Settled)
-        {
+        ranges.dedup_by(|b, a| a.told == Told::Skip && b.told == Told::Skip);
+        if ranges.last().is_some_and(|range| range.told == Told::Skip) {
             ranges.pop();
         }
         ranges

@@ -29,7 +29,7 @@ impl Ranges {
     pub(super) fn remembered(&self) -> usize {
         let told = |range: &Range| match &range.told {
             Told::Ids(ids) => 1 + ids.len(),
-            Told::Settled | Told::Fingerprint(_) => 1,
+            Told::Skip | Told::Fingerprint(_) => 1,
         };
         let question = self.question.iter().flatten().map(told);
         self.found_len + question.sum::<usize>()
