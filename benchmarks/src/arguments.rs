@@ -8,10 +8,20 @@ Measures what the design promises; writes target/bench/latest.json
 Usage: benchmarks [--quick] [NAME…]
 
   --quick   a tenth of the work: a first look, not a figure to quote
-  NAME      calls, catch-up, offline, late, latency, memory, rows, tail, binary; all if none is given";
+  NAME      calls, catch-up, offline, late, latency, memory, rows, tail, reconcile, binary;
+            all if none is given";
 
-const NAMES: [&str; 9] = [
-    "calls", "catch-up", "offline", "late", "latency", "memory", "rows", "tail", "binary",
+const NAMES: [&str; 10] = [
+    "calls",
+    "catch-up",
+    "offline",
+    "late",
+    "latency",
+    "memory",
+    "rows",
+    "tail",
+    "reconcile",
+    "binary",
 ];
 
 /// The options of one run.

@@ -19,6 +19,7 @@ mod mesh;
 mod offline;
 mod places;
 mod processes;
+mod reconcile;
 mod report;
 mod resident;
 mod rows;
@@ -58,6 +59,7 @@ fn run() -> anyhow::Result<bool> {
     report.measure("memory", memory::measure);
     report.measure("rows", rows::measure);
     report.measure("tail", tail::measure);
+    report.measure("reconcile", reconcile::measure);
     report.measure("binary", binary::measure);
     report.finish(&places::report()?)
 }

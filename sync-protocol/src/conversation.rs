@@ -5,8 +5,9 @@
 //!
 //! *Bulk is pulled.* Both sides say where they stand (cut and heads hash) when a link opens, soon
 //! after a change, and every 30 s. The one behind asks: first for the segments of later cuts, then
-//! for what lies beyond its chains, then, for what chains cannot tell apart, by id. There is one
-//! question at a time; it is repeated until answered, and at last the link is reported.
+//! for what lies beyond its chains. Long tails of many chains, and what chains cannot tell apart,
+//! are compared by ranges, and where these settle nothing by all ids. There is one question at a
+//! time; it is repeated until answered, and at last the link is reported.
 //!
 //! *What is fresh is pushed* (after Plumtree, Leitão et al. 2007): own entries whole to the nearest
 //! neighbours, forwarded ones too until the remote says that they come doubled; then ids only. An
@@ -46,12 +47,16 @@ use crate::entry::Entry;
 use crate::equivocation::EquivocationProof;
 use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
 use crate::limits::EQUALISE_EVERY_MS;
-use crate::message::limits::{CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX};
+use crate::message::limits::{
+    CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX, RANGE_IDS_MAX, RANGES_MAX,
+};
 use crate::message::{Hello, Message, Standing};
+use crate::reconcile::TailIndex;
 use crate::time::{Now, Tick};
 use limits::{
     HELLO_AGAIN_MS, HISTORY_LEN, LACKING_MAX, QUESTIONS_AT_ONCE, QUESTIONS_PER_S,
-    REMEMBERED_IDS_MAX, SIGNED_AT_ONCE, SIGNED_PER_S, STANDING_WAIT_MS,
+    RANGE_QUESTIONS_AT_ONCE, RANGE_QUESTIONS_PER_S, REMEMBERED_IDS_MAX, SIGNED_AT_ONCE,
+    SIGNED_PER_S, STANDING_WAIT_MS,
 };
 
 /// What this side holds. Read-only: the conversation asks, the replica changes.
@@ -96,6 +101,8 @@ pub trait Holdings {
     fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool);
     /// The ids of the clean tail in position order, so that parents come first.
     fn tail_ids(&self) -> Vec<EntryId>;
+    /// The clean tail by time and id, the same entries as [`Self::tail_ids`]. `None`: joining.
+    fn tail_index(&self) -> Option<&TailIndex>;
     /// Whether another conversation of this database is pulling this and getting on with it, by
     /// what [`Conversation::pulling`] says of it.
     fn is_pulled(&self, bulk: &Bulk, now: Tick) -> bool;
@@ -124,7 +131,7 @@ pub trait Holdings {
 pub enum Bulk {
     /// Segments of later cuts.
     History,
-    /// What lies beyond the chains of the tail.
+    /// What of the tail is missing, by chains, or by ranges and then ids.
     Tail,
     /// A blob.
     Blob(BlobHash),
@@ -271,6 +278,7 @@ pub struct Conversation {
     clock: standing::Clock,
     conduct: conduct::Conduct,
     questions: conduct::Portion,
+    range_questions: conduct::Portion,
     signed: conduct::Portion,
     /// The accused, by author, epoch and seq, of whom the remote was told.
     proofs_told: std::collections::BTreeSet<(DeviceKey, u64, u64)>,
@@ -326,6 +334,7 @@ impl Conversation {
             clock: standing::Clock::default(),
             conduct: conduct::Conduct::default(),
             questions: conduct::Portion::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_S),
+            range_questions: conduct::Portion::new(RANGE_QUESTIONS_AT_ONCE, RANGE_QUESTIONS_PER_S),
             signed: conduct::Portion::new(SIGNED_AT_ONCE, SIGNED_PER_S),
             proofs_told: std::collections::BTreeSet::new(),
             next_request: 0,
@@ -381,13 +390,15 @@ impl Conversation {
         self.spread.set_neighbour(neighbour);
     }
 
-    /// Ids, hashes and chains that a conversation remembers at most, of some 50 bytes each.
-    pub const REMEMBERED_MAX: usize = 4 * REMEMBERED_IDS_MAX
+    /// Ids, hashes, ranges and chains that a conversation remembers at most, of some 50 bytes each.
+    pub const REMEMBERED_MAX: usize = 5 * REMEMBERED_IDS_MAX
+        + RANGES_MAX
+        + RANGE_IDS_MAX
         + HISTORY_LEN
         + LACKING_MAX
         + 2 * (CHAINS_MAX + ENTRIES_PER_MESSAGE_MAX);
 
-    /// How many ids, hashes and chains it remembers now.
+    /// How many ids, hashes, ranges and chains it remembers now.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.spread.remembered()

@@ -16,7 +16,7 @@
 //! else *clean*.
 //!
 //! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
-//! `equivocation`; `dag`, `awaited`; `address`, `message`, `conversation`, `ticket`.
+//! `equivocation`; `reconcile`, `dag`, `awaited`; `address`, `message`, `conversation`, `ticket`.
 
 #![forbid(unsafe_code)]
 
@@ -40,6 +40,7 @@ pub mod limits;
 mod membership;
 pub mod message;
 mod order;
+pub mod reconcile;
 mod system_call;
 mod ticket;
 mod time;
@@ -68,6 +69,7 @@ pub use membership::{
 };
 pub use message::{Message, MessageError};
 pub use order::{POSITION_BYTES, Position};
+pub use reconcile::{TailIndex, TailItem};
 pub use system_call::{
     Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
 };

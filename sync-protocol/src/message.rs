@@ -21,9 +21,11 @@ use crate::dag::ChainTip;
 use crate::equivocation::EquivocationProof;
 use crate::ids::{BlobHash, DatabaseId, EntryId, HeadsHash};
 use crate::limits::{CUT_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::reconcile::{self, Range};
 use limits::{
     ADDRESS_RECORDS_PER_MESSAGE_MAX, CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX,
-    IDS_PER_MESSAGE_MAX, KNOWN_CUTS_MAX, PROOFS_PER_MESSAGE_MAX, SEGMENTS_PER_MESSAGE_MAX,
+    IDS_PER_MESSAGE_MAX, KNOWN_CUTS_MAX, PROOFS_PER_MESSAGE_MAX, RANGES_MAX,
+    SEGMENTS_PER_MESSAGE_MAX,
 };
 
 /// The version of the messages that this code speaks, the first byte of every frame.
@@ -168,6 +170,12 @@ pub enum Want {
         /// The first byte wanted.
         offset: u32,
     },
+    /// What of the tail the asker lacks, by ranges; see [`reconcile`](crate::reconcile).
+    Reconcile {
+        /// At least one.
+        #[serde(deserialize_with = "codec::at_most::<_, _, RANGES_MAX>")]
+        ranges: Vec<Range>,
+    },
 }
 
 /// One segment, or a page of one.
@@ -243,6 +251,16 @@ pub enum Answer {
         /// Encoded cuts, consecutive, as many as fit, without their segments.
         #[serde(with = "entries")]
         cuts: Vec<Vec<u8>>,
+    },
+    /// To [`Want::Reconcile`].
+    Reconcile {
+        /// What differs still, and ids that the asker lacks. Empty: nothing does.
+        #[serde(deserialize_with = "codec::at_most::<_, _, RANGES_MAX>")]
+        ranges: Vec<Range>,
+        /// The heads of the answering side, as in [`Self::Beyond`]. Empty while a range has a
+        /// fingerprint; cut off at the bound.
+        #[serde(deserialize_with = "codec::at_most::<_, _, HEADS_PER_MESSAGE_MAX>")]
+        heads: Vec<EntryId>,
     },
 }
 
@@ -336,6 +354,7 @@ impl Want {
             | Self::Introduction { .. }
             | Self::Blob { .. }
             | Self::Body { .. } => true,
+            Self::Reconcile { ranges } => !ranges.is_empty() && reconcile::within_bounds(ranges),
         }
     }
 }
@@ -361,6 +380,9 @@ impl Answer {
             Self::Cuts { cuts } => {
                 within(cuts, ENTRIES_PER_MESSAGE_MAX)
                     && cuts.iter().all(|cut| cut.len() <= CUT_BYTES_MAX)
+            }
+            Self::Reconcile { ranges, heads } => {
+                reconcile::within_bounds(ranges) && heads.len() <= HEADS_PER_MESSAGE_MAX
             }
         }
     }

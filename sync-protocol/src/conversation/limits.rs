@@ -62,6 +62,33 @@ pub(super) const HISTORY_LEN: usize = 256;
 /// Generations of missing parents fetched one by one before the whole tail is compared instead.
 pub(super) const CHASE_DEPTH_MAX: u8 = 8;
 
+/// Chains that are told before long tails are compared by ranges instead: 4.4 KB of them.
+pub(super) const VECTOR_CHAINS_MAX: usize = 100;
+
+/// Entries of a tail that is compared by chains, however many they are: ranges save nothing there.
+pub(super) const VECTOR_TAIL_MAX: usize = 2_000;
+
+/// Answers about ranges before what they brought is pulled. An honest remote needs one for each
+/// power of 16 in the tail's length, and one for each 4,096 ids.
+pub(super) const RANGE_ROUNDS_MAX: u8 = 64;
+
+/// Passes over the ranges that may bring nothing, one after the other, before ids are compared: the
+/// tail may have changed during the first.
+pub(super) const VAIN_PASSES_MAX: u8 = 2;
+
+/// Pages of ids that may bring nothing, one after the other, before the comparison is given up.
+pub(super) const VAIN_PAGES_MAX: u8 = 2;
+
+/// Ids that are looked at in one comparison of whole tails: half a gibibyte of them.
+pub(super) const COMPARED_IDS_MAX: u32 = 1 << 24;
+
+/// Questions about ranges that a remote may ask at once, and per second after that: each may cost
+/// 4,096 fingerprints, some milliseconds.
+pub(super) const RANGE_QUESTIONS_AT_ONCE: u64 = 256;
+
+/// Questions about ranges answered per second when they keep coming.
+pub(super) const RANGE_QUESTIONS_PER_S: u64 = 16;
+
 /// Clock samples of which the best counts: a message that waited in a queue makes the remote's
 /// clock look late, never early.
 pub(super) const CLOCK_SAMPLES: usize = 4;
@@ -87,6 +114,9 @@ pub(super) const SIGNED_AT_ONCE: u64 = 512;
 pub(super) const SIGNED_PER_S: u64 = 64;
 
 const _: () = assert!(HELLO_AGAIN_MS < EQUALISE_EVERY_MS);
+const _: () = assert!(RANGE_QUESTIONS_AT_ONCE > RANGE_ROUNDS_MAX as u64);
+// What one answer about ranges brings can be kept.
+const _: () = assert!(crate::message::limits::RANGE_IDS_MAX < REMEMBERED_IDS_MAX);
 const _: () = assert!(LACKING_MAX > crate::limits::STUBS_MAX);
 const _: () = assert!(HOLD_MS < ANSWER_WAIT_MS);
 const _: () = assert!(ASKED_IDS_MAX <= crate::limits::PENDING_ENTRIES_MAX);

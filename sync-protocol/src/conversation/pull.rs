@@ -2,11 +2,13 @@
 //! afresh after every answer, from what both sides hold then.
 
 mod answer;
+mod ranges;
 
 use std::collections::VecDeque;
 
 use super::limits::{
     ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, HOLD_MS, PACE_BYTES_PER_S, REMEMBERED_IDS_MAX,
+    VECTOR_CHAINS_MAX, VECTOR_TAIL_MAX,
 };
 use super::standing::RecentIds;
 use super::{Bulk, Conversation, ConversationEffect, Trust, Turn};
@@ -15,7 +17,9 @@ use crate::dag::ChainTip;
 use crate::ids::EntryId;
 use crate::message::limits::{CHAINS_MAX, KNOWN_CUTS_MAX};
 use crate::message::{Answer, Message, Standing, Want};
+use crate::reconcile::TailIndex;
 use crate::time::Tick;
+use ranges::Ranges;
 
 /// How often a cut alone is asked for, before its whole segment is: once to learn which entries
 /// are missing, once more when they are here.
@@ -36,8 +40,15 @@ pub(super) struct Pull {
     asked: RecentIds,
     /// Generations of missing parents that were asked for one after the other.
     depth: u8,
-    /// The whole tail was compared by ids in this round.
-    ids_compared: bool,
+    /// How the whole tail was compared in this round.
+    compared: Compared,
+    ranges: Ranges,
+    /// Of the ids to ask for many came from ranges: no other conversation need pull the tail.
+    bulk_ids: bool,
+    /// Entries that were asked for by id came, since this was last looked at.
+    gained: bool,
+    /// Pages of ids in a row that brought no entry.
+    vain_pages: u8,
     /// A segment of which some pages were taken in: its height, and how many entries.
     partial: Option<(u64, u32)>,
     stalled: Option<Stalled>,
@@ -85,7 +96,7 @@ impl Pace {
 fn bulk_of(want: &Want) -> Option<Bulk> {
     match want {
         Want::Segments { .. } => Some(Bulk::History),
-        Want::Beyond { .. } => Some(Bulk::Tail),
+        Want::Beyond { .. } | Want::Reconcile { .. } => Some(Bulk::Tail),
         _ => None,
     }
 }
@@ -98,7 +109,7 @@ fn bytes_of(answer: &Answer) -> u64 {
             .iter()
             .map(|page| page.cut.len() as u64 + bytes(&page.entries))
             .sum(),
-        Answer::Beyond { entries, .. } => bytes(entries),
+        Answer::Beyond { entries, .. } | Answer::Entries { entries, .. } => bytes(entries),
         _ => 0,
     }
 }
@@ -158,9 +169,20 @@ enum Goal {
     #[default]
     Rest,
     Beyond,
+    /// Where the ranges stand is in [`Pull::ranges`].
+    Ranges,
     Ids {
         from: u32,
     },
+}
+
+/// The most thorough comparison of whole tails that was begun. Each is tried once a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Compared {
+    #[default]
+    Not,
+    ByRanges,
+    ByIds,
 }
 
 impl Pull {
@@ -173,7 +195,8 @@ impl Pull {
         self.resting = false;
         self.asked.clear();
         self.depth = 0;
-        self.ids_compared = false;
+        self.compared = Compared::Not;
+        self.vain_pages = 0;
         self.stalled = None;
         self.excused = false;
         self.cut_tries = 0;
@@ -186,7 +209,7 @@ impl Pull {
     }
 
     pub(super) fn remembered(&self) -> usize {
-        self.wanted.len() + self.asked.len()
+        self.wanted.len() + self.asked.len() + self.ranges.remembered()
     }
 
     /// What is being pulled, unless the remote keeps us waiting.
@@ -197,7 +220,7 @@ impl Pull {
                 asks: 1,
                 again,
                 ..
-            } if *again > now && !self.pace.is_too_slow(now) => bulk_of(want),
+            } if *again > now && !self.pace.is_too_slow(now) => self.bulk_now(want),
             _ => None,
         }
     }
@@ -206,7 +229,7 @@ impl Pull {
     pub(super) fn go_on_after_blob(&mut self) {
         self.stalled = None;
         self.asked.clear();
-        self.ids_compared = false;
+        self.compared = Compared::Not;
     }
 
     pub(super) fn want_introduction(&mut self) {
@@ -229,20 +252,33 @@ impl Pull {
         new
     }
 
-    /// Ends the comparison, or begins the thorough one if there was none in this round.
-    fn compare_ids(&mut self) {
-        self.goal = if self.ids_compared {
-            Goal::Rest
-        } else {
-            Goal::Ids { from: 0 }
+    /// Ends the comparison, or begins the next more thorough one that there was not in this round:
+    /// first by ranges, and as fingerprints prove nothing, by ids after that.
+    fn compare_whole(&mut self) {
+        (self.goal, self.compared) = match self.compared {
+            Compared::Not => (Goal::Ranges, Compared::ByRanges),
+            Compared::ByRanges => (Goal::Ids { from: 0 }, Compared::ByIds),
+            Compared::ByIds => (Goal::Rest, Compared::ByIds),
         };
-        self.ids_compared = true;
+        self.ranges = Ranges::default();
+        self.gained = false;
+        self.vain_pages = 0;
+    }
+
+    /// What of the bulk a question is for, ids that came from ranges included.
+    fn bulk_now(&self, want: &Want) -> Option<Bulk> {
+        match want {
+            Want::Entries { graft: false, .. } if self.bulk_ids => Some(Bulk::Tail),
+            want => bulk_of(want),
+        }
     }
 
     fn rest(&mut self) {
         self.stage = Stage::Idle;
         self.goal = Goal::Rest;
         self.wanted.clear();
+        self.ranges = Ranges::default();
+        self.bulk_ids = false;
         self.introduction = None;
         self.resting = true;
     }
@@ -314,7 +350,8 @@ impl Conversation {
             return;
         };
         let request = self.new_request();
-        self.pull.pace.note_question(bulk_of(&want), turn.now.tick);
+        let bulk = self.pull.bulk_now(&want);
+        self.pull.pace.note_question(bulk, turn.now.tick);
         turn.send(Message::Want {
             request,
             want: want.clone(),
@@ -445,6 +482,8 @@ impl Conversation {
                 ids.push(id);
             }
         }
+        // Nothing is left of what ranges brought.
+        self.pull.bulk_ids &= !ids.is_empty();
         let graft = false;
         (!ids.is_empty()).then_some(Want::Entries { ids, graft })
     }
@@ -456,17 +495,27 @@ impl Conversation {
                 self.pull.goal = Goal::Beyond;
             }
         }
-        if self.pull.goal == Goal::Beyond && self.is_known(own, theirs) {
+        if matches!(self.pull.goal, Goal::Beyond | Goal::Ranges) && self.is_known(own, theirs) {
             // It came another way meanwhile.
             self.pull.goal = Goal::Rest;
+            self.pull.ranges = Ranges::default();
         }
         if self.pull.goal == Goal::Beyond {
             let chains = turn.holdings.chains();
+            let tail_len = turn.holdings.tail_index().map_or(0, TailIndex::len);
             if chains.len() > CHAINS_MAX {
-                self.pull.compare_ids();
+                self.pull.compare_whole();
+            } else if chains.len() > VECTOR_CHAINS_MAX && tail_len > VECTOR_TAIL_MAX {
+                self.pull.goal = Goal::Ranges;
+                self.pull.compared = self.pull.compared.max(Compared::ByRanges);
             } else if let Some(want) = self.unless_pulled(Want::Beyond { chains }, turn) {
                 return Some(want);
             }
+        }
+        if self.pull.goal == Goal::Ranges
+            && let Some(want) = self.next_of_ranges(turn)
+        {
+            return Some(want);
         }
         if let Goal::Ids { from } = self.pull.goal {
             return Some(Want::Ids { from });

@@ -16,6 +16,7 @@ use crate::message::limits::{
     SEGMENTS_PER_MESSAGE_MAX,
 };
 use crate::message::{Answer, Message, SegmentPage, Want};
+use crate::reconcile::{self, Range, Told};
 
 /// How far a remote that does not know us was shown our tail.
 #[derive(Debug, Default)]
@@ -46,6 +47,9 @@ impl Conversation {
         if !self.questions.take(turn.now.tick) {
             return self.fault(LIGHT_FAULT, "it asks too much", turn);
         }
+        if matches!(want, Want::Reconcile { .. }) && !self.range_questions.take(turn.now.tick) {
+            return self.fault(LIGHT_FAULT, "it asks too much about ranges", turn);
+        }
         let answer = match want {
             Want::Cut { height } => turn
                 .holdings
@@ -55,6 +59,7 @@ impl Conversation {
             Want::Cuts { known } => cuts(&known, turn),
             Want::Beyond { chains } => beyond(&chains, turn),
             Want::Ids { from } => ids(from, turn),
+            Want::Reconcile { ranges } => reconciled(&ranges, turn),
             Want::Entries { ids, graft } => {
                 if graft {
                     self.spread.graft();
@@ -194,6 +199,24 @@ fn beyond(chains: &[ChainTip], turn: &Turn<'_>) -> Answer {
         more,
         heads,
     }
+}
+
+/// From nothing but the question and what is held now.
+fn reconciled(question: &[Range], turn: &Turn<'_>) -> Answer {
+    let Some(index) = turn.holdings.tail_index() else {
+        return Answer::Nothing;
+    };
+    let ranges = reconcile::answer(index, question);
+    let goes_on = ranges
+        .iter()
+        .any(|range| matches!(range.told, Told::Fingerprint(_)));
+    let mut heads = if goes_on {
+        Vec::new()
+    } else {
+        turn.holdings.heads()
+    };
+    heads.truncate(HEADS_PER_MESSAGE_MAX);
+    Answer::Reconcile { ranges, heads }
 }
 
 fn ids(from: u32, turn: &Turn<'_>) -> Answer {

@@ -18,6 +18,7 @@ use crate::limits::{
     PENDING_BYTES_MAX, PENDING_ENTRIES_MAX, QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX,
 };
 use crate::order::Position;
+use crate::reconcile::{TailIndex, TailItem};
 
 use super::Dag;
 use super::pending::Usage;
@@ -26,6 +27,8 @@ use super::pending::Usage;
 pub(super) struct Clean {
     /// Clean entries in position order.
     pub(super) order: BTreeMap<Position, Arc<Stub>>,
+    /// The same by time and id, for comparing ranges with a remote.
+    pub(super) index: TailIndex,
     /// Those that no clean entry builds on, and such of the last cut's frontier.
     pub(super) heads: BTreeSet<EntryId>,
     /// How many clean entries build on each entry, final ones included.
@@ -100,6 +103,7 @@ impl Clean {
 
     pub(super) fn forget(&mut self, position: &Position) {
         self.order.remove(position);
+        self.index.remove(&item(position));
     }
 
     /// Notes a report by a sound entry. True if somebody else is struck by it, or if it may take
@@ -130,6 +134,7 @@ impl Dag {
                 stack.push(*parent);
             }
             self.clean.order.insert(position, entry);
+            self.clean.index.insert(item(&position));
             self.changed(position);
         }
     }
@@ -174,6 +179,8 @@ impl Dag {
             .filter(|id| !self.clean.children.contains_key(id))
             .collect();
 
+        self.clean.index_again(&before);
+
         let old = before
             .keys()
             .map(|p| (*p, struck_before.contains(&p.author)));
@@ -189,6 +196,19 @@ impl Dag {
 }
 
 impl Clean {
+    /// Brings the index up to date after the order was made anew. Mostly the two are the same.
+    fn index_again(&mut self, before: &BTreeMap<Position, Arc<Stub>>) {
+        let gone = before.keys().filter(|p| !self.order.contains_key(p));
+        for position in gone {
+            self.index.remove(&item(position));
+        }
+        if self.index.len() != self.order.len() {
+            for position in self.order.keys() {
+                self.index.insert(item(position));
+            }
+        }
+    }
+
     /// Forgets the reports, before all entries are judged again.
     pub(super) fn clear_reports(&mut self) {
         self.reports.clear();
@@ -213,6 +233,13 @@ impl Clean {
                 self.anchors.insert(*accused, first.entry);
             }
         }
+    }
+}
+
+fn item(position: &Position) -> TailItem {
+    TailItem {
+        hlc: position.hlc,
+        id: position.entry,
     }
 }
 

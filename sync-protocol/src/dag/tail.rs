@@ -8,6 +8,7 @@ use crate::entry::Stub;
 use crate::ids::{DeviceKey, EntryId, HeadsHash, hash};
 use crate::limits::{AHEAD_US_MAX, PARENTS_MAX};
 use crate::order::Position;
+use crate::reconcile::TailIndex;
 use crate::time::Hlc;
 
 use super::rights::Claim;
@@ -216,6 +217,12 @@ impl Dag {
             entries.push(Arc::clone(entry));
         }
         (entries, false)
+    }
+
+    /// The clean entries by time and id, to be compared with a remote's.
+    #[must_use]
+    pub fn tail_index(&self) -> &TailIndex {
+        &self.clean.index
     }
 
     /// The ids of all clean entries, in position order.

@@ -31,6 +31,12 @@ pub const KNOWN_CUTS_MAX: usize = 80;
 /// Equivocation proofs in one message.
 pub const PROOFS_PER_MESSAGE_MAX: usize = 64;
 
+/// Ranges of the tail in one message: 16 parts for each of 256 that differ.
+pub const RANGES_MAX: usize = 4_096;
+
+/// Ids that one message tells of ranges of the tail, over all of them: 128 KiB.
+pub const RANGE_IDS_MAX: usize = 4_096;
+
 /// Addresses at which one peer says it listens.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
 
@@ -50,6 +56,11 @@ const SEGMENT_OVERHEAD_BYTES: usize = 32;
 const _: () = assert!(IDS_PER_MESSAGE_MAX * 32 < MESSAGE_BYTES_MAX / 2);
 const _: () = assert!(CHAINS_MAX * (32 + 10 + 10) < MESSAGE_BYTES_MAX / 2);
 const _: () = assert!(PULL_BYTES_MAX / ENTRY_BYTES_MIN < ENTRIES_PER_MESSAGE_MAX);
+const _: () = assert!(
+    // A range with a fingerprint and the longest bound; ids; heads.
+    RANGES_MAX * (1 + 10 + 32 + 1 + 16) + RANGE_IDS_MAX * 32 + HEADS_PER_MESSAGE_MAX * 32
+        < MESSAGE_BYTES_MAX / 2
+);
 const _: () = assert!(BLOB_CHUNK_BYTES < MESSAGE_BYTES_MAX / 2);
 const _: () = assert!(
     // The page may be exceeded by one entry and its cuts: a page is never empty.

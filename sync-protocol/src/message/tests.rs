@@ -8,6 +8,7 @@ use super::*;
 use crate::cut::Term;
 use crate::entry::{Header, SignedHeader};
 use crate::ids::{CutId, DeviceKey, Signature};
+use crate::reconcile::{RangeFingerprint, Told, Until};
 use crate::time::Hlc;
 
 const DATABASE: DatabaseId = DatabaseId([0xDB; 32]);
@@ -169,6 +170,25 @@ fn samples() -> Vec<(&'static str, Message)> {
                 offset: 300,
             }),
         ),
+        (
+            "want reconcile",
+            want(Want::Reconcile {
+                ranges: vec![
+                    Range {
+                        until: Until::Time(Hlc(300)),
+                        told: Told::Skip,
+                    },
+                    Range {
+                        until: Until::Entry(Hlc(300), EntryId([0x1D; 32])),
+                        told: Told::Fingerprint(RangeFingerprint([0xF1; 16])),
+                    },
+                    Range {
+                        until: Until::End,
+                        told: Told::Ids(ids()),
+                    },
+                ],
+            }),
+        ),
         ("answer nothing", answer(Answer::Nothing)),
         ("answer cut", answer(Answer::Cut { bytes: vec![4, 5] })),
         (
@@ -215,6 +235,16 @@ fn samples() -> Vec<(&'static str, Message)> {
             "answer cuts",
             answer(Answer::Cuts {
                 cuts: vec![entry()],
+            }),
+        ),
+        (
+            "answer reconcile",
+            answer(Answer::Reconcile {
+                ranges: vec![Range {
+                    until: Until::End,
+                    told: Told::Ids(vec![EntryId([0x1D; 32])]),
+                }],
+                heads: vec![EntryId([0x2D; 32])],
             }),
         ),
     ]
@@ -342,6 +372,22 @@ fn lists_and_texts_over_their_bounds_are_malformed() {
     over(want(Want::Cuts { known: Vec::new() }));
     over(want(Want::Cuts {
         known: vec![cut(); KNOWN_CUTS_MAX + 1],
+    }));
+    over(want(Want::Reconcile { ranges: Vec::new() }));
+    let settled = Range {
+        until: Until::End,
+        told: Told::Skip,
+    };
+    over(want(Want::Reconcile {
+        ranges: vec![settled.clone()],
+    }));
+    over(answer(Answer::Reconcile {
+        ranges: vec![settled; RANGES_MAX + 1],
+        heads: Vec::new(),
+    }));
+    over(answer(Answer::Reconcile {
+        ranges: Vec::new(),
+        heads: vec![id; HEADS_PER_MESSAGE_MAX + 1],
     }));
     over(answer(Answer::Cuts { cuts: Vec::new() }));
     over(answer(Answer::Cuts {

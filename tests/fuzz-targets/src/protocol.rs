@@ -3,9 +3,11 @@
 use blake3::Hasher;
 use data_encoding::BASE32_NOPAD;
 use sync_protocol::limits::{ARGUMENTS_BYTES_MAX, HLC_MAX, PARENTS_MAX, STRIDE_MAX};
+use sync_protocol::message::{Answer, Want};
 use sync_protocol::{
     Body, Cut, CutId, CutRef, DatabaseId, DeviceKey, Draft, Entry, EntryId, EquivocationProof,
-    Header, Hlc, JoinAnswer, JoinRequest, Message, SecretKey, SystemCall, Ticket, order_root,
+    Header, Hlc, JoinAnswer, JoinRequest, Message, SecretKey, SystemCall, TailIndex, TailItem,
+    Ticket, order_root, reconcile,
 };
 
 use crate::types::Choices;
@@ -99,6 +101,38 @@ pub(crate) fn message(bytes: &[u8]) {
         bytes,
         "a message has one spelling"
     );
+    // Whatever is said of ranges is answered, and gone on with, within the bounds of a message.
+    let index = tail();
+    let ranges = match message {
+        Message::Want {
+            want: Want::Reconcile { ranges },
+            ..
+        } => reconcile::answer(&index, &ranges),
+        Message::Answer {
+            answer: Answer::Reconcile { ranges, .. },
+            ..
+        } => reconcile::hear(&index, ranges).question,
+        _ => return,
+    };
+    let answer = Answer::Reconcile {
+        ranges,
+        heads: Vec::new(),
+    };
+    let request = 0;
+    let frame = Message::Answer { request, answer }.encode(&database);
+    assert!(Message::decode(&frame).is_ok());
+}
+
+/// Entries of which each three share a time, in and around the times of the seeds.
+fn tail() -> TailIndex {
+    let mut index = TailIndex::default();
+    for n in 0..200_u8 {
+        index.insert(TailItem {
+            hlc: Hlc(250 + u64::from(n / 3)),
+            id: EntryId([n; 32]),
+        });
+    }
+    index
 }
 
 /// A cut with its certificate.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use store::Disk;
 use sync_protocol::{
     AddressRecord, BlobHash, Bulk, ChainTip, Cut, CutRef, DeviceKey, EntryId, EquivocationProof,
-    HeadsHash, Holdings, Term, Tick,
+    HeadsHash, Holdings, TailIndex, Term, Tick,
 };
 
 use super::body_name;
@@ -95,6 +95,10 @@ impl Holdings for View<'_> {
 
     fn tail_ids(&self) -> Vec<EntryId> {
         self.replica.dag.ids()
+    }
+
+    fn tail_index(&self) -> Option<&TailIndex> {
+        Some(self.replica.dag.tail_index())
     }
 
     fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)> {
@@ -220,6 +224,10 @@ impl Holdings for JoinView<'_> {
 
     fn tail_ids(&self) -> Vec<EntryId> {
         Vec::new()
+    }
+
+    fn tail_index(&self) -> Option<&TailIndex> {
+        None
     }
 
     fn blob_chunk(&self, _hash: &BlobHash, _offset: u64) -> Option<(u64, Vec<u8>)> {

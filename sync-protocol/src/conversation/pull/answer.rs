@@ -1,6 +1,6 @@
 //! What an answer means: what to hand to the replica, and, once that took it in, what to ask next.
 
-use super::super::limits::CHASE_DEPTH_MAX;
+use super::super::limits::{CHASE_DEPTH_MAX, COMPARED_IDS_MAX, VAIN_PAGES_MAX};
 use super::super::{Conversation, ConversationEffect, HEAVY_FAULT, LIGHT_FAULT, Trust, Turn};
 use super::{CUT_TRIES_MAX, Goal, Handed, Stage, Stalled};
 use crate::cut::Cut;
@@ -39,16 +39,11 @@ impl Conversation {
                 };
                 self.hand_entries(entries, handed, turn);
             }
+            (Want::Reconcile { .. }, Answer::Reconcile { ranges, heads }) => {
+                self.hear_ranges(ranges, heads, turn);
+            }
             (Want::Ids { from }, Answer::Ids { ids, more }) => {
-                let len = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-                let next = from.saturating_add(len);
-                self.pull.goal = if more && len > 0 {
-                    Goal::Ids { from: next }
-                } else {
-                    Goal::Rest
-                };
-                let unheld = ids.into_iter().filter(|id| !turn.holdings.holds(id));
-                self.pull.want(unheld.collect::<Vec<_>>());
+                self.hear_ids(from, ids, more, turn);
             }
             (Want::Entries { ids, .. }, Answer::Entries { entries, more }) => {
                 let more = more && !entries.is_empty();
@@ -75,9 +70,31 @@ impl Conversation {
                     for_blobs: false,
                 });
             }
-            Want::Beyond { .. } | Want::Ids { .. } => self.pull.goal = Goal::Rest,
+            Want::Beyond { .. } | Want::Reconcile { .. } | Want::Ids { .. } => {
+                self.pull.goal = Goal::Rest;
+            }
             Want::Introduction { .. } => self.pull.introduction = None,
             Want::Entries { .. } | Want::Blob { .. } | Want::Cuts { .. } | Want::Body { .. } => {}
+        }
+    }
+
+    /// A page of the ids of the whole tail.
+    fn hear_ids(&mut self, from: u32, ids: Vec<EntryId>, more: bool, turn: &Turn<'_>) {
+        let len = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let next = from.saturating_add(len);
+        // What the page before brought has been asked for by now.
+        if std::mem::take(&mut self.pull.gained) {
+            self.pull.vain_pages = 0;
+        }
+        let goes_on = more && len > 0 && next < COMPARED_IDS_MAX;
+        self.pull.goal = if goes_on && self.pull.vain_pages < VAIN_PAGES_MAX {
+            Goal::Ids { from: next }
+        } else {
+            Goal::Rest
+        };
+        let unheld = ids.into_iter().filter(|id| !turn.holdings.holds(id));
+        if self.pull.want(unheld.collect::<Vec<_>>()) {
+            self.pull.vain_pages = self.pull.vain_pages.saturating_add(1);
         }
     }
 
@@ -178,7 +195,7 @@ impl Conversation {
             // A long branch is missing, not a leaf: its ids are cheaper than so many questions.
             self.pull.depth = 0;
             self.pull.wanted.clear();
-            self.pull.compare_ids();
+            self.pull.compare_whole();
         } else {
             let unheld = missing.iter().filter(|id| !turn.holdings.holds(id));
             self.pull.want(unheld.copied().collect::<Vec<_>>());
@@ -211,8 +228,10 @@ impl Conversation {
             } => self.finish_beyond(&before, more, heads, turn),
             Handed::Entries { asked, more } => {
                 let held = |id: &&EntryId| turn.holdings.holds(id);
+                let gained = asked.iter().any(|id| held(&id));
+                self.pull.gained |= gained;
                 // Without progress the rest would be asked for for ever.
-                if more && asked.iter().any(|id| held(&id)) {
+                if more && gained {
                     let rest = asked.iter().filter(|id| !held(id));
                     let rest: Vec<_> = rest.copied().collect();
                     for id in rest.into_iter().rev() {
@@ -255,7 +274,7 @@ impl Conversation {
     ) {
         if more {
             if turn.holdings.chains() == before {
-                self.pull.compare_ids();
+                self.pull.compare_whole();
             }
             return;
         }
@@ -265,7 +284,7 @@ impl Conversation {
             .filter(|id| !turn.holdings.holds(id))
             .collect();
         if !unheld.is_empty() && !self.pull.want(unheld) {
-            self.pull.compare_ids();
+            self.pull.compare_whole();
         }
     }
 

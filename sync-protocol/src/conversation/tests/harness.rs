@@ -6,6 +6,7 @@ use super::super::ConversationInput;
 use super::peer::{Peer, Sent, found};
 use crate::ids::DeviceKey;
 use crate::keys::SecretKey;
+use crate::message::{Message, Want};
 use crate::time::{Now, Tick};
 
 /// SplitMix64 (Steele, Lea and Flood 2014): ours, so that a seed means the same for ever.
@@ -53,6 +54,18 @@ pub(super) struct Mesh {
     launched: u64,
     pub(super) frames: u64,
     pub(super) bytes: u64,
+    /// How often each kind of question was asked, answered or not.
+    pub(super) asked: BTreeMap<&'static str, u64>,
+}
+
+pub(super) fn kind(want: &Want) -> &'static str {
+    match want {
+        Want::Beyond { .. } => "beyond",
+        Want::Reconcile { .. } => "reconcile",
+        Want::Ids { .. } => "ids",
+        Want::Entries { .. } => "entries",
+        _ => "other",
+    }
 }
 
 pub(super) const WALL_START_US: u64 = 1_700_000_000_000_000;
@@ -91,6 +104,7 @@ impl Mesh {
             launched: 0,
             frames: 0,
             bytes: 0,
+            asked: BTreeMap::new(),
         }
     }
 
@@ -142,6 +156,9 @@ impl Mesh {
             let to = self.index(&to);
             self.frames += 1;
             self.bytes += frame.len() as u64;
+            if let Ok((_, Message::Want { want, .. })) = Message::decode(&frame) {
+                *self.asked.entry(kind(&want)).or_default() += 1;
+            }
             if self.cut_off.contains(&(from, to)) || self.dice.percent(self.faults.lose_percent) {
                 continue;
             }

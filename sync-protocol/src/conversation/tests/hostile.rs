@@ -9,6 +9,8 @@ use crate::cut::{CutRef, Term};
 use crate::dag::ChainTip;
 use crate::ids::{BlobHash, CutId, DeviceKey, EntryId, HeadsHash};
 use crate::message::{Answer, Hello, Message, SegmentPage, Standing, Want};
+use crate::reconcile::{Range, RangeFingerprint, Told, Until};
+use crate::time::Hlc;
 
 fn standing(height: u64) -> Standing {
     Standing {
@@ -21,6 +23,17 @@ fn standing(height: u64) -> Standing {
     }
 }
 
+fn ranges(id: EntryId, far: u64) -> Vec<Range> {
+    let range = |until, told| Range { until, told };
+    vec![
+        range(Until::Time(Hlc(far)), Told::Ids(vec![id])),
+        range(
+            Until::End,
+            Told::Fingerprint(RangeFingerprint([id.0[0]; 16])),
+        ),
+    ]
+}
+
 /// Some message, sensible or not.
 fn anything(dice: &mut Dice) -> Message {
     let request = u32::try_from(dice.below(2_000)).expect("small");
@@ -31,7 +44,7 @@ fn anything(dice: &mut Dice) -> Message {
     let more = dice.percent(50);
     let want = |want| Message::Want { request, want };
     let answer = |answer| Message::Answer { request, answer };
-    match dice.below(21) {
+    match dice.below(23) {
         0 | 1 => Message::Hello(Hello {
             standing: standing(far),
             wall: far,
@@ -101,6 +114,13 @@ fn anything(dice: &mut Dice) -> Message {
             more,
         }),
         18 => answer(Answer::Entries { entries, more }),
+        20 => want(Want::Reconcile {
+            ranges: ranges(id, far),
+        }),
+        21 => answer(Answer::Reconcile {
+            ranges: ranges(id, far),
+            heads: vec![id],
+        }),
         _ => answer(Answer::Blob { total: far, bytes }),
     }
 }

@@ -19,6 +19,7 @@ use crate::keys::SecretKey;
 use crate::limits::BLOB_CHUNK_BYTES;
 use crate::membership::{Rights, Role, RoleChange};
 use crate::message::Message;
+use crate::reconcile::TailIndex;
 use crate::system_call::{Genesis, Options, SystemCall};
 use crate::time::{Hlc, Now};
 
@@ -117,6 +118,10 @@ impl Holdings for Held {
 
     fn tail_ids(&self) -> Vec<EntryId> {
         self.dag.as_ref().map_or(Vec::new(), Dag::ids)
+    }
+
+    fn tail_index(&self) -> Option<&TailIndex> {
+        self.dag.as_ref().map(Dag::tail_index)
     }
 
     fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)> {
@@ -259,6 +264,7 @@ pub(super) struct Peer {
     pub(super) reports: Vec<String>,
     /// Entries and cuts handed over by conversations, doubles included.
     pub(super) delivered: usize,
+    epoch: u64,
     seq: u64,
     previous: Option<EntryId>,
 }
@@ -327,6 +333,7 @@ impl Peer {
             wakes: BTreeMap::new(),
             reports: Vec::new(),
             delivered: 0,
+            epoch: 1,
             seq: 0,
             previous: None,
         }
@@ -339,6 +346,11 @@ impl Peer {
         }];
         self.held.log.insert(genesis.id, genesis);
         self.held.cover(cut, segment).expect("nothing is missing");
+    }
+
+    /// What it writes from now on is a chain of its own, as after a restart.
+    pub(super) fn begin_chain(&mut self, epoch: u64) {
+        (self.epoch, self.seq, self.previous) = (epoch, 0, None);
     }
 
     pub(super) fn device(&self) -> DeviceKey {
@@ -362,7 +374,7 @@ impl Peer {
         let after = dag.latest_time(&parents, &self.held.history);
         let draft = Draft {
             database: self.database,
-            epoch: 1,
+            epoch: self.epoch,
             seq: self.seq,
             parents,
             hlc: Hlc(now.wall.max(after.0 + 1)),
