@@ -274,8 +274,8 @@ fn equalise(sides: &mut [Side; 2]) -> anyhow::Result<Said> {
     let mut said = Said::default();
     let mut tick = Tick(1_000_000);
     let mut under_way = VecDeque::new();
-    for at in 0..2 {
-        let messages = sides[at].step(tick, ConversationInput::Opened)?;
+    for (at, side) in sides.iter_mut().enumerate() {
+        let messages = side.step(tick, ConversationInput::Opened)?;
         under_way.extend(messages.into_iter().map(|message| (1 - at, message)));
     }
     for _ in 0..STEPS_MAX {

@@ -264,9 +264,9 @@ pub(super) struct Peer {
     pub(super) reports: Vec<String>,
     /// Entries and cuts handed over by conversations, doubles included.
     pub(super) delivered: usize,
-    epoch: u64,
-    seq: u64,
-    previous: Option<EntryId>,
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+    pub(super) previous: Option<EntryId>,
 }
 
 /// A database whose founders are all members from the beginning, and the key of its creator.
@@ -346,11 +346,6 @@ impl Peer {
         }];
         self.held.log.insert(genesis.id, genesis);
         self.held.cover(cut, segment).expect("nothing is missing");
-    }
-
-    /// What it writes from now on is a chain of its own, as after a restart.
-    pub(super) fn begin_chain(&mut self, epoch: u64) {
-        (self.epoch, self.seq, self.previous) = (epoch, 0, None);
     }
 
     pub(super) fn device(&self) -> DeviceKey {
