@@ -102,6 +102,8 @@ pub enum Fault {
     Floods,
     /// The last peer signs cuts.
     LyingCuts,
+    /// The last peer passes on entries of another database and of people who are no members.
+    ForeignEntries,
     /// The last peer sends messages again, late or spoilt.
     Garbage,
     /// Finality is handed to another peer.
@@ -116,7 +118,7 @@ use Fault as F;
 
 impl Fault {
     /// All of them, in the order in which a smaller run is looked for.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         F::FinaliserLost,
         F::FinaliserMoves,
         F::Upgrade,
@@ -126,6 +128,7 @@ impl Fault {
         F::LyingCuts,
         F::Floods,
         F::Withholding,
+        F::ForeignEntries,
         F::Garbage,
         F::Stranger,
         F::Leaver,
@@ -179,6 +182,7 @@ impl Fault {
             F::Withholding => "withholding",
             F::Floods => "floods",
             F::LyingCuts => "lying-cuts",
+            F::ForeignEntries => "foreign-entries",
             F::Garbage => "garbage",
             F::FinaliserMoves => "finaliser-moves",
             F::FinaliserLost => "finaliser-lost",
@@ -288,6 +292,8 @@ pub struct Lies {
     pub floods: bool,
     /// It signs cuts.
     pub signs_cuts: bool,
+    /// It passes on entries of another database and of people who are no members.
+    pub speaks_for_others: bool,
     /// It sends messages again, late or spoilt.
     pub garbles: bool,
 }
@@ -337,6 +343,7 @@ impl Faults {
             withholds: false,
             floods: false,
             signs_cuts: false,
+            speaks_for_others: false,
             garbles: false,
         },
         finaliser_moves: false,
@@ -394,6 +401,7 @@ impl Faults {
             withholds: lies(40),
             floods: lies(40),
             signs_cuts: lies(40),
+            speaks_for_others: lies(40),
             garbles: lies(60),
         };
         faults.finaliser_moves = holds(15);
@@ -433,6 +441,7 @@ impl Faults {
             F::Withholding => self.lies.withholds = false,
             F::Floods => self.lies.floods = false,
             F::LyingCuts => self.lies.signs_cuts = false,
+            F::ForeignEntries => self.lies.speaks_for_others = false,
             F::Garbage => self.lies.garbles = false,
             F::FinaliserMoves => self.finaliser_moves = false,
             F::FinaliserLost => self.finaliser_lost = false,

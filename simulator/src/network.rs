@@ -44,6 +44,10 @@ impl Network {
         }
     }
 
+    pub(crate) fn topology(&self) -> Topology {
+        self.topology
+    }
+
     /// Whether the two may have a link at all.
     pub(crate) fn allows(&self, a: usize, b: usize) -> bool {
         self.topology.links(a, b, self.peers)

@@ -94,6 +94,11 @@ impl Node {
 
     /// The power fails.
     pub(crate) fn stop(&mut self, torn_writes: bool) {
+        // The disk first: what is dropped closes its files, and would close them in order.
+        self.disk.fail_after(0);
+        // A wrong bit in the last commit that is read after a crash cannot be told from a write that
+        // the crash tore: then that commit is given up, which docs/DISK.md says.
+        self.disk.spoil_read_after(None);
         self.core = None;
         self.wake_us = None;
         self.idle_due = false;
@@ -130,6 +135,9 @@ impl Node {
 
     /// One of the next reads gives back another bit than was written.
     pub(crate) fn spoil_read(&mut self) {
+        if !self.is_on() {
+            return;
+        }
         self.in_trouble = true;
         let (after, bit) = (self.dice.below(200), self.dice.draw());
         self.disk.spoil_read_after(Some((after, bit)));

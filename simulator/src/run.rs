@@ -321,7 +321,8 @@ impl Run {
         let sure = !self.faults.lies.any()
             && self.faults.apart_ms == 0
             && self.faults.clock_jump_every_ms == 0
-            && !self.world.nodes[at].in_trouble;
+            && !self.world.nodes[at].in_trouble
+            && !(self.world.may_fork() && self.world.status(at).is_none_or(|s| s.pending > 0));
         if !sure || !self.looks.is_multiple_of(LOOKS_PER_MODEL) {
             return Ok(());
         }
@@ -454,7 +455,10 @@ impl Run {
             return None;
         }
         let history = self.history(*self.present().first()?).ok()?;
-        let entry = self.world.ledger.any_of(&history.tail)?;
+        let entry = self
+            .world
+            .ledger
+            .any_of(&history.tail, |peer| self.world.is_rogue(peer))?;
         Some(format!("entry {entry} is acknowledged and not due yet"))
     }
 
@@ -480,7 +484,7 @@ impl Run {
             world.cuts.kept(&history.cut_ids()).map_err(unsafe_at)?;
             let ledger = &world.ledger;
             ledger
-                .complete(&history.places(), excused)
+                .complete(&history.places(), excused, !world.clocks_are_far_off())
                 .map_err(unsafe_at)?;
             ledger.readable(&shown, excused).map_err(unsafe_at)?;
             ledger.plausible(&shown).map_err(unsafe_at)?;

@@ -255,6 +255,11 @@ impl World {
         self.network.links_of(at)
     }
 
+    /// Whether something may carry a time so far ahead that everybody holds it back.
+    pub(crate) fn clocks_are_far_off(&self) -> bool {
+        self.faults.apart_ms > 0 || self.clocks_jumped || self.faults.lies.stamps_ahead
+    }
+
     /// Lets a peer do what it has put off until its queue is empty.
     pub(crate) fn come_to_rest(&mut self, at: usize) {
         if self.nodes[at].is_on() {

@@ -29,7 +29,7 @@ pub(crate) struct Model {
     stalls: BTreeMap<u32, Who>,
     /// Shelf and weight.
     notes: BTreeMap<u64, (u32, u32)>,
-    tallies: BTreeMap<u64, [u64; 5]>,
+    tallies: BTreeMap<u64, [u64; 6]>,
     /// How often they came and left.
     visitors: BTreeMap<Who, (u32, u32)>,
     /// Once the module has receipts.
@@ -272,6 +272,8 @@ impl Model {
             weights.len() as u64,
             weights.iter().sum(),
             self.notes.len() as u64,
+            // No call finds anything of another one but rows.
+            1,
         ];
         self.tallies.insert(id, tally);
         Ok(())
@@ -328,8 +330,8 @@ impl Model {
         show(
             "tally",
             tallies
-                .map(|(id, [from, to, notes, weight, all])| {
-                    json!([id, from, to, notes, weight, all])
+                .map(|(id, [from, to, notes, weight, all, calls])| {
+                    json!([id, from, to, notes, weight, all, calls])
                 })
                 .collect(),
         );
@@ -490,7 +492,7 @@ mod tests {
         assert_eq!(shown["number"], [r#"[1,["0xb"]]"#, r#"[2,["0xa"]]"#]);
         assert!(shown["stall"].is_empty() && !shown.contains_key("receipt"));
         assert_eq!(shown["note"].len(), 1);
-        assert!(shown["tally"][0].ends_with(",2,3,2,13,4]"), "{shown:?}");
+        assert!(shown["tally"][0].ends_with(",2,3,2,13,4,1]"), "{shown:?}");
     }
 
     #[test]

@@ -72,8 +72,8 @@ impl World {
         }
     }
 
-    fn next_accident(&mut self, kind: Kind) {
-        let every_ms = match kind {
+    fn every_ms(&self, kind: Kind) -> u64 {
+        match kind {
             Kind::Unlink => self.faults.unlink_every_ms,
             Kind::Partition => self.faults.partition_every_ms,
             Kind::Deafen => self.faults.deafen_every_ms,
@@ -81,7 +81,11 @@ impl World {
             Kind::FillDisk => self.faults.full_disk_every_ms,
             Kind::SpoilRead => self.faults.bit_rot_every_ms,
             Kind::SetClock => self.faults.clock_jump_every_ms,
-        };
+        }
+    }
+
+    fn next_accident(&mut self, kind: Kind) {
+        let every_ms = self.every_ms(kind);
         if every_ms > 0 {
             let wait = self.accidents.around(every_ms * 1_000);
             self.after(wait, Event::Accident(kind));
@@ -89,6 +93,9 @@ impl World {
     }
 
     pub(super) fn accident(&mut self, kind: Kind) {
+        if self.every_ms(kind) == 0 {
+            return; // the world has healed
+        }
         let peers = self.nodes.len();
         let a = self.accidents.index(peers);
         let b = (a + 1 + self.accidents.index(peers - 1)) % peers;

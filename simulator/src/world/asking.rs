@@ -1,6 +1,6 @@
 //! What clients do in the world: publish, invite, join, call, and read.
 
-use peer_core::{Claims, DatabaseStatus, Reply, Request, RequestError, RequestId};
+use peer_core::{Claims, DatabaseStatus, ErrorKind, Reply, Request, RequestError, RequestId};
 use sync_protocol::Role;
 
 use super::{Event, Once, Waiting, Who, World};
@@ -56,6 +56,7 @@ impl World {
                 self.ledger.refused();
                 if let Deed::Say(text) = deed
                     && !self.nodes[at].in_trouble
+                    && !self.not_now(&error)
                 {
                     self.breaks(format!(
                         "peer {at} refused \"{text}\", which cannot fail: {error}"
@@ -77,12 +78,18 @@ impl World {
             }
             // What the disk cannot take is refused.
             (Who::Comer(_) | Who::Leaver, Err(_)) if self.nodes[at].in_trouble => {}
+            (Who::Comer(_) | Who::Leaver, Err(error)) if self.not_now(&error) => {}
             // Whoever signed two histories is heard by nobody, not even at home.
             (Who::Comer(_) | Who::Leaver, Err(_)) if self.is_rogue(at) => {}
             (Who::Comer(_) | Who::Leaver, Err(error)) => {
                 self.breaks(format!("at peer {at} nobody can come or go: {error}"));
             }
         }
+    }
+
+    /// Whether an error says no more than that a clock was far ahead.
+    fn not_now(&self, error: &RequestError) -> bool {
+        error.kind == ErrorKind::Unavailable && self.clocks_are_far_off()
     }
 
     /// The first peer publishes the module.

@@ -6,6 +6,7 @@ use sync_protocol::{DatabaseId, DeviceKey, EntryId, SecretKey};
 
 use super::{Event, Once, Who, World};
 use crate::checker::history::History;
+use crate::faults::Topology;
 
 /// Milliseconds for which the finaliser is missed before somebody uses the recovery key.
 const MISSED_MS: u64 = 8_000;
@@ -25,7 +26,7 @@ impl World {
         let times = [(); 4].map(|()| some_time());
         let plans = [
             (self.faults.upgrade, Once::Upgrade),
-            (self.faults.leaver && peers > PEERS_MIN, Once::Leave),
+            (self.faults.leaver && self.can_spare_one(), Once::Leave),
             (
                 self.faults.finaliser_moves && !self.faults.finaliser_lost && peers >= PEERS_MIN,
                 Once::MoveFinaliser,
@@ -40,6 +41,11 @@ impl World {
                 self.after(us, Event::Once(once));
             }
         }
+    }
+
+    /// Whether the others still reach each other when one goes away.
+    fn can_spare_one(&self) -> bool {
+        self.nodes.len() > PEERS_MIN && self.network.topology() != Topology::Line
     }
 
     /// Which peer goes away: neither the first ones, on whom others rely, nor the last.

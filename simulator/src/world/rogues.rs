@@ -32,6 +32,8 @@ const AHEAD_MS: (u64, u64) = (2 * 60_000, 24 * 3_600_000);
 #[derive(Debug)]
 pub(super) struct Rogues {
     dice: Dice,
+    /// Of the stranger, who is no member.
+    key: SecretKey,
     stranger: DeviceKey,
     overheard: VecDeque<Vec<u8>>,
     /// Entries by the liar with a saying, old ones and new ones.
@@ -45,8 +47,10 @@ pub(super) struct Rogues {
 impl Rogues {
     pub(super) fn new(seed: Seed) -> Self {
         let mut dice = seed.child("rogues");
+        let key = SecretKey::from_bytes(&dice.bytes());
         Self {
-            stranger: SecretKey::from_bytes(&dice.bytes()).public(),
+            stranger: key.public(),
+            key,
             dice,
             overheard: VecDeque::new(),
             own: Vec::new(),
@@ -145,6 +149,8 @@ enum Lie {
     SecondHistory,
     BackDated,
     OfTheFuture,
+    OtherDatabase,
+    NoMember,
     Flood,
     Cut,
     Garbage,
@@ -251,6 +257,8 @@ impl World {
             (lies.stamps_ahead, Lie::OfTheFuture),
             (lies.floods && self.rogues.dice.percent(20), Lie::Flood),
             (lies.signs_cuts, Lie::Cut),
+            (lies.speaks_for_others, Lie::OtherDatabase),
+            (lies.speaks_for_others, Lie::NoMember),
             (lies.garbles, Lie::Garbage),
         ];
         let ways: Vec<_> = ways.into_iter().filter(|(does, _)| *does).collect();
@@ -262,7 +270,11 @@ impl World {
             return;
         };
         let frames = match way {
-            Lie::SecondHistory | Lie::BackDated | Lie::OfTheFuture => {
+            Lie::SecondHistory
+            | Lie::BackDated
+            | Lie::OfTheFuture
+            | Lie::OtherDatabase
+            | Lie::NoMember => {
                 let entry = self.forged(liar, way);
                 let push = entry.map(|entry| Message::Push {
                     entries: vec![entry.encoded().to_vec()],
@@ -322,7 +334,24 @@ impl World {
             let ahead_ms = self.rogues.dice.between(AHEAD_MS.0, AHEAD_MS.1);
             draft.hlc = Hlc(draft.hlc.0.max(now_us) + ahead_ms * 1_000);
         }
-        let forged = Entry::seal(draft, body, &self.nodes[liar].key).ok()?;
+        if way == Lie::OtherDatabase {
+            draft.database = DatabaseId(self.rogues.dice.bytes());
+        }
+        let mut key = self.nodes[liar].key.clone();
+        if way == Lie::NoMember {
+            key = self.rogues.key.clone();
+            let did = peer_core::did_key(&key.public());
+            for caller in &mut body.callers {
+                caller.issuer.clone_from(&did);
+                caller.subject.clone_from(&did);
+            }
+            // Those were several callers: now they are one, which a body names once.
+            body.callers.truncate(1);
+            for invocation in &mut body.invocations {
+                invocation.caller = 0;
+            }
+        }
+        let forged = Entry::seal(draft, body, &key).ok()?;
         self.rogues.forgeries += 1;
         for text in texts {
             self.ledger.forged(text);

@@ -6,12 +6,17 @@
 //! The simulator has a model of every one of them, written without this source: whoever changes a
 //! reducer changes `simulator/src/checker/model.rs` too.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use spacetimedb::{Identity, ReducerContext, Table, Timestamp, reducer, table};
 
 /// What an account holds when it is opened.
 const OPENING_BALANCE: i64 = 1_000;
 /// Most accounts that one call opens.
 const ACCOUNTS_MAX: u32 = 10_000;
+
+/// What no call should find of another one.
+static CALLS: AtomicU32 = AtomicU32::new(0);
 
 /// Money: nobody may spend what he does not have.
 #[table(accessor = account, public)]
@@ -80,6 +85,8 @@ pub struct Tally {
     pub weight: u64,
     /// Notes on all shelves.
     pub all: u64,
+    /// Calls that the module remembers, this one included: one, as each begins anew.
+    pub calls: u32,
 }
 
 /// How often somebody came and went.
@@ -260,6 +267,7 @@ pub fn count_notes(ctx: &ReducerContext, from_shelf: u32, to_shelf: u32) {
         }
     }
     let all = ctx.db.note().count();
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
     ctx.db.tally().insert(Tally {
         id: 0,
         from_shelf,
@@ -267,6 +275,7 @@ pub fn count_notes(ctx: &ReducerContext, from_shelf: u32, to_shelf: u32) {
         notes,
         weight,
         all,
+        calls,
     });
 }
 
