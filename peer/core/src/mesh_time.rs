@@ -31,13 +31,16 @@ impl MeshTime {
         Hlc(self.own(tick).saturating_add_signed(self.offset_us))
     }
 
-    /// Takes the median of the members' offsets and our own, which is zero. Of an even number the
-    /// one nearer to zero counts: two peers that disagree each keep their own time.
+    /// Takes the median of the members' offsets and the one that holds, which is zero at first. Of
+    /// an even number the one nearer to what holds counts: two peers that disagree each keep their
+    /// own time, and a peer that a majority has corrected stays so when they are gone. Otherwise it
+    /// would write with its wrong clock whenever it is alone.
     pub(crate) fn correct(&mut self, offsets_us: impl Iterator<Item = i64>) {
-        let mut all: Vec<i64> = offsets_us.chain([0]).collect();
+        let ours = self.offset_us;
+        let mut all: Vec<i64> = offsets_us.chain([ours]).collect();
         all.sort_unstable();
         let (low, high) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
-        self.offset_us = if low.unsigned_abs() <= high.unsigned_abs() {
+        self.offset_us = if low.abs_diff(ours) <= high.abs_diff(ours) {
             low
         } else {
             high
@@ -49,13 +52,29 @@ impl MeshTime {
 mod tests {
     use super::*;
 
-    fn corrected(offsets: &[i64]) -> i64 {
-        let mut time = MeshTime::starting(Now {
+    fn starting() -> MeshTime {
+        MeshTime::starting(Now {
             tick: Tick(5),
             wall: 1_000_000_000,
-        });
+        })
+    }
+
+    fn correct(time: &mut MeshTime, offsets: &[i64]) -> i64 {
         time.correct(offsets.iter().copied());
         i64::try_from(time.now(Tick(5)).0).expect("small") - 1_000_000_000
+    }
+
+    fn corrected(offsets: &[i64]) -> i64 {
+        correct(&mut starting(), offsets)
+    }
+
+    #[test]
+    fn what_a_majority_corrected_stays_so_when_it_is_gone() {
+        let mut time = starting();
+        assert_eq!(correct(&mut time, &[-900, -904]), -900);
+        assert_eq!(correct(&mut time, &[]), -900);
+        assert_eq!(correct(&mut time, &[-950]), -900, "one against one");
+        assert_eq!(correct(&mut time, &[3, 4]), 3, "another majority");
     }
 
     #[test]
