@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use redb::{BackendError, StorageBackend};
-use store::{Disk, MemoryDisk, StoreError};
+use store::{CrashPoint, Disk, DiskFile, MemoryDisk, StoreError};
 use sync_protocol::{BlobHash, DatabaseId};
 
 /// A disk that says it has synced and has not, as cheap ones do. With it acknowledged calls do get
@@ -11,22 +11,22 @@ use sync_protocol::{BlobHash, DatabaseId};
 pub(crate) struct LyingDisk(pub(crate) MemoryDisk);
 
 #[derive(Debug)]
-struct LyingFile(Box<dyn StorageBackend>);
+struct LyingFile(Box<dyn DiskFile>);
 
 impl Disk for LyingDisk {
     fn databases(&self) -> Result<Vec<DatabaseId>, StoreError> {
         self.0.databases()
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         Ok(Box::new(LyingFile(self.0.log(database)?)))
     }
 
-    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.0.base(database)
     }
 
-    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.0.spare_base(database)
     }
 
@@ -44,7 +44,7 @@ impl Disk for LyingDisk {
         self.0.put_dump(database, dump, name, text)
     }
 
-    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.0.spill(database)
     }
 
@@ -87,6 +87,12 @@ impl Disk for LyingDisk {
 
     fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
         self.0.remove_partial(hash)
+    }
+}
+
+impl DiskFile for LyingFile {
+    fn passes(&self, point: CrashPoint) -> std::io::Result<()> {
+        self.0.passes(point)
     }
 }
 

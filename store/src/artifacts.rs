@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sync_protocol::BlobHash;
 
+use crate::crash_point::{CrashPoint, CrashWatch};
 use crate::limits::{ARTIFACT_BYTES_MAX, ARTIFACTS_MAX};
 
 /// A file that is being written.
@@ -31,21 +32,29 @@ impl Artifacts {
         Ok(bytes)
     }
 
-    /// Keeps one; those that were written longest ago make room for it.
-    pub(crate) fn put(&self, name: &BlobHash, artifact: &[u8]) -> io::Result<()> {
+    /// Keeps one; those that were written longest ago make room for it. `watch` is a test's.
+    pub(crate) fn put(
+        &self,
+        name: &BlobHash,
+        artifact: &[u8],
+        watch: Option<&CrashWatch>,
+    ) -> io::Result<()> {
+        let passes = |point| watch.map_or(Ok(()), |watch| watch.pass(point));
         if artifact.len() as u64 > ARTIFACT_BYTES_MAX {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
         self.make_room()?;
         let unfinished = self.folder.join(format!("{UNFINISHED}{name}"));
-        let written = fs::write(&unfinished, artifact)
-            .and_then(|()| fs::rename(&unfinished, self.path(name)));
-        if written.is_err() {
-            // Half of it is of no use to anybody; what stays is cleared away by the next one.
+        // Half of it is of no use to anybody; what stays is cleared away by the next one.
+        let tidy = |error| {
             let _ = fs::remove_file(&unfinished);
-        }
-        written
+            error
+        };
+        fs::write(&unfinished, artifact).map_err(tidy)?;
+        passes(CrashPoint::ArtifactWritten)?;
+        fs::rename(&unfinished, self.path(name)).map_err(tidy)?;
+        passes(CrashPoint::ArtifactNamed)
     }
 
     fn path(&self, name: &BlobHash) -> PathBuf {
@@ -92,7 +101,9 @@ mod tests {
         let artifacts = Artifacts::at(scratch.path().join("compiled"));
         assert!(artifacts.get(&name(1)).is_err());
         for n in 0..u8::try_from(ARTIFACTS_MAX).expect("few") + 3 {
-            artifacts.put(&name(n), &[n; 5]).expect("there is room");
+            artifacts
+                .put(&name(n), &[n; 5], None)
+                .expect("there is room");
             let file = File::open(artifacts.path(&name(n))).expect("it is there");
             let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(n));
             file.set_modified(written).expect("its time can be set");
@@ -111,7 +122,9 @@ mod tests {
         let half = scratch.path().join(format!("{UNFINISHED}{}", name(1)));
         fs::write(&half, "half").expect("it can be written");
         assert!(artifacts.get(&name(1)).is_err());
-        artifacts.put(&name(2), b"whole").expect("there is room");
+        artifacts
+            .put(&name(2), b"whole", None)
+            .expect("there is room");
         assert!(!half.exists());
         assert_eq!(artifacts.get(&name(2)).expect("kept"), b"whole");
     }

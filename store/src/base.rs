@@ -5,13 +5,15 @@
 //! nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use redb::{
     Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition,
+    TableDefinition,
 };
 
 use crate::backend;
+use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::key::{Key, Space};
 use crate::overlay::Row;
@@ -60,6 +62,8 @@ pub(crate) struct Base {
     /// frees; and ever after, if writing it failed.
     rows: Option<BytesRows>,
     db: Database,
+    /// The file under `db`, which is told of crash points.
+    file: Arc<dyn DiskFile>,
     height: Option<u64>,
     sum: RowSum,
     counts: Vec<u64>,
@@ -71,12 +75,12 @@ impl Base {
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
-    pub(crate) fn open(
-        backend: Box<dyn StorageBackend>,
-        cache_bytes: usize,
-    ) -> Result<Self, StoreError> {
-        let db = backend::open("base.redb", backend, cache_bytes)?;
-        create_tables(&db)?;
+    pub(crate) fn open(backend: Box<dyn DiskFile>, cache_bytes: usize) -> Result<Self, StoreError> {
+        let file: Arc<dyn DiskFile> = backend.into();
+        let db = backend::open("base.redb", Arc::clone(&file), cache_bytes)?;
+        if create_tables(&db)? {
+            pass(&*file, CrashPoint::TablesMade)?;
+        }
         let read = db.begin_read()?;
         let meta = read.open_table(META)?;
         let format = meta.get(META_FORMAT)?.map(|value| value.value().to_vec());
@@ -106,6 +110,7 @@ impl Base {
         Ok(Self {
             rows,
             db,
+            file,
             height,
             sum,
             counts: Vec::new(),
@@ -190,7 +195,9 @@ impl Base {
                 write_fingerprints(&write, schema)?;
             }
         }
+        self.passes(CrashPoint::CutWritten)?;
         write.commit()?;
+        self.passes(CrashPoint::CutSettled)?;
         self.is_now(height, changes.sum, changes.counts)
     }
 
@@ -223,6 +230,10 @@ impl Base {
             counts.retain(|id, _| schema.table(TableId(id)).is_some())?;
         }
         Ok(())
+    }
+
+    pub(crate) fn passes(&self, point: CrashPoint) -> Result<(), StoreError> {
+        pass(&*self.file, point)
     }
 
     /// Lets go of the last commit's pages.
@@ -344,10 +355,11 @@ pub(crate) fn write_fingerprints(
     Ok(())
 }
 
-/// An empty file becomes a base without rows; in any other all tables exist already.
-fn create_tables(db: &Database) -> Result<(), StoreError> {
+/// An empty file becomes a base without rows, and the answer is yes; in any other all tables exist
+/// already.
+fn create_tables(db: &Database) -> Result<bool, StoreError> {
     if db.begin_read()?.list_tables()?.next().is_some() {
-        return Ok(());
+        return Ok(false);
     }
     let write = db.begin_write()?;
     write.open_table(ROWS)?;
@@ -358,7 +370,7 @@ fn create_tables(db: &Database) -> Result<(), StoreError> {
         .open_table(META)?
         .insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
     write.commit()?;
-    Ok(())
+    Ok(true)
 }
 
 /// A stored value of fixed length.

@@ -11,6 +11,7 @@ use redb::StorageBackend;
 pub use base::{BaseFacts, check_base};
 pub use log::{LogFacts, check_log};
 
+use crate::crash_point::DiskFile;
 use crate::error::StoreError;
 use crate::page_sums::PageSums;
 
@@ -90,7 +91,7 @@ pub type Progress<'a> = dyn FnMut(&'static str, u64, u64) + 'a;
 fn check_pages(
     what: &'static str,
     name: &'static str,
-    file: Box<dyn StorageBackend>,
+    file: Box<dyn DiskFile>,
 ) -> Result<Checked, StoreError> {
     let failed = |error: io::Error| StoreError::io(format!("reading {name}"), error);
     let mut checked = Checked::new(what);

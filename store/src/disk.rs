@@ -4,13 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use redb::StorageBackend;
 use redb::backends::FileBackend;
 use sync_protocol::{BlobHash, DatabaseId};
 
 use crate::artifacts::Artifacts;
+use crate::crash_point::{CrashPoint, CrashWatch, DiskFile, stopped};
 use crate::error::StoreError;
 use crate::limits::ARTIFACT_SPARES_BYTES;
+use crate::unsynced::Unsynced;
 
 /// A peer's storage: three files per database, and blobs by hash. A trait, so that the simulator can
 /// lend a made-up one.
@@ -25,20 +26,20 @@ pub trait Disk: Send {
     ///
     /// # Errors
     /// If the disk fails.
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError>;
 
     /// The base file of a database, made if it does not exist.
     ///
     /// # Errors
     /// If the disk fails.
-    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError>;
 
     /// A second base file for a database, empty whatever was there before: to be filled while the
     /// first stays as it is.
     ///
     /// # Errors
     /// If the disk fails.
-    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError>;
 
     /// Puts the second base file in place of the first, in one step that a crash does not divide.
     /// Both must be closed.
@@ -65,7 +66,7 @@ pub trait Disk: Send {
     ///
     /// # Errors
     /// If the disk fails.
-    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError>;
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError>;
 
     /// Removes a database, whose files must be closed. Blobs stay: others may need them.
     ///
@@ -167,6 +168,8 @@ pub struct DirDisk {
     blobs: PathBuf,
     partial: PathBuf,
     artifacts: Artifacts,
+    /// Tests alone watch.
+    watch: Option<CrashWatch>,
 }
 
 impl DirDisk {
@@ -176,7 +179,21 @@ impl DirDisk {
     /// # Errors
     /// If the directory cannot be made, read or written.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let disk = Self::at(data_dir);
+        Self::open_watched(data_dir, None)
+    }
+
+    /// The same for a test: `watch` hears of the crash points that are passed outside of database
+    /// files, and may end the work at one of them. What was written by then is there, as after the
+    /// end of a process; to forget what was not synced is
+    /// [`MemoryDisk`](crate::MemoryDisk)'s business.
+    ///
+    /// # Errors
+    /// As [`DirDisk::open`], and if the work ends.
+    pub fn open_watched(data_dir: &Path, watch: Option<CrashWatch>) -> Result<Self, StoreError> {
+        let disk = Self {
+            watch,
+            ..Self::at(data_dir)
+        };
         for dir in [&disk.databases, &disk.blobs, &disk.partial] {
             fs::create_dir_all(dir).map_err(failed("making", dir))?;
             for (path, name) in children(dir)? {
@@ -187,9 +204,11 @@ impl DirDisk {
                         fs::remove_file(&path)
                     };
                     removed.map_err(failed("removing", &path))?;
+                    disk.passes(CrashPoint::LeftoverCleared)?;
                 } else if path.join(SPARE_BASE).exists() {
                     let spare = path.join(SPARE_BASE);
                     fs::remove_file(&spare).map_err(failed("removing", &spare))?;
+                    disk.passes(CrashPoint::LeftoverCleared)?;
                 }
             }
         }
@@ -205,6 +224,14 @@ impl DirDisk {
             blobs: data_dir.join(BLOBS),
             partial: data_dir.join(BLOBS).join(PARTIAL),
             artifacts: Artifacts::at(data_dir.join(COMPILED)),
+            watch: None,
+        }
+    }
+
+    fn passes(&self, point: CrashPoint) -> Result<(), StoreError> {
+        match &self.watch {
+            Some(watch) => watch.pass(point).map_err(|error| stopped(point, error)),
+            None => Ok(()),
         }
     }
 
@@ -235,11 +262,7 @@ impl DirDisk {
         Ok(names.filter(|name| name.starts_with(UNFINISHED)).collect())
     }
 
-    fn file(
-        &self,
-        database: &DatabaseId,
-        name: &str,
-    ) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn file(&self, database: &DatabaseId, name: &str) -> Result<Box<dyn DiskFile>, StoreError> {
         let dir = self.databases.join(database.to_string());
         let path = dir.join(name);
         let new = !path.exists();
@@ -252,6 +275,7 @@ impl DirDisk {
             .open(&path)
             .map_err(failed("opening", &path))?;
         if new {
+            self.passes(CrashPoint::FileNamed)?;
             // A file whose name is lost in a crash is lost itself, whatever was synced into it.
             sync_dir(&dir)?;
             sync_dir(&self.databases)?;
@@ -288,15 +312,15 @@ impl Disk for DirDisk {
         Ok(ids)
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.file(database, LOG)
     }
 
-    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.file(database, BASE)
     }
 
-    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = self.databases.join(database.to_string()).join(SPARE_BASE);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -304,7 +328,9 @@ impl Disk for DirDisk {
             }
             _ => {}
         }
-        self.file(database, SPARE_BASE)
+        let file = self.file(database, SPARE_BASE)?;
+        self.passes(CrashPoint::SpareEmptied)?;
+        Ok(file)
     }
 
     fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError> {
@@ -313,8 +339,10 @@ impl Disk for DirDisk {
         // What redb wrote last is durable already; the rename must not come before it.
         File::open(&spare)
             .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&spare, &base))
-            .map_err(failed("replacing", &base))?;
+            .map_err(failed("syncing", &spare))?;
+        self.passes(CrashPoint::SpareSynced)?;
+        fs::rename(&spare, &base).map_err(failed("replacing", &base))?;
+        self.passes(CrashPoint::SpareInPlace)?;
         sync_dir(&dir)
     }
 
@@ -328,16 +356,16 @@ impl Disk for DirDisk {
         let dir = self.databases.join(database.to_string()).join(dump);
         fs::create_dir_all(&dir).map_err(failed("making", &dir))?;
         let path = dir.join(name);
-        let write = || {
-            let mut file = File::create(&path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(failed("writing", &path))?;
+        let mut file = File::create(&path).map_err(failed("making", &path))?;
+        self.passes(CrashPoint::DumpBegun)?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed("writing", &path))?;
+        self.passes(CrashPoint::DumpWritten)?;
         sync_dir(&dir)
     }
 
-    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         let dir = self.databases.join(database.to_string());
         let path = dir.join(SPILL);
         fs::create_dir_all(&dir).map_err(failed("making", &dir))?;
@@ -348,6 +376,7 @@ impl Disk for DirDisk {
             .truncate(true)
             .open(&path)
             .map_err(failed("emptying", &path))?;
+        self.passes(CrashPoint::SpillEmptied)?;
         Ok(Box::new(Unsynced(FileBackend::new(file)?)))
     }
 
@@ -359,6 +388,7 @@ impl Disk for DirDisk {
         // Renamed first: a crash in between must not leave a database with half its files.
         let going = self.databases.join(format!("{UNFINISHED}{database}"));
         fs::rename(&dir, &going).map_err(failed("removing", &dir))?;
+        self.passes(CrashPoint::RemovalNamed)?;
         sync_dir(&self.databases)?;
         fs::remove_dir_all(&going).map_err(failed("removing", &going))
     }
@@ -410,10 +440,12 @@ impl Disk for DirDisk {
         let write = || {
             let mut file = File::create(&partial)?;
             file.write_all(blob)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)
+            file.sync_all()
         };
         write().map_err(failed("writing", &path))?;
+        self.passes(CrashPoint::BlobWritten)?;
+        fs::rename(&partial, &path).map_err(failed("naming", &path))?;
+        self.passes(CrashPoint::BlobNamed)?;
         sync_dir(&self.blobs)?;
         Ok(hash)
     }
@@ -435,7 +467,7 @@ impl Disk for DirDisk {
     fn write_partial(&self, hash: &BlobHash, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.partial.join(hash.to_string());
         let new = !path.exists();
-        let write = || {
+        let cut_back = || {
             let mut file = OpenOptions::new()
                 .write(true)
                 .create(true)
@@ -446,10 +478,14 @@ impl Disk for DirDisk {
             }
             file.set_len(offset)?;
             file.seek(SeekFrom::Start(offset))?;
-            file.write_all(bytes)?;
-            file.sync_all()
+            Ok(file)
         };
-        write().map_err(failed("writing", &path))?;
+        let mut file = cut_back().map_err(failed("writing", &path))?;
+        self.passes(CrashPoint::PartialCutBack)?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(failed("writing", &path))?;
+        self.passes(CrashPoint::PartialWritten)?;
         if new {
             sync_dir(&self.partial)?;
         }
@@ -468,7 +504,10 @@ impl Disk for DirDisk {
     fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
         let path = self.partial.join(hash.to_string());
         match fs::remove_file(&path) {
-            Ok(()) => sync_dir(&self.partial),
+            Ok(()) => {
+                self.passes(CrashPoint::PartialRemoved)?;
+                sync_dir(&self.partial)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("removing", &path)(error)),
         }
@@ -482,7 +521,7 @@ impl Disk for DirDisk {
         let needed = ARTIFACT_SPARES_BYTES + artifact.len() as u64;
         if matches!(self.free_bytes(), Ok(Some(free)) if free >= needed) {
             // It was no more than an attempt: the next start compiles.
-            let _ = self.artifacts.put(name, artifact);
+            let _ = self.artifacts.put(name, artifact, self.watch.as_ref());
         }
     }
 
@@ -490,32 +529,6 @@ impl Disk for DirDisk {
         let stat = rustix::fs::statvfs(&self.databases)
             .map_err(|error| failed("asking for the room in", &self.databases)(error.into()))?;
         Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
-    }
-}
-
-/// A file that nobody reads after a crash, so it never waits for the disk.
-#[derive(Debug)]
-struct Unsynced(FileBackend);
-
-impl StorageBackend for Unsynced {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
     }
 }
 

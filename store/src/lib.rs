@@ -16,7 +16,8 @@
 //! walk and every peer walks in the same order.
 //!
 //! Not known here: WebAssembly, the network, clocks, SQL, who may do what. The only IO is through
-//! [`Disk`] and redb's `StorageBackend`.
+//! [`Disk`] and its files, which are backends of redb. The places where a crash leaves a state of its
+//! own have names: [`CrashPoint`].
 //!
 //! `docs/FILE_FORMAT.md` says what every byte on disk means.
 
@@ -29,6 +30,7 @@ mod artifacts;
 mod backend;
 mod base;
 mod check;
+mod crash_point;
 mod disk;
 mod editor;
 mod error;
@@ -55,10 +57,13 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod unsynced;
 mod view;
+mod xxh64;
 
 pub use base::Stored;
 pub use check::{BaseFacts, Checked, LogFacts, Progress, check_base, check_log};
+pub use crash_point::{CrashPoint, CrashWatch, DiskFile};
 pub use disk::{DirDisk, Disk};
 pub use error::{DataError, SchemaError, StoreError};
 pub use layout::sort_key;

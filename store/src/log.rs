@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use redb::{
     Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition,
+    TableDefinition,
 };
 use sync_protocol::{
     Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position, Stub, Term,
@@ -19,6 +19,7 @@ use sync_protocol::{
 
 use crate::backend;
 use crate::base::exact;
+use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 
 /// Format of the log file that this release writes and reads.
@@ -62,6 +63,8 @@ pub struct Log {
     /// Opened at the first read after a write, dropped before the next write.
     readers: OnceCell<Readers>,
     db: Database,
+    /// The file under `db`, which is told of crash points.
+    file: Arc<dyn DiskFile>,
 }
 
 impl Log {
@@ -69,12 +72,16 @@ impl Log {
     ///
     /// # Errors
     /// If it cannot be read or written, is damaged, or has another format.
-    pub fn open(backend: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Self, StoreError> {
-        let db = backend::open("log.redb", backend, cache_bytes)?;
-        create_tables(&db)?;
+    pub fn open(backend: Box<dyn DiskFile>, cache_bytes: usize) -> Result<Self, StoreError> {
+        let file: Arc<dyn DiskFile> = backend.into();
+        let db = backend::open("log.redb", Arc::clone(&file), cache_bytes)?;
+        if create_tables(&db)? {
+            pass(&*file, CrashPoint::TablesMade)?;
+        }
         let log = Self {
             readers: OnceCell::new(),
             db,
+            file,
         };
         let format = log.note_bytes(NOTE_FORMAT)?;
         let format = u32::from_le_bytes(exact("format of the log file", format.as_deref())?);
@@ -119,7 +126,7 @@ impl Log {
         if planted!(LostTailWrite) {
             self.append_positions_unsynced(entries)?;
         }
-        Ok(())
+        self.passes(CrashPoint::EntriesAppended)
     }
 
     #[cfg(feature = "plants")]
@@ -260,7 +267,8 @@ impl Log {
                 .open_table(CUTS)?
                 .insert(cut.height, stored_cut(cut).as_slice())?;
         }
-        Ok(write.commit()?)
+        write.commit()?;
+        self.passes(CrashPoint::CutLogged)
     }
 
     /// The bytes of the cut at `height`.
@@ -380,7 +388,8 @@ impl Log {
         self.readers.take();
         let write = self.db.begin_write()?;
         write.open_table(NOTES)?.insert(name, fact)?;
-        Ok(write.commit()?)
+        write.commit()?;
+        self.passes(CrashPoint::NoteMade)
     }
 
     fn note_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -389,6 +398,10 @@ impl Log {
             .notes
             .get(name)?
             .map(|fact| fact.value().to_vec()))
+    }
+
+    fn passes(&self, point: CrashPoint) -> Result<(), StoreError> {
+        pass(&*self.file, point)
     }
 
     pub(crate) fn readers(&self) -> Result<&Readers, StoreError> {
@@ -421,10 +434,11 @@ fn leave_unsynced(write: &mut redb::WriteTransaction) {
         .expect("no savepoint was touched");
 }
 
-/// An empty file becomes a log without entries; in any other all tables exist already.
-fn create_tables(db: &Database) -> Result<(), StoreError> {
+/// An empty file becomes a log without entries, and the answer is yes; in any other all tables
+/// exist already.
+fn create_tables(db: &Database) -> Result<bool, StoreError> {
     if db.begin_read()?.list_tables()?.next().is_some() {
-        return Ok(());
+        return Ok(false);
     }
     let write = db.begin_write()?;
     write.open_table(ENTRIES)?;
@@ -436,7 +450,8 @@ fn create_tables(db: &Database) -> Result<(), StoreError> {
     write
         .open_table(NOTES)?
         .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
-    Ok(write.commit()?)
+    write.commit()?;
+    Ok(true)
 }
 
 fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 use sync_protocol::{BlobHash, DatabaseId};
 
+use crate::crash_point::{CrashPoint, DiskFile, Passed, stopped};
 use crate::disk::{Disk, checked};
 use crate::error::StoreError;
 
@@ -47,6 +48,7 @@ struct Shared {
     readable: Option<u64>,
     /// Reads until one gives back a wrong bit, and which.
     spoil: Option<(u64, u64)>,
+    passed: Passed,
 }
 
 /// A file: what a crash leaves of it, and what has been done to it since it was last synced.
@@ -124,6 +126,7 @@ impl MemoryDisk {
         let mut shared = self.lock();
         shared.power += 1;
         shared.left = None;
+        shared.passed.disarm();
         let mut asked = 0;
         for file in shared.files.values_mut() {
             for change in std::mem::take(&mut file.unsynced) {
@@ -170,6 +173,28 @@ impl MemoryDisk {
         self.lock().left = Some(count);
     }
 
+    /// The power fails when `point` is passed for the `nth` time from now on, 1 being the next:
+    /// that pass and every further write and sync fail, until [`MemoryDisk::crash`] brings the power
+    /// back. A crash before then disarms it.
+    ///
+    /// # Panics
+    /// If `nth` is 0.
+    pub fn crash_at(&self, point: CrashPoint, nth: u64) {
+        self.lock().passed.arm(point, nth);
+    }
+
+    /// Where the power failed, if it did since [`MemoryDisk::crash_at`].
+    #[must_use]
+    pub fn crashed_at(&self) -> Option<CrashPoint> {
+        self.lock().passed.failed_at()
+    }
+
+    /// How often each crash point was passed so far.
+    #[must_use]
+    pub fn passed(&self) -> BTreeMap<CrashPoint, u64> {
+        self.lock().passed.counts()
+    }
+
     /// A file that was kept for people to look at.
     #[must_use]
     pub fn dump(&self, database: &DatabaseId, dump: &str, name: &str) -> Option<String> {
@@ -183,14 +208,17 @@ impl MemoryDisk {
         self.lock().done
     }
 
-    fn open(&self, name: FileName) -> Box<dyn StorageBackend> {
+    fn open(&self, name: FileName) -> Result<Box<dyn DiskFile>, StoreError> {
         let mut shared = self.lock();
-        shared.files.entry(name).or_default();
-        Box::new(OpenFile {
+        if !shared.files.contains_key(&name) {
+            shared.files.insert(name, MemoryFile::default());
+            shared.pass(CrashPoint::FileNamed)?;
+        }
+        Ok(Box::new(OpenFile {
             disk: self.clone(),
             name,
             power: shared.power,
-        })
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -254,6 +282,23 @@ impl Shared {
         Ok(())
     }
 
+    /// # Errors
+    /// If the power is off, or fails here.
+    fn passes(&mut self, point: CrashPoint) -> io::Result<()> {
+        if self.left == Some(0) {
+            return Err(io::Error::other("the power is off"));
+        }
+        let passed = self.passed.pass(point);
+        if passed.is_err() {
+            self.left = Some(0);
+        }
+        passed
+    }
+
+    fn pass(&mut self, point: CrashPoint) -> Result<(), StoreError> {
+        self.passes(point).map_err(|error| stopped(point, error))
+    }
+
     fn failed(error: io::Error) -> StoreError {
         StoreError::Io {
             what: "writing a file".to_owned(),
@@ -307,18 +352,22 @@ impl Disk for MemoryDisk {
         Ok(logs.collect())
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
-        Ok(self.open(FileName::Log(*database)))
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
+        self.open(FileName::Log(*database))
     }
 
-    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
-        Ok(self.open(FileName::Base(*database)))
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
+        self.open(FileName::Base(*database))
     }
 
-    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         let name = FileName::Spill(*database);
-        self.lock().files.remove(&name);
-        Ok(self.open(name))
+        {
+            let mut shared = self.lock();
+            shared.files.remove(&name);
+            shared.pass(CrashPoint::SpillEmptied)?;
+        }
+        self.open(name)
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {
@@ -329,26 +378,32 @@ impl Disk for MemoryDisk {
         shared.files.remove(&FileName::Base(*database));
         shared.files.remove(&FileName::SpareBase(*database));
         shared.dumps.retain(|(id, ..), _| id != database);
-        Ok(())
+        shared.pass(CrashPoint::RemovalNamed)
     }
 
-    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         let name = FileName::SpareBase(*database);
         {
             let mut shared = self.lock();
             shared.spend().map_err(Shared::failed)?;
             shared.files.remove(&name);
         }
-        Ok(self.open(name))
+        let file = self.open(name)?;
+        self.lock().pass(CrashPoint::SpareEmptied)?;
+        Ok(file)
     }
 
     fn use_spare_base(&self, database: &DatabaseId) -> Result<(), StoreError> {
         let mut shared = self.lock();
         shared.spend().map_err(Shared::failed)?;
-        let spare = shared.files.remove(&FileName::SpareBase(*database));
-        let spare = spare.ok_or_else(|| Shared::failed(io::ErrorKind::NotFound.into()))?;
-        shared.files.insert(FileName::Base(*database), spare);
-        Ok(())
+        if !shared.files.contains_key(&FileName::SpareBase(*database)) {
+            return Err(Shared::failed(io::ErrorKind::NotFound.into()));
+        }
+        shared.pass(CrashPoint::SpareSynced)?;
+        if let Some(spare) = shared.files.remove(&FileName::SpareBase(*database)) {
+            shared.files.insert(FileName::Base(*database), spare);
+        }
+        shared.pass(CrashPoint::SpareInPlace)
     }
 
     fn put_dump(
@@ -361,8 +416,10 @@ impl Disk for MemoryDisk {
         let mut shared = self.lock();
         shared.spend().map_err(Shared::failed)?;
         let key = (*database, dump.to_owned(), name.to_owned());
+        shared.dumps.insert(key.clone(), String::new());
+        shared.pass(CrashPoint::DumpBegun)?;
         shared.dumps.insert(key, text.to_owned());
-        Ok(())
+        shared.pass(CrashPoint::DumpWritten)
     }
 
     fn blob(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
@@ -394,7 +451,9 @@ impl Disk for MemoryDisk {
         let mut shared = self.lock();
         shared.place().map_err(Shared::failed)?;
         shared.spend().map_err(Shared::failed)?;
+        shared.pass(CrashPoint::BlobWritten)?;
         shared.blobs.insert(hash, blob.into());
+        shared.pass(CrashPoint::BlobNamed)?;
         Ok(hash)
     }
 
@@ -416,8 +475,10 @@ impl Disk for MemoryDisk {
             return Err(Shared::failed(io::ErrorKind::UnexpectedEof.into()));
         }
         partial.truncate(start);
+        shared.pass(CrashPoint::PartialCutBack)?;
+        let partial = shared.partials.entry(*hash).or_default();
         partial.extend_from_slice(bytes);
-        Ok(())
+        shared.pass(CrashPoint::PartialWritten)
     }
 
     fn partial(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
@@ -427,7 +488,9 @@ impl Disk for MemoryDisk {
     fn remove_partial(&self, hash: &BlobHash) -> Result<(), StoreError> {
         let mut shared = self.lock();
         shared.spend().map_err(Shared::failed)?;
-        shared.partials.remove(hash);
+        if shared.partials.remove(hash).is_some() {
+            shared.pass(CrashPoint::PartialRemoved)?;
+        }
         Ok(())
     }
 
@@ -476,6 +539,12 @@ impl Shared {
 
 fn place(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge.into())
+}
+
+impl DiskFile for OpenFile {
+    fn passes(&self, point: CrashPoint) -> io::Result<()> {
+        self.with(|shared, _| shared.passes(point))
+    }
 }
 
 impl StorageBackend for OpenFile {

@@ -19,6 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::crash_point::{CrashPoint, DiskFile};
+use crate::xxh64::xxh64;
+
 /// Bytes of a page: redb's.
 pub(crate) const PAGE_BYTES: usize = 4_096;
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -59,7 +62,7 @@ pub(crate) struct PageSums(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     name: &'static str,
-    file: Arc<dyn StorageBackend>,
+    file: Arc<dyn DiskFile>,
     sums: Mutex<Sums>,
 }
 
@@ -69,6 +72,8 @@ struct Sums {
     pages: BTreeMap<u64, SumPage>,
     /// While redb repairs: pages that do not match, with the sums they would have.
     unsure: Option<BTreeMap<u64, u32>>,
+    /// Whether the header was written since the file was last synced.
+    header_written: bool,
 }
 
 #[derive(Debug)]
@@ -92,7 +97,7 @@ impl PageSums {
     ///
     /// # Errors
     /// If it cannot be read or was cut short, or its header is not the one of its last clean close.
-    pub(crate) fn open(name: &'static str, file: Arc<dyn StorageBackend>) -> io::Result<Self> {
+    pub(crate) fn open(name: &'static str, file: Arc<dyn DiskFile>) -> io::Result<Self> {
         let shared = Shared {
             name,
             file,
@@ -100,6 +105,7 @@ impl PageSums {
         };
         if is_unfinished(&*shared.file)? {
             shared.file.set_len(0)?;
+            shared.file.passes(CrashPoint::UnfinishedEmptied)?;
         } else if shared.file.len()? > 0 && shared.len()? < PAGE {
             return Err(shared.damaged(0));
         }
@@ -201,7 +207,7 @@ impl Shared {
 }
 
 impl Sums {
-    fn page(&mut self, file: &dyn StorageBackend, group: u64) -> io::Result<&mut SumPage> {
+    fn page(&mut self, file: &dyn DiskFile, group: u64) -> io::Result<&mut SumPage> {
         if !self.pages.contains_key(&group) {
             if self.pages.len() >= SUM_PAGES_KEPT {
                 self.write_changed(file)?;
@@ -222,19 +228,19 @@ impl Sums {
             .expect("it is there or was just put there"))
     }
 
-    fn sum(&mut self, file: &dyn StorageBackend, page: u64) -> io::Result<u32> {
+    fn sum(&mut self, file: &dyn DiskFile, page: u64) -> io::Result<u32> {
         let sums = self.page(file, page / GROUP_PAGES)?;
         Ok(u32::from_le_bytes(*sums.entry(page)))
     }
 
-    fn set(&mut self, file: &dyn StorageBackend, page: u64, sum: u32) -> io::Result<()> {
+    fn set(&mut self, file: &dyn DiskFile, page: u64, sum: u32) -> io::Result<()> {
         let sums = self.page(file, page / GROUP_PAGES)?;
         *sums.entry(page) = sum.to_le_bytes();
         sums.changed = true;
         Ok(())
     }
 
-    fn write_changed(&mut self, file: &dyn StorageBackend) -> io::Result<()> {
+    fn write_changed(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         for (group, sums) in &mut self.pages {
             if sums.changed {
                 file.write(group * (GROUP_PAGES + 1) * PAGE, &sums.bytes[..])?;
@@ -293,20 +299,31 @@ impl StorageBackend for PageSums {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.lock().write_changed(&*self.0.file)?;
+        let mut sums = self.0.lock();
+        self.0.file.passes(match sums.header_written {
+            true => CrashPoint::HeaderWritten,
+            false => CrashPoint::PagesWritten,
+        })?;
+        sums.write_changed(&*self.0.file)?;
+        self.0.file.passes(CrashPoint::SumsWritten)?;
+        sums.header_written = false;
+        // Nobody waits for the disk who only wants to know a sum.
+        drop(sums);
         self.0.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let file = &*self.0.file;
         if offset == 0 && data.len() < PAGE_BYTES {
+            let mut sums = self.0.lock();
             if let Left::Clean = left(data) {
                 // The sum first: a crash between the two must not make a good header look bad.
-                let mut sums = self.0.lock();
                 sums.set(file, 0, sum_of(0, data))?;
                 sums.write_changed(file)?;
                 file.sync_data()?;
+                file.passes(CrashPoint::CloseSummed)?;
             }
+            sums.header_written = true;
             return file.write(physical(0), data);
         }
         let mut rest = data;
@@ -375,7 +392,7 @@ impl StorageBackend for PageSums {
 /// never held anything. redb writes its magic number last, and no other page before it. Only a file
 /// without a single byte beyond its header and the header's sum counts, so that damage to a header
 /// can never cost a database.
-fn is_unfinished(file: &dyn StorageBackend) -> io::Result<bool> {
+fn is_unfinished(file: &dyn DiskFile) -> io::Result<bool> {
     let len = file.len()?;
     if len == 0 || len > UNFINISHED_BYTES_MAX {
         return Ok(false);
@@ -449,52 +466,6 @@ fn sum_of(page: u64, bytes: &[u8]) -> u32 {
     }
 }
 
-const PRIMES: [u64; 4] = [
-    0x9E37_79B1_85EB_CA87,
-    0xC2B2_AE3D_27D4_EB4F,
-    0x1656_67B1_9E37_79F9,
-    0x85EB_CA77_C2B2_AE63,
-];
-
-/// XXH64 of whole blocks of 32 bytes: a page takes less than half a microsecond. Written out here
-/// because every package that has it turns on features in packages that take minutes to compile.
-fn xxh64(seed: u64, bytes: &[u8]) -> u64 {
-    let [one, two, _, four] = PRIMES;
-    let round = |lane: u64, word: u64| {
-        lane.wrapping_add(word.wrapping_mul(two))
-            .rotate_left(31)
-            .wrapping_mul(one)
-    };
-    let mut lanes = [
-        seed.wrapping_add(one).wrapping_add(two),
-        seed.wrapping_add(two),
-        seed,
-        seed.wrapping_sub(one),
-    ];
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    assert!(
-        rest.is_empty() && !blocks.is_empty(),
-        "pages and headers are whole blocks"
-    );
-    for block in blocks {
-        let words = block.as_chunks::<8>().0;
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane = round(*lane, u64::from_le_bytes(*word));
-        }
-    }
-    let turns = [1, 7, 12, 18];
-    let mut hash = lanes.iter().zip(turns).fold(0_u64, |hash, (lane, turn)| {
-        hash.wrapping_add(lane.rotate_left(turn))
-    });
-    for lane in lanes {
-        hash = (hash ^ round(0, lane)).wrapping_mul(one).wrapping_add(four);
-    }
-    hash = hash.wrapping_add(bytes.len() as u64);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(two);
-    hash = (hash ^ (hash >> 29)).wrapping_mul(PRIMES[2]);
-    hash ^ (hash >> 32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -510,14 +481,6 @@ mod tests {
                 assert_eq!(end, physical_len(len), "the last page ends the file");
             }
         }
-    }
-
-    #[test]
-    fn the_sum_is_xxh64() {
-        let counted: Vec<u8> = (0..64).collect();
-        assert_eq!(xxh64(0, &counted), 0xF7C6_7301_DB67_13F0);
-        let sevens: Vec<u8> = (0..4_096_u32).map(|n| (n * 7) as u8).collect();
-        assert_eq!(xxh64(5, &sevens), 0xA711_067D_C1FF_17D6);
     }
 
     fn file(pages: u64) -> PageSums {

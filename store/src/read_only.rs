@@ -11,6 +11,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 use sync_protocol::{BlobHash, DatabaseId};
 
+use crate::crash_point::DiskFile;
 use crate::disk::{BASE, DirDisk, Disk, LOG};
 use crate::error::StoreError;
 use crate::page_sums::PAGE_BYTES;
@@ -48,7 +49,7 @@ impl ReadOnlyDisk {
         self.dir.unfinished()
     }
 
-    fn open(&self, path: PathBuf) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn open(&self, path: PathBuf) -> Result<Box<dyn DiskFile>, StoreError> {
         let file = File::open(&path)
             .map_err(|error| StoreError::io(format!("opening {}", path.display()), error))?;
         let backend = FileBackend::new(file)?;
@@ -68,19 +69,19 @@ impl Disk for ReadOnlyDisk {
         self.dir.databases()
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.open(self.dir.path_of(database).join(LOG))
     }
 
-    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.open(self.dir.path_of(database).join(BASE))
     }
 
-    fn spill(&self, _: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spill(&self, _: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         Err(Self::refused())
     }
 
-    fn spare_base(&self, _: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spare_base(&self, _: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         Err(Self::refused())
     }
 
@@ -148,19 +149,19 @@ impl Disk for BaseElsewhere {
         self.disk.databases()
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.disk.log(database)
     }
 
-    fn base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.bases.base(database)
     }
 
-    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spill(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.bases.spill(database)
     }
 
-    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn StorageBackend>, StoreError> {
+    fn spare_base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.bases.spare_base(database)
     }
 
@@ -223,7 +224,7 @@ impl Disk for BaseElsewhere {
 /// A file that stays as it is: what is written to it is kept in memory and read from there.
 #[derive(Debug)]
 pub(crate) struct Frozen {
-    file: Box<dyn StorageBackend>,
+    file: Box<dyn DiskFile>,
     changes: Mutex<Changes>,
 }
 
@@ -237,7 +238,7 @@ struct Changes {
 }
 
 impl Frozen {
-    pub(crate) fn new(file: Box<dyn StorageBackend>) -> Self {
+    pub(crate) fn new(file: Box<dyn DiskFile>) -> Self {
         Self {
             file,
             changes: Mutex::default(),
@@ -264,6 +265,8 @@ impl Frozen {
         Ok(bytes)
     }
 }
+
+impl DiskFile for Frozen {}
 
 impl StorageBackend for Frozen {
     fn len(&self) -> io::Result<u64> {

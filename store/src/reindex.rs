@@ -4,6 +4,7 @@
 use redb::Table;
 
 use crate::base::{Base, INDEXES, ROWS, TABLES, write_fingerprints};
+use crate::crash_point::CrashPoint;
 use crate::error::StoreError;
 use crate::key::Space;
 use crate::plan::{IndexPlan, TablePlan};
@@ -76,12 +77,15 @@ impl Base {
                 let (low, high) = bounds(Space::Index(IndexId(id)));
                 rows.retain_in::<&[u8], _>(low.as_slice()..high.as_slice(), |_, _| false)?;
             }
+            self.passes(CrashPoint::IndexesDropped)?;
             for (plan, index) in new {
                 self.build(plan, index, &mut rows)?;
             }
             write_fingerprints(&write, schema)?;
         }
+        self.passes(CrashPoint::IndexesBuilt)?;
         write.commit()?;
+        self.passes(CrashPoint::Reindexed)?;
         self.refresh()
     }
 

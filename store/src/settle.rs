@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sync_protocol::{Position, StateRoot};
 
 use crate::base::{Base, BaseChanges};
+use crate::crash_point::CrashPoint;
 use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
@@ -220,6 +221,7 @@ impl State {
             "cuts settle in order"
         );
         let spilled = spill.at(end)?;
+        let had_spilled = spilled.is_some();
         match moves {
             None => {
                 base.apply(changes, spilled, height, schema)?;
@@ -237,6 +239,9 @@ impl State {
             }
         }
         *generation += 1;
+        if had_spilled {
+            base.passes(CrashPoint::SpillForgotten)?;
+        }
         Ok(())
     }
 }

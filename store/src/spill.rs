@@ -8,12 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{
-    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use sync_protocol::Position;
 
 use crate::backend;
+use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::limits::{OVERLAY_BYTES_MAX, OVERLAY_COMMITS_MAX, SPILL_CACHE_BYTES};
@@ -71,7 +70,7 @@ struct SpillFile {
 /// Where a tail's oldest commits go, and what is there.
 pub(crate) struct Spill {
     /// `None`: everything stays in memory.
-    backend: Option<Arc<dyn StorageBackend>>,
+    backend: Option<Arc<dyn DiskFile>>,
     budget: OverlayBudget,
     /// `None`: nothing is there.
     file: Option<SpillFile>,
@@ -88,7 +87,7 @@ impl Spill {
     }
 
     /// Spills to this file, whose content is lost.
-    pub(crate) fn to(backend: Box<dyn StorageBackend>, budget: OverlayBudget) -> Self {
+    pub(crate) fn to(backend: Box<dyn DiskFile>, budget: OverlayBudget) -> Self {
         Self {
             backend: Some(backend.into()),
             budget,
@@ -168,6 +167,7 @@ impl Spill {
             // By versions, because nobody counts the bytes of a commit; a few rounds suffice.
             let end = overlay.end_of_oldest(overlay.len().div_ceil(2));
             file.take(overlay, end)?;
+            pass(&**backend, CrashPoint::SpillTaken)?;
             overlay.hand_over(end);
         }
         Ok(true)
@@ -243,9 +243,9 @@ impl Spill {
 }
 
 impl SpillFile {
-    fn make(backend: &Arc<dyn StorageBackend>, first: u64) -> Result<Self, StoreError> {
+    fn make(backend: &Arc<dyn DiskFile>, first: u64) -> Result<Self, StoreError> {
         backend::empty(&**backend)?;
-        let db = backend::open_shared("spill.redb", Arc::clone(backend), SPILL_CACHE_BYTES)?;
+        let db = backend::open("spill.redb", Arc::clone(backend), SPILL_CACHE_BYTES)?;
         let write = db.begin_write()?;
         write.open_table(NEWEST)?;
         write.open_table(OLDER)?;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use redb::StorageBackend;
 use sync_protocol::{Position, StateRoot};
 
 use crate::base::{Base, Stored};
+use crate::crash_point::DiskFile;
 use crate::editor::Buffer;
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
@@ -70,7 +70,7 @@ impl State {
     /// If the file cannot be read or written, or was written under other columns than the
     /// schema's.
     pub fn open(
-        backend: Box<dyn StorageBackend>,
+        backend: Box<dyn DiskFile>,
         schema: Schema,
         options: StateOptions,
     ) -> Result<Self, StoreError> {
@@ -83,7 +83,7 @@ impl State {
     /// # Errors
     /// As [`State::open`], and what `choose` gives.
     pub fn open_choosing<E: From<StoreError>>(
-        backend: Box<dyn StorageBackend>,
+        backend: Box<dyn DiskFile>,
         options: StateOptions,
         choose: impl FnOnce(&Stored<'_>) -> Result<Schema, E>,
     ) -> Result<Self, E> {
@@ -109,7 +109,7 @@ impl State {
     /// # Panics
     /// If something has been spilled already.
     #[must_use]
-    pub fn spilling_to(mut self, file: Box<dyn StorageBackend>, budget: OverlayBudget) -> Self {
+    pub fn spilling_to(mut self, file: Box<dyn DiskFile>, budget: OverlayBudget) -> Self {
         assert_eq!(self.0.spill.len(), 0, "a tail is spilled to one file");
         self.0.spill = Spill::to(file, budget);
         self

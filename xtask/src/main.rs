@@ -1,4 +1,5 @@
-//! The project's chores, one command each: `cargo xtask wasm | test | ci | fuzz | sim | bench`.
+//! The project's chores, one command each: `cargo xtask wasm | test | ci | nightly | fuzz | sim |
+//! bench`.
 //!
 //! Every chore prints the commands it runs, so that any of them can be repeated by hand, and says
 //! what it installs. Nothing here links the project's own crates: this program is built in
@@ -13,6 +14,7 @@ mod command;
 mod demo_module;
 mod fuzz;
 mod iproute;
+mod nightly;
 mod places;
 mod test;
 mod wasm;
@@ -45,6 +47,8 @@ enum Chore {
     },
     /// Everything that a change has to pass: format, lints, licences, tests, fuzzers, demo
     Ci,
+    /// What takes too long for every change: peers that are killed a hundred times
+    Nightly,
     /// Look for bytes that break a decoder: builds the fuzzers and runs each for a while
     Fuzz {
         /// Seconds for each target
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         }),
         Chore::Test { arguments } => test::run(&arguments),
         Chore::Ci => ci::run(),
+        Chore::Nightly => nightly::run(),
         Chore::Fuzz {
             seconds,
             target,

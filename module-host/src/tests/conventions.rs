@@ -390,6 +390,8 @@ struct Failing {
     fails: Arc<AtomicBool>,
 }
 
+impl store::DiskFile for Failing {}
+
 impl redb::StorageBackend for Failing {
     fn len(&self) -> std::io::Result<u64> {
         self.inner.len()

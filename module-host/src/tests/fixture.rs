@@ -351,7 +351,7 @@ impl Bench {
 
     pub(super) fn on(
         module: Module,
-        database: Box<dyn redb::StorageBackend>,
+        database: Box<dyn store::DiskFile>,
         options: StateOptions,
     ) -> Self {
         let schema = Schema::new(module.def().tables.clone()).unwrap();

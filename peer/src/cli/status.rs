@@ -48,11 +48,13 @@ impl Status {
 }
 
 fn of_peer(peer: &Value) -> String {
+    let opened = format!("{:.0} ms", peer["opened_ms"].as_f64().unwrap_or(0.0));
     let mut lines = vec![
         ("peer", plain(&peer["did"])),
         ("identity", plain(&peer["identity"])),
         ("data", plain(&peer["data_dir"])),
         ("http", plain(&peer["http"])),
+        ("opened in", opened),
     ];
     for address in peer["p2p"].as_array().into_iter().flatten() {
         lines.push(("p2p", plain(address)));

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peer_core::{
     Claims, Core, Effect, ErrorKind, Input, NoteLevel, Reply, Request, RequestError, RequestId,
@@ -118,8 +118,8 @@ impl Mailbox {
 
 /// What is heard of the thread.
 pub(crate) struct Running {
-    /// How opening the core went.
-    pub(crate) opened: oneshot::Receiver<Result<(), String>>,
+    /// How opening the core went, and how long it took.
+    pub(crate) opened: oneshot::Receiver<Result<Duration, String>>,
     /// The thread has ended, which without a `Stop` means a bug.
     pub(crate) ended: oneshot::Receiver<()>,
 }
@@ -146,9 +146,10 @@ where
     std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
+            let start = Instant::now();
             match open() {
                 Ok(core) => {
-                    let _ = opened.send(Ok(()));
+                    let _ = opened.send(Ok(start.elapsed()));
                     let thread = CoreThread {
                         core,
                         clock,

@@ -73,13 +73,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     )
     .context("cannot start the core's thread")?;
     tokio::pin!(interrupted);
-    tokio::select! {
+    let opened = tokio::select! {
         opened = core.opened => opened
             .unwrap_or_else(|_| Err(core_broke()))
             .map_err(|why| anyhow!(why))?,
         // Opening may run a long tail again; nothing of it needs to be kept.
         _ = &mut interrupted => return Ok(()),
-    }
+    };
+    tracing::info!("opened in {} ms", opened.as_millis());
 
     let tokens = Arc::new(Tokens::new(&secret));
     data_dir.write_owner_token(&tokens.owner(wall_s())?.token)?;
@@ -106,6 +107,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokens,
         network: network.network.clone(),
         data_dir: Arc::clone(&data_dir),
+        opened,
         run,
         stopping: stops.clone(),
     });

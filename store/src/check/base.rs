@@ -1,11 +1,11 @@
 //! The base: rows that their tables' columns describe, under the keys that they make; index entries
 //! and rows that have each other; counts and the sum that the state root comes from.
 
-use redb::StorageBackend;
 use sync_protocol::StateRoot;
 
 use super::{Checked, PROGRESS_EVERY, Progress, check_pages};
 use crate::base::{Base, Stored, exact};
+use crate::crash_point::DiskFile;
 use crate::error::StoreError;
 use crate::key::{SPACE_BYTES, Space};
 use crate::limits::BASE_CACHE_BYTES;
@@ -29,7 +29,7 @@ pub struct BaseFacts {
 /// # Errors
 /// If the file cannot be read.
 pub fn check_base(
-    open: &dyn Fn() -> Result<Box<dyn StorageBackend>, StoreError>,
+    open: &dyn Fn() -> Result<Box<dyn DiskFile>, StoreError>,
     choose: &mut dyn FnMut(&Stored<'_>) -> Option<Schema>,
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<Checked>, Option<BaseFacts>), StoreError> {

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, ReadableTableMetadata, StorageBackend};
+use redb::{ReadableTable, ReadableTableMetadata};
 use sync_protocol::{
     Cut, CutId, DatabaseId, DeviceKey, Entry, EntryId, Genesis, POSITION_BYTES, Position,
     SystemCall, order_root,
 };
 
 use super::{Checked, PROGRESS_EVERY, Progress, check_pages};
+use crate::crash_point::DiskFile;
 use crate::error::StoreError;
 use crate::limits::LOG_CACHE_BYTES;
 use crate::log::{Log, encode_final, final_entry, split_cut};
@@ -31,7 +32,7 @@ pub struct LogFacts {
 /// # Errors
 /// If the file cannot be read.
 pub fn check_log(
-    open: &dyn Fn() -> Result<Box<dyn StorageBackend>, StoreError>,
+    open: &dyn Fn() -> Result<Box<dyn DiskFile>, StoreError>,
     database: &DatabaseId,
     name_note: &str,
     progress: &mut Progress<'_>,

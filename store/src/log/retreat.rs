@@ -8,6 +8,7 @@ use redb::{ReadableDatabase, ReadableTable};
 use sync_protocol::{Cut, Entry};
 
 use super::{CUTS, ENTRIES, FINALS, Log, NOTES, ORDER, PLEDGE, TAIL, split_cut, stored_cut};
+use crate::crash_point::CrashPoint;
 use crate::error::StoreError;
 
 impl Log {
@@ -50,7 +51,8 @@ impl Log {
             }
             write.open_table(NOTES)?.insert(note, [].as_slice())?;
         }
-        Ok(write.commit()?)
+        write.commit()?;
+        self.passes(CrashPoint::Retreated)
     }
 
     /// The cuts that this peer has promised to follow, by height.
@@ -80,7 +82,8 @@ impl Log {
                 kept.insert(cut.height, stored_cut(cut).as_slice())?;
             }
         }
-        Ok(write.commit()?)
+        write.commit()?;
+        self.passes(CrashPoint::PledgeKept)
     }
 
     /// Forgets the cuts that were to be followed: they are reached.
@@ -91,7 +94,8 @@ impl Log {
         self.readers.take();
         let write = self.db.begin_write()?;
         write.open_table(PLEDGE)?.retain(|_, _| false)?;
-        Ok(write.commit()?)
+        write.commit()?;
+        self.passes(CrashPoint::PledgeDropped)
     }
 
     /// Takes a note away, durably, if there is one.
@@ -105,6 +109,7 @@ impl Log {
         self.readers.take();
         let write = self.db.begin_write()?;
         write.open_table(NOTES)?.remove(name)?;
-        Ok(write.commit()?)
+        write.commit()?;
+        self.passes(CrashPoint::NoteDropped)
     }
 }

@@ -4,6 +4,7 @@ use redb::Table;
 
 use super::{Moves, ended_sequences, moved_rows};
 use crate::base::{Base, BaseChanges, ROWS, write_fingerprints, write_spilled};
+use crate::crash_point::CrashPoint;
 use crate::error::StoreError;
 use crate::overlay::Overlay;
 use crate::plan::TablePlan;
@@ -53,6 +54,7 @@ impl Base {
             for key in ended_sequences(migration, old) {
                 rows.remove(key.as_slice())?;
             }
+            self.passes(CrashPoint::SpacesCleared)?;
             let view = View {
                 base: self,
                 spill,
@@ -70,7 +72,9 @@ impl Base {
         }
         // A kept reader would keep the pages alive that this frees.
         self.forget_reader();
+        self.passes(CrashPoint::RowsMoved)?;
         write.commit()?;
+        self.passes(CrashPoint::Migrated)?;
         self.is_now(height, changes.sum, moves.counts)
     }
 }

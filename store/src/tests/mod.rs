@@ -3,6 +3,7 @@
 mod amending;
 mod bounds;
 mod crash;
+mod crash_points;
 mod disks;
 mod faults;
 mod golden;

@@ -16,6 +16,7 @@ mod peer;
 mod views;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -58,6 +59,8 @@ pub(crate) struct Api {
     pub(crate) network: Network,
     /// Where the databases' folders are.
     pub(crate) data_dir: Arc<super::data_dir::DataDir>,
+    /// How long it took at the start until the databases could be used, their tails run again.
+    pub(crate) opened: Duration,
     /// What `run.json` says.
     pub(crate) run: watch::Receiver<RunInfo>,
     /// True once the peer stops: streams end.

@@ -38,6 +38,7 @@ pub(super) async fn peer(State(api): State<Arc<Api>>, Owner(caller): Owner) -> A
     let run = api.run.borrow().clone();
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("pid".into(), json!(run.pid));
+        answer.insert("opened_ms".into(), json!(api.opened.as_secs_f64() * 1e3));
         answer.insert("http".into(), json!(run.http));
         answer.insert("p2p".into(), json!(run.p2p));
         // Absolute: whoever asks may be in another directory.
