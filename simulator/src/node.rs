@@ -157,12 +157,12 @@ impl Node {
     }
 }
 
-/// Half of all starts have hardly any memory, so that tails of a few calls are spilled. Follows from
+/// A quarter of all starts has hardly any memory, so that tails of a few calls are spilled. Follows from
 /// the epoch: a draw of its own would shift every later one.
 fn memory_of(epoch: u64) -> MemoryBudget {
     let mut memory = MemoryBudget::default();
-    if epoch.is_multiple_of(2) {
-        memory.overlay.commits = usize::try_from(epoch / 2 % 8).unwrap_or_default();
+    if epoch.is_multiple_of(4) {
+        memory.overlay.commits = usize::try_from(epoch / 4 % 8).unwrap_or_default();
     }
     memory
 }

@@ -5,7 +5,7 @@
 )]
 
 use crate::command::{Chore, cargo, program};
-use crate::{fuzz, places, test};
+use crate::{fuzz, places, simulate, test};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,11 +17,12 @@ pub(crate) type Stage = (&'static str, fn() -> anyhow::Result<()>);
 
 /// Runs all stages of it.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let stages: [Stage; 6] = [
+    let stages: [Stage; 7] = [
         ("format", format),
         ("lints", lints),
         ("licences and sources", licences),
         ("tests", || test::run(&[])),
+        ("simulator", simulate::for_a_change),
         ("fuzz", || fuzz::run(&fuzz::Asked::default())),
         ("demo", demo),
     ];
@@ -64,6 +65,9 @@ fn lints() -> anyhow::Result<()> {
         "--release",
         "--workspace",
         "--all-targets",
+        // All code there is: without it, mistakes made on purpose are left out.
+        "--features",
+        "simulator/plants",
         "--locked",
         "--",
         "-D",

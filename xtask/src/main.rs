@@ -16,6 +16,7 @@ mod fuzz;
 mod iproute;
 mod nightly;
 mod places;
+mod simulate;
 mod test;
 mod wasm;
 
@@ -67,6 +68,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Make mistakes on purpose and see whether the simulator notices: prints which seed caught each
+    Plants {
+        /// Handed on to `simulator plants`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure what the design promises, into target/bench/latest.json
     Bench {
         /// Handed on to the benchmarks
@@ -95,7 +102,8 @@ fn main() -> ExitCode {
             target,
             replay,
         }),
-        Chore::Sim { arguments } => run_program("simulator", &arguments),
+        Chore::Sim { arguments } => simulate::run(&arguments),
+        Chore::Plants { arguments } => simulate::plants(&arguments),
         Chore::Bench { arguments } => run_program("benchmarks", &arguments),
     };
     match outcome {

@@ -2,14 +2,19 @@
 
 use crate::ci::{Stage, run_stages};
 use crate::command::cargo;
-use crate::{iproute, wasm};
+use crate::{iproute, simulate, wasm};
 
 /// Times that a peer is killed.
 const KILLS: &str = "100";
 
 /// Runs each stage, and stops at the first that fails.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let stages: [Stage; 2] = [("build", build), ("kill loop", kill_loop)];
+    let stages: [Stage; 4] = [
+        ("build", build),
+        ("kill loop", kill_loop),
+        ("simulator", simulate::for_a_night),
+        ("plants", simulate::all_plants),
+    ];
     run_stages(&stages)
 }
 
