@@ -207,7 +207,7 @@ fn run(case: &Case, calls: usize, replay: Replay) -> anyhow::Result<Ran> {
 /// The `number`-th call of a case: a transfer, or what reads a range around where one would go.
 fn call(case: &Case, pick: Pick, number: usize, dice: &mut Dice) -> Call {
     let (from, to) = pick(dice);
-    if case.scans && number % SCAN_EVERY == 0 {
+    if case.scans && number.is_multiple_of(SCAN_EVERY) {
         let first = to / SCANNED * SCANNED;
         let end = first + SCANNED;
         return ("add_up", [first.to_le_bytes(), end.to_le_bytes()].concat());
