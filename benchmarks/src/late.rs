@@ -7,7 +7,8 @@ use peer_core::Replay;
 use crate::arguments::Options;
 use crate::clock::Deadline;
 use crate::dice::Dice;
-use crate::mesh::{ACCOUNTS, Mesh};
+use crate::mesh::{ACCOUNTS, Call, Mesh, transfer};
+use crate::places;
 use crate::report::{Better, Row};
 
 /// Calls in one entry.
@@ -20,6 +21,11 @@ const APART: u32 = 2;
 const FINALISER: usize = 0;
 const MANY: usize = 1;
 const LATE: usize = 2;
+
+/// Of so many calls one reads a range, where calls do.
+const SCAN_EVERY: usize = 10;
+/// Accounts in a range.
+const SCANNED: u32 = 50;
 
 type Pick = fn(&mut Dice) -> (u32, u32);
 
@@ -59,78 +65,120 @@ struct Case {
     late: usize,
     late_pick: Pick,
     pick: Pick,
+    scans: bool,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "1 late call on rows of its own",
         late: 1,
         late_pick: apart,
         pick: uniform,
+        scans: false,
     },
     Case {
         name: "100 late calls, uniform",
         late: 100,
         late_pick: uniform,
         pick: uniform,
+        scans: false,
     },
     Case {
         name: "100 late calls, zipf",
         late: 100,
         late_pick: zipf,
         pick: zipf,
+        scans: false,
+    },
+    Case {
+        name: "100 late calls, zipf with scans",
+        late: 100,
+        late_pick: zipf,
+        pick: zipf,
+        scans: true,
     },
     Case {
         name: "100 late calls, one hot row",
         late: 100,
         late_pick: hot,
         pick: hot,
+        scans: false,
     },
 ];
+
+/// What one run of a case came to.
+struct Ran {
+    /// Calls that ran again.
+    again: f64,
+    /// The longest that the peer was busy at a time.
+    busy_ms: f64,
+}
 
 pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let calls = usize::try_from(options.amount(10_000))?;
     let mut rows = Vec::new();
+    let mut table = String::new();
     for case in CASES {
-        let (again, ms) = run(&case, calls, Replay::Selective)?;
-        let (_, suffix_ms) = run(&case, calls, Replay::Suffix)?;
+        let selective = run(&case, calls, Replay::Selective)?;
+        let suffix = run(&case, calls, Replay::Suffix)?;
+        table.push_str(&format!(
+            "{:<34} {:>12} {:>9.1} {:>12} {:>9.1}\n",
+            case.name, selective.again, selective.busy_ms, suffix.again, suffix.busy_ms
+        ));
         let under = format!("{} under {calls}", case.name);
-        let (name, busy) = (
-            format!("{under}: calls run again"),
-            format!("{under}: busy"),
-        );
+        let again = format!("{under}: calls run again");
+        let busy = format!("{under}: busy");
         if case.late == 1 {
             let goal = calls as f64 / 100.0;
-            rows.push(Row::new(name, again, "calls", Better::Less, goal));
-            rows.push(Row::new(busy, ms, "ms", Better::Less, 5.0));
+            rows.push(Row::new(
+                again,
+                selective.again,
+                "calls",
+                Better::Less,
+                goal,
+            ));
+            rows.push(Row::new(busy, selective.busy_ms, "ms", Better::Less, 5.0));
         } else {
-            rows.push(Row::note(name, again, "calls"));
-            rows.push(Row::note(busy, ms, "ms"));
+            rows.push(Row::note(again, selective.again, "calls"));
+            rows.push(Row::note(busy, selective.busy_ms, "ms"));
         }
         rows.push(Row::note(
             format!("{under}: busy, running all again"),
-            suffix_ms,
+            suffix.busy_ms,
             "ms",
         ));
     }
+    println!(
+        "{:<34} {:>12} {:>9} {:>12} {:>9}\n{table}",
+        format!("under {calls}"),
+        "selective",
+        "ms",
+        "suffix",
+        "ms"
+    );
     Ok(rows)
 }
 
-/// How many calls ran again, and the longest that the peer was busy at a time.
-fn run(case: &Case, calls: usize, replay: Replay) -> anyhow::Result<(f64, f64)> {
+fn run(case: &Case, calls: usize, replay: Replay) -> anyhow::Result<Ran> {
     let mut mesh = Mesh::replaying(3, replay)?;
     let mut dice = Dice(7);
-    mesh.open_chat()?;
+    if case.scans {
+        mesh.open(places::module("bank")?)?;
+    } else {
+        mesh.open_chat()?;
+    }
     mesh.converge()?;
     mesh.part();
     mesh.leave(FINALISER);
-    for _ in 0..case.late {
-        let late = (case.late_pick)(&mut dice);
-        mesh.transfers(LATE, &[late])?;
+    for number in 0..case.late {
+        let late = call(case, case.late_pick, number, &mut dice);
+        mesh.call_all(LATE, &[late])?;
     }
-    let pairs: Vec<_> = (0..calls).map(|_| (case.pick)(&mut dice)).collect();
-    for batch in pairs.chunks(BATCH) {
-        mesh.transfers(MANY, batch)?;
+    let calls: Vec<_> = (0..calls)
+        .map(|number| call(case, case.pick, number, &mut dice))
+        .collect();
+    for batch in calls.chunks(BATCH) {
+        mesh.call_all(MANY, batch)?;
     }
     let before = mesh.status(MANY)?;
     let entries = before.entries + mesh.status(LATE)?.entries;
@@ -150,7 +198,21 @@ fn run(case: &Case, calls: usize, replay: Replay) -> anyhow::Result<(f64, f64)> 
         .checked_sub(case.late as u64)
         .context("every late call runs once")?;
     let busy = mesh.take_longest(MANY);
-    Ok((ran as f64, busy.as_secs_f64() * 1e3))
+    Ok(Ran {
+        again: ran as f64,
+        busy_ms: busy.as_secs_f64() * 1e3,
+    })
+}
+
+/// The `number`-th call of a case: a transfer, or what reads a range around where one would go.
+fn call(case: &Case, pick: Pick, number: usize, dice: &mut Dice) -> Call {
+    let (from, to) = pick(dice);
+    if case.scans && number.is_multiple_of(SCAN_EVERY) {
+        let first = to / SCANNED * SCANNED;
+        let end = first + SCANNED;
+        return ("add_up", [first.to_le_bytes(), end.to_le_bytes()].concat());
+    }
+    transfer(from, to)
 }
 
 /// Entries that both had before they were apart.

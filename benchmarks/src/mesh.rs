@@ -36,6 +36,20 @@ struct Peer {
     longest: Duration,
 }
 
+/// A reducer and its arguments.
+pub(crate) type Call = (&'static str, Vec<u8>);
+
+/// Moves one coin.
+pub(crate) fn transfer(from: u32, to: u32) -> Call {
+    let amount = 1_i64;
+    let arguments = [
+        &from.to_le_bytes()[..],
+        &to.to_le_bytes(),
+        &amount.to_le_bytes(),
+    ];
+    ("transfer", arguments.concat())
+}
+
 /// Some peers in one thread.
 pub(crate) struct Mesh {
     peers: Vec<Peer>,
@@ -297,10 +311,18 @@ impl Mesh {
     /// # Errors
     /// If a peer refuses something.
     pub(crate) fn open_chat(&mut self) -> anyhow::Result<()> {
+        self.open(CHAT.to_vec())
+    }
+
+    /// The same with any module that has the chat's `open_accounts` and `transfer`.
+    ///
+    /// # Errors
+    /// If a peer refuses something.
+    pub(crate) fn open(&mut self, wasm: Vec<u8>) -> anyhow::Result<()> {
         let dice = self.dice.bytes();
         let request = Request::Publish {
             name: "chat".to_owned(),
-            wasm: CHAT.to_vec(),
+            wasm,
             sequential_auto_inc: false,
             break_clients: false,
             dice,
@@ -410,18 +432,21 @@ impl Mesh {
     /// # Errors
     /// If one of them fails.
     pub(crate) fn transfers(&mut self, at: usize, pairs: &[(u32, u32)]) -> anyhow::Result<()> {
-        let ids: Vec<_> = pairs
+        let calls: Vec<_> = pairs
             .iter()
-            .map(|(from, to)| {
-                let amount = 1_i64;
-                let arguments = [
-                    &from.to_le_bytes()[..],
-                    &to.to_le_bytes(),
-                    &amount.to_le_bytes(),
-                ]
-                .concat();
-                self.call_later(at, "transfer", arguments)
-            })
+            .map(|(from, to)| transfer(*from, *to))
+            .collect();
+        self.call_all(at, &calls)
+    }
+
+    /// Makes calls, by reducer and arguments, all at the same time.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub(crate) fn call_all(&mut self, at: usize, calls: &[Call]) -> anyhow::Result<()> {
+        let ids: Vec<_> = calls
+            .iter()
+            .map(|(reducer, arguments)| self.call_later(at, reducer, arguments.clone()))
             .collect();
         self.settle();
         ids.into_iter()

@@ -36,6 +36,20 @@ pub(crate) fn chat() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../peer/assets/chat.wasm")
 }
 
+/// A module of the tests, as `cargo xtask wasm` builds it.
+///
+/// # Errors
+/// If it was not built.
+pub(crate) fn module(name: &str) -> anyhow::Result<Vec<u8>> {
+    let programs = programs()?;
+    let target = programs
+        .parent()
+        .context("programs lie in the target directory")?;
+    let path = target.join("wasm").join(format!("{name}.wasm"));
+    std::fs::read(&path)
+        .with_context(|| format!("{}: `cargo xtask wasm` builds it", path.display()))
+}
+
 /// A scratch directory on the disk that is built on: the system's may be kept in memory, and then
 /// nothing would cost what being durable costs.
 ///

@@ -2,6 +2,7 @@
 //! open holds nothing any more. For tests and the simulator.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -210,8 +211,8 @@ impl MemoryDisk {
 
     fn open(&self, name: FileName) -> Result<Box<dyn DiskFile>, StoreError> {
         let mut shared = self.lock();
-        if !shared.files.contains_key(&name) {
-            shared.files.insert(name, MemoryFile::default());
+        if let Entry::Vacant(place) = shared.files.entry(name) {
+            place.insert(MemoryFile::default());
             shared.pass(CrashPoint::FileNamed)?;
         }
         Ok(Box::new(OpenFile {

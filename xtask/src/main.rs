@@ -104,7 +104,10 @@ fn main() -> ExitCode {
         }),
         Chore::Sim { arguments } => simulate::run(&arguments),
         Chore::Plants { arguments } => simulate::plants(&arguments),
-        Chore::Bench { arguments } => run_program("benchmarks", &arguments),
+        // One case is about a module of the tests.
+        Chore::Bench { arguments } => {
+            wasm::build().and_then(|()| run_program("benchmarks", &arguments))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

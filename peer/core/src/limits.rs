@@ -32,8 +32,15 @@ pub(crate) const KEPT_TEXT_BYTES_MAX: usize = 256;
 /// it happens.
 pub(crate) const TRACE_BYTES_MAX: usize = if cfg!(test) { 16 << 10 } else { 16 << 20 };
 
-/// Calls that run again one by one, of those after the first change, before all of them do.
-pub(crate) const SELECTIVE_PERCENT_MAX: usize = 30;
+/// Calls that run again one by one, of every so many that are looked at, before all that is left
+/// does. A call that runs amid others costs up to one and a half times what it costs at the end, and one
+/// that does not run costs next to nothing: beyond this there is nothing to be had any more.
+pub(crate) const SELECTIVE_PERCENT_MAX: usize = 80;
+
+/// Executed calls after which a selective sweep judges whether it still pays. So few that giving up
+/// late costs little, so many that a crowd of changes in one place does not decide for all of a tail.
+/// In tests so few that it happens.
+pub(crate) const SELECTIVE_WINDOW_CALLS: usize = if cfg!(test) { 24 } else { 256 };
 
 /// With fewer calls than these after the first change it does not matter.
 pub(crate) const SELECTIVE_CALLS_MIN: usize = 16;

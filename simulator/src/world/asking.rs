@@ -87,9 +87,15 @@ impl World {
         }
     }
 
-    /// Whether an error says no more than that a clock was far ahead.
+    /// Whether an error says no more than that a clock was far ahead; or that a client has to
+    /// connect again, because its peer is between two branches and what it wrote on the one that
+    /// lost waits for the first cut of the other.
     fn not_now(&self, error: &RequestError) -> bool {
-        error.kind == ErrorKind::Unavailable && self.clocks_are_far_off()
+        match error.kind {
+            ErrorKind::Unavailable => self.clocks_are_far_off(),
+            ErrorKind::Denied => self.may_fork(),
+            _ => false,
+        }
     }
 
     /// The first peer publishes the module.

@@ -4,7 +4,8 @@
 //! before it. What a call writes changes nothing before it, so each runs at most once a pass, and
 //! the result is that of a serial run.
 //!
-//! Where that does not pay the rest runs as a suffix: when many calls have to run again, when what
+//! Where that does not pay the rest runs as a suffix: when too many of the last calls that were looked
+//! at had to run again, because what is changed there stays changed; when what
 //! changed is spilled, and when rights, members or modules are concerned, which every call reads.
 
 use std::iter::Peekable;
@@ -16,7 +17,9 @@ use sync_protocol::{Entry, Ordered, SystemCall};
 
 use crate::error::Stop;
 use crate::execute::{CallAt, EntryRun, Trace};
-use crate::limits::{SELECTIVE_CALLS_MIN, SELECTIVE_PERCENT_MAX, TRACE_BYTES_MAX};
+use crate::limits::{
+    SELECTIVE_CALLS_MIN, SELECTIVE_PERCENT_MAX, SELECTIVE_WINDOW_CALLS, TRACE_BYTES_MAX,
+};
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Executed, Replica};
 
@@ -25,10 +28,27 @@ struct Pass {
     dirt: Dirt,
     /// What had been executed and was not looked at yet.
     left: Peekable<IntoIter<Executed>>,
-    /// Calls that ran again.
+    /// Executed calls that were looked at since it was judged last whether this pays.
+    looked: usize,
+    /// Those of them that ran again.
     again: usize,
-    /// How many may.
-    again_max: usize,
+}
+
+impl Pass {
+    /// After an entry that stays: whether to go on. Not if so many calls run again that running all of
+    /// them would have been quicker. Judged once a window: how it went there is what is to be expected
+    /// of the rest.
+    fn verdict(&mut self) -> Step {
+        if self.looked < SELECTIVE_WINDOW_CALLS {
+            return Step::Done;
+        }
+        let loses = self.again * 100 > self.looked * SELECTIVE_PERCENT_MAX;
+        (self.looked, self.again) = (0, 0);
+        match loses {
+            true => Step::Suffix,
+            false => Step::Done,
+        }
+    }
 }
 
 /// How an entry was dealt with.
@@ -63,8 +83,8 @@ impl Replica {
         let mut pass = Pass {
             dirt: Dirt::default(),
             left: self.executed.split_off(keep).into_iter().peekable(),
+            looked: 0,
             again: 0,
-            again_max: (total * SELECTIVE_PERCENT_MAX / 100).max(SELECTIVE_CALLS_MIN),
         };
         for (done, ordered) in order.iter().enumerate() {
             let step = self.withdraw_before(&mut pass, ordered)?;
@@ -164,13 +184,14 @@ impl Replica {
             return Ok(Step::Done);
         }
         let calls = ran.outcomes.len();
+        pass.looked += calls;
         let is_dirty = |pass: &Pass, ran: &Executed, index: usize| {
             let reads = ran.traces.get(index).and_then(|trace| trace.reads.as_ref());
             let position = ran.entry.position(u16::try_from(index).unwrap_or(u16::MAX));
             reads.is_none_or(|reads| pass.dirt.touches(reads, &position))
         };
         let Some(first) = (0..calls).find(|index| is_dirty(pass, ran, *index)) else {
-            return Ok(Step::Done);
+            return Ok(pass.verdict());
         };
         if ran.traces.len() != calls || concerns_all(ran) {
             return Ok(Step::Suffix);
@@ -209,10 +230,7 @@ impl Replica {
             units_left = units_left.saturating_sub(ran.traces[index].units);
         }
         self.state = Some(state);
-        Ok(match pass.again > pass.again_max {
-            true => Step::Suffix,
-            false => Step::Done,
-        })
+        Ok(pass.verdict())
     }
 
     /// Runs an entry that has its place before others that have been executed.
