@@ -261,10 +261,6 @@ impl Shared {
         match self.spoil {
             Some((0, bit)) if bits > 0 => {
                 let bit = bit % bits;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "below the length of a slice"
-                )]
                 let at = (bit / 8) as usize;
                 out[at] ^= 1 << (bit % 8);
                 self.spoil = None;
