@@ -140,7 +140,8 @@ pub struct Campaign<'a> {
     pub runs: u64,
     /// How many at a time.
     pub jobs: usize,
-    /// Where it notes after each seed how far it is, so that it can go on from there.
+    /// Where it notes after each seed how far it is, so that it can go on from there. Removed when
+    /// all have passed: the next campaign begins anew.
     pub file: Option<&'a Path>,
 }
 
@@ -198,6 +199,12 @@ impl Campaign<'_> {
         }
         let progress = progress.into_inner();
         let progress = progress.unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(file) = self.file
+            && progress.next >= self.runs
+            && file.exists()
+        {
+            std::fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
+        }
         Ok((progress.totals, progress.failed))
     }
 

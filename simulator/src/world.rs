@@ -3,7 +3,7 @@
 
 mod accidents;
 mod asking;
-mod finality;
+mod once;
 mod rogues;
 
 pub(crate) use accidents::CLOCK_JUMP_MS_MAX;

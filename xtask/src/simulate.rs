@@ -19,10 +19,7 @@ const TOLD_TWICE: [&str; 4] = ["--seed", "7", "--runs", "3"];
 /// Builds the simulator and what it needs, and hands it the arguments.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     wasm::build()?;
-    // As the tests do: for one package alone, dependencies would have other features, and most of
-    // them would be compiled once more.
-    cargo(["build", "--release", "--workspace", "--bins"]).run()?;
-    simulator().args(arguments).run()
+    crate::run_program("simulator", arguments)
 }
 
 /// Makes mistakes on purpose, and sees whether the simulator notices.
@@ -34,7 +31,8 @@ pub(crate) fn plants(arguments: &[String]) -> anyhow::Result<()> {
     simulator().args(["plants"]).args(arguments).run()
 }
 
-/// What a change has to pass, after it was built: fixed seeds, one that nobody chose, and the same run twice.
+/// What a change has to pass, after it was built: fixed seeds, one that nobody chose, and the same
+/// run twice.
 pub(crate) fn for_a_change() -> anyhow::Result<()> {
     let seed = seed_of_the_commit().to_string();
     simulator().args(FIXED).run()?;

@@ -317,7 +317,7 @@ impl Core {
         if !replica.may_write(&self.parts.device) {
             return Err("this peer may only read the database: ask another member".to_owned());
         }
-        check_ticket(&row, self.parts.mesh.now(now.tick))?;
+        check_ticket(&row, replica.time_at(self.parts.mesh.now(now.tick)))?;
         let call = Waiting::system(
             Claims::of_device(&self.parts.device),
             &SystemCall::Admit {

@@ -317,7 +317,12 @@ impl Replica {
     /// nothing up to there is ahead. Otherwise a finaliser whose clock was wrong once would make
     /// everybody wait for the day that it saw.
     pub(crate) fn time(&self, ctx: &Context<'_>) -> Hlc {
-        ctx.mesh.max(self.final_time)
+        self.time_at(ctx.mesh)
+    }
+
+    /// The same for a mesh time.
+    pub(crate) fn time_at(&self, mesh: Hlc) -> Hlc {
+        mesh.max(self.final_time)
     }
 
     /// Whether our own chain ends so far ahead that what we write next would be held back with it,

@@ -1,6 +1,7 @@
 //! What a peer may send and keep, whatever comes in.
 
 use peer_core::{DatabaseStatus, Effect};
+use store::limits::OVERLAY_BYTES_MAX;
 use sync_protocol::limits::MESSAGE_BYTES_MAX;
 
 /// Messages that one input may give rise to, for each link.
@@ -12,9 +13,6 @@ const BYTES_PER_LINK_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 
 /// Entries that may wait for something missing, for each link and for what was set aside.
 const PENDING_PER_LINK_MAX: u64 = 1_024;
-
-/// Bytes of memory for row versions that the store may go over its budget: one call's.
-const OVERLAY_BYTES_MAX: u64 = 64 << 20;
 
 /// Messages a minute on a quiet link, both ways: two Hellos each way, and what a question and its
 /// answer cost should a standing be in doubt.
@@ -47,7 +45,7 @@ pub(crate) fn memory(status: &DatabaseStatus, links: usize) -> Result<(), String
     if status.pending > pending_max {
         return Err(format!("{} entries are pending", status.pending));
     }
-    if status.overlay_bytes > OVERLAY_BYTES_MAX {
+    if status.overlay_bytes > OVERLAY_BYTES_MAX as u64 {
         return Err(format!("row versions take {} bytes", status.overlay_bytes));
     }
     Ok(())

@@ -395,11 +395,13 @@ impl Core {
         let mut secret = blake3::Hasher::new_derive_key(TICKET_CONTEXT);
         secret.update(dice);
         let key = SecretKey::from_bytes(secret.finalize().as_bytes());
+        // As admissions are stamped, or a ticket of a database that is ahead would have expired.
+        let time = self.replicas[&database].time_at(self.parts.mesh.now(now.tick));
         let call = SystemCall::Invite {
             ticket: key.public(),
             role,
             uses,
-            expires: Hlc(self.parts.mesh.now(now.tick).0 + expires_in_s * 1_000_000),
+            expires: Hlc(time.0 + expires_in_s * 1_000_000),
         };
         let waiting = Waiting::system(
             Claims::of_device(&self.parts.device),

@@ -45,8 +45,10 @@ fn what_a_wrong_clock_stamped_waits_and_later_calls_do_not() {
 
 #[test]
 fn a_finaliser_that_was_ahead_makes_nobody_wait() {
-    let mut mesh = Mesh::new(2, 22);
-    mesh.publish_and_join();
+    let mut mesh = Mesh::new(3, 22);
+    mesh.publish_only();
+    let ticket = mesh.invite(0);
+    mesh.join(1, &ticket);
     restart_ahead(&mut mesh, 0, 5 * HOUR_US);
     say(&mut mesh, 0, "tomorrow");
     mesh.pass_ms(3_000);
@@ -65,6 +67,9 @@ fn a_finaliser_that_was_ahead_makes_nobody_wait() {
         assert_eq!(texts(&mut mesh, at), ["today 0", "today 1", "tomorrow"]);
         assert_eq!(mesh.status(at).tail, 0);
     }
+    // Nor is anybody kept out by a ticket that is good for an hour.
+    let ticket = mesh.invite(0);
+    mesh.join(2, &ticket);
     // After another start too: it follows from what is final.
     restart_ahead(&mut mesh, 1, 0);
     say(&mut mesh, 1, "after all");
