@@ -142,7 +142,9 @@ impl Runner {
             return Ok(());
         }
         if planted!(LeakMemory) {
-            self.marked.pop();
+            let image = self.image.len();
+            let behind = |page: &u32| *page as usize * MARK_PAGE_BYTES >= image;
+            self.marked.retain(behind);
         }
         let memory = self.live.memory.data_mut(&mut self.live.store);
         for page in &self.marked {

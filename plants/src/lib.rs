@@ -67,7 +67,7 @@ plants! {
     AutoIncByArrival, "auto-inc-by-arrival",
         "A late call draws its number after the newest one drawn anywhere in the tail, not after those before it: numbers depend on arrival.";
     LeakMemory, "leak-memory",
-        "After a call the last page of memory that it wrote is not set back: a reducer sees what an earlier call left, and peers that ran other calls differ.";
+        "Memory that the module begins with is not set back after a call, as if its data were constant: a reducer sees what an earlier call left, and peers that ran other calls differ.";
     FlushPastTheCut, "flush-past-the-cut",
         "Settling writes the newest version of a key, though it is of a call beyond the cut: the base is not the cut's state.";
     PartialCutAdvance, "partial-cut-advance",

@@ -112,13 +112,19 @@ pub enum Fault {
     FinaliserLost,
     /// The database gets another module, with one table more.
     Upgrade,
+    /// The finaliser's directory is replaced by an older backup of it.
+    RestoredBackup,
+    /// In the end the finaliser's key signs a cut over rows that no calls give.
+    FalseRoot,
 }
 
 use Fault as F;
 
 impl Fault {
     /// All of them, in the order in which a smaller run is looked for.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
+        F::RestoredBackup,
+        F::FalseRoot,
         F::FinaliserLost,
         F::FinaliserMoves,
         F::Upgrade,
@@ -187,6 +193,8 @@ impl Fault {
             F::FinaliserMoves => "finaliser-moves",
             F::FinaliserLost => "finaliser-lost",
             F::Upgrade => "upgrade",
+            F::RestoredBackup => "restored-backup",
+            F::FalseRoot => "false-root",
         }
     }
 }
@@ -272,6 +280,10 @@ pub struct Faults {
     pub finaliser_lost: bool,
     /// The database gets another module.
     pub upgrade: bool,
+    /// The finaliser's directory is replaced by an older backup of it.
+    pub restored_backup: bool,
+    /// In the end the finaliser's key signs a cut over rows that no calls give.
+    pub false_root: bool,
     /// Mean milliseconds between two calls in the whole world.
     pub work_every_ms: u64,
 }
@@ -349,6 +361,8 @@ impl Faults {
         finaliser_moves: false,
         finaliser_lost: false,
         upgrade: false,
+        restored_backup: false,
+        false_root: false,
         work_every_ms: 150,
     };
 
@@ -407,6 +421,8 @@ impl Faults {
         faults.finaliser_moves = holds(15);
         faults.finaliser_lost = holds(15);
         faults.upgrade = holds(35);
+        faults.restored_backup = holds(60);
+        faults.false_root = holds(15);
         faults
     }
 
@@ -446,6 +462,8 @@ impl Faults {
             F::FinaliserMoves => self.finaliser_moves = false,
             F::FinaliserLost => self.finaliser_lost = false,
             F::Upgrade => self.upgrade = false,
+            F::RestoredBackup => self.restored_backup = false,
+            F::FalseRoot => self.false_root = false,
         }
         self
     }
@@ -469,6 +487,7 @@ impl Faults {
             lies: self.lies,
             finaliser_lost: self.finaliser_lost,
             upgrade: self.upgrade,
+            false_root: self.false_root,
             ..Self::NONE
         }
     }

@@ -15,7 +15,7 @@ use crate::faults::Faults;
 use crate::market::Market;
 use crate::plan::Plan;
 use crate::seed::Dice;
-use crate::world::{CLOCK_JUMP_MS_MAX, Counts, World};
+use crate::world::{AWAY_MS, CLOCK_JUMP_MS_MAX, Counts, WITNESS, World};
 
 /// Milliseconds that setting up may take.
 const SETUP_MS_MAX: u64 = 60_000;
@@ -221,7 +221,8 @@ impl Run {
         // Nothing that happened may have made a peer useless.
         self.world.say_once_each();
         self.settle()?;
-        self.be_quiet()
+        self.be_quiet()?;
+        self.end_with_a_false_root()
     }
 
     /// Peers who have nothing to tell each other hardly talk.
@@ -234,6 +235,25 @@ impl Run {
         self.pass(QUIET_MINUTES * 60_000)?;
         let messages = self.world.counts.messages - before;
         bounds::quiet(messages, self.world.links(), QUIET_MINUTES).map_err(Verdict::Unsafe)
+    }
+
+    /// A cut over rows that no calls give stops whoever takes it.
+    fn end_with_a_false_root(&mut self) -> Result<(), Verdict> {
+        let other_finaliser = self.faults.finaliser_moves || self.faults.finaliser_lost;
+        if !self.faults.false_root || other_finaliser || self.faults.lies.any() {
+            return Ok(());
+        }
+        self.world.leave_witness_alone();
+        self.pass(LOOK_EVERY_MS)?;
+        let told = self.world.tell_false_root().map_err(Verdict::Unsafe)?;
+        self.pass(LOOK_EVERY_MS)?;
+        match self.world.status(WITNESS) {
+            Some(status) if told && status.status != "diverged" => Err(Verdict::Unsafe(format!(
+                "peer {WITNESS} is {} after a cut whose state root is not its own",
+                status.status
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// A good day: publish, invite, join, open the accounts.
@@ -366,8 +386,12 @@ impl Run {
             0 => 0,
             _ => CLOCK_JUMP_MS_MAX,
         };
+        let away_ms = match self.faults.restored_backup {
+            true => AWAY_MS,
+            false => 0,
+        };
         // What was written with a time of the future becomes due by then.
-        HEAL_MS_MAX + ahead_ms + jumps_ms
+        HEAL_MS_MAX + ahead_ms + jumps_ms + away_ms
     }
 
     /// Until all peers are equal, everything is final, and nobody waits for an answer.
@@ -454,7 +478,7 @@ impl Run {
     /// What was acknowledged with a time of the future and is not due yet, so that nobody has run
     /// it: it is no part of what peers call their tail.
     fn held_back(&self) -> Option<String> {
-        if self.patience_ms() == HEAL_MS_MAX {
+        if self.patience_ms() <= HEAL_MS_MAX + AWAY_MS {
             return None;
         }
         let history = self.history(*self.present().first()?).ok()?;

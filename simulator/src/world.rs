@@ -3,10 +3,15 @@
 
 mod accidents;
 mod asking;
+mod false_root;
+mod links;
 mod once;
+mod restore;
 mod rogues;
 
 pub(crate) use accidents::CLOCK_JUMP_MS_MAX;
+pub(crate) use false_root::WITNESS;
+pub(crate) use restore::AWAY_MS;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +19,7 @@ use std::fmt;
 use peer_core::{
     Claims, Effect, Input, Modules, NoteLevel, Reply, Request, RequestError, RequestId,
 };
+use store::MemoryDisk;
 use sync_protocol::{BlobHash, DeviceKey};
 
 use crate::checker::bounds;
@@ -28,9 +34,6 @@ use crate::seed::Dice;
 use crate::trace::Trace;
 use crate::workload::{Client, Deed, Workload};
 use rogues::Rogues;
-
-/// Milliseconds after which a link that was lost or hung up is dialled again.
-const REDIAL_MS: u64 = 2_000;
 
 /// Something that is going to happen.
 #[derive(Debug)]
@@ -93,6 +96,12 @@ enum Once {
     LoseFinaliser,
     /// Somebody uses the recovery key.
     Recover,
+    /// Somebody copies the finaliser's directory.
+    BackUp,
+    /// The finaliser starts on that copy.
+    Restore,
+    /// It reaches others.
+    Reach,
 }
 
 /// Who waits for a reply of which process.
@@ -149,6 +158,10 @@ pub(crate) struct World {
     joins: BTreeMap<RequestId, (usize, u32, RequestId)>,
     /// Peers that nobody hears until the world heals.
     exiles: BTreeSet<usize>,
+    /// What the finaliser's directory was like when somebody copied it.
+    backup: Option<MemoryDisk>,
+    /// It is down until that copy is in place.
+    restoring: bool,
     /// Some clock was set while its peer ran.
     clocks_jumped: bool,
     working: bool,
@@ -215,6 +228,8 @@ impl World {
             rogues: Rogues::new(seed),
             joins: BTreeMap::new(),
             exiles: BTreeSet::new(),
+            backup: None,
+            restoring: false,
             clocks_jumped: false,
             working: false,
             calls_left: plan.calls.unwrap_or(u64::MAX),
@@ -338,6 +353,9 @@ impl World {
             Event::Once(Once::MoveFinaliser) => self.move_finaliser(),
             Event::Once(Once::LoseFinaliser) => self.lose_finaliser(),
             Event::Once(Once::Recover) => self.recover(),
+            Event::Once(Once::BackUp) => self.back_up(),
+            Event::Once(Once::Restore) => self.restore(),
+            Event::Once(Once::Reach) => self.reach(),
         }
     }
 
@@ -454,90 +472,9 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, remote: &DeviceKey, bytes: Vec<u8>) {
-        let Some(&to) = self.by_device.get(remote) else {
-            return; // the stranger does not listen
-        };
-        self.counts.messages += 1;
-        self.counts.bytes += bytes.len() as u64;
-        self.overheard(&bytes);
-        if self.keeps_back(from, &bytes) {
-            self.counts.lies += 1;
-            return self.say(format_args!("{from} keeps back {}", short(&bytes)));
-        }
-        let flights = self.network.send(from, to, self.now_us, &self.faults);
-        let (len, copies) = (bytes.len(), flights.arrivals.len());
-        self.say(format_args!(
-            "{from} -> {to} {len} bytes {} ({copies})",
-            short(&bytes)
-        ));
-        let life = flights.life;
-        let slow_us = self.nodes[to].slow_us;
-        for arrival in flights.arrivals {
-            let bytes = bytes.clone();
-            let arrival = arrival + slow_us;
-            self.at(
-                arrival,
-                Event::Message {
-                    from,
-                    to,
-                    life,
-                    bytes,
-                },
-            );
-        }
-    }
-
-    fn join_ask(&mut self, from: usize, to: usize, join: RequestId, bytes: Vec<u8>) {
-        let start = self.nodes[from].starts;
-        if self.nodes[to].is_on() && !self.network.is_deaf(from, to) {
-            self.requests += 1;
-            let id = RequestId(self.requests);
-            self.joins.insert(id, (from, start, join));
-            let remote = self.nodes[from].device;
-            self.input(to, Input::JoinAsked { id, remote, bytes });
-        } else {
-            let result = Err("it cannot be reached".to_owned());
-            let to = from;
-            self.after(
-                1_000_000,
-                Event::JoinAnswer {
-                    to,
-                    start,
-                    join,
-                    result,
-                },
-            );
-        }
-    }
-
-    fn dial(&mut self, a: usize, b: usize) {
-        if self.exiles.contains(&a) || self.exiles.contains(&b) {
-            return self.after(REDIAL_MS * 1_000, Event::Dial { a, b });
-        }
-        if self.nodes[a].is_on() && self.nodes[b].is_on() && self.network.raise(a, b) {
-            for (at, other) in [(a, b), (b, a)] {
-                let remote = self.nodes[other].device;
-                self.input(at, Input::LinkUp { remote });
-            }
-        }
-    }
-
-    /// A link is lost, and dialled again in a while.
-    fn unlink(&mut self, a: usize, b: usize) {
-        if self.network.drop_link(a, b) {
-            for (at, other) in [(a, b), (b, a)] {
-                let remote = self.nodes[other].device;
-                self.input(at, Input::LinkDown { remote });
-            }
-            let wait = self.accidents.around(REDIAL_MS * 1_000);
-            self.after(wait, Event::Dial { a, b });
-        }
-    }
-
     /// A peer starts, and dials whom it can have a link to.
     fn power_on(&mut self, at: usize) {
-        if self.nodes[at].is_on() || self.nodes[at].is_gone {
+        if self.nodes[at].is_on() || self.nodes[at].is_gone || self.awaits_backup(at) {
             return;
         }
         self.say(format_args!("{at} starts"));

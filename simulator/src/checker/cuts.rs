@@ -9,7 +9,7 @@ pub(crate) struct CutWatch {
     /// By height: the cuts seen there.
     seen: BTreeMap<u64, Vec<(String, String)>>,
     highest: BTreeMap<usize, u64>,
-    /// The last height that the recovery left as it was.
+    /// The last height that a recovery or a restored backup left as it was.
     recovered_above: Option<u64>,
 }
 
@@ -18,6 +18,13 @@ impl CutWatch {
     pub(crate) fn recovered(&mut self, height: u64) {
         let before = self.recovered_above.unwrap_or(height);
         self.recovered_above = Some(before.min(height));
+    }
+
+    /// A peer starts on an older backup, while others have seen cuts up to this height: what it
+    /// alone signed above may come to nothing.
+    pub(crate) fn restored(&mut self, peer: usize, height: u64) {
+        self.highest.remove(&peer);
+        self.recovered(height);
     }
 
     /// A peer shows this as its last cut.
@@ -87,6 +94,18 @@ mod tests {
         assert!(watch.kept(&history[..2]).is_err(), "cut 2 is gone");
         assert!(see(&mut watch, 1, 2, "c").is_err(), "forked");
         assert!(see(&mut watch, 0, 1, "a").is_err(), "went back");
+    }
+
+    #[test]
+    fn a_backup_gives_up_what_no_other_peer_saw() {
+        let mut watch = CutWatch::default();
+        for (peer, height, id) in [(0, 3, "c"), (1, 3, "c"), (0, 4, "d")] {
+            assert_eq!(see(&mut watch, peer, height, id), Ok(()));
+        }
+        watch.restored(0, 3);
+        assert_eq!(see(&mut watch, 0, 1, "a"), Ok(()), "it starts further back");
+        assert_eq!(see(&mut watch, 0, 4, "e"), Ok(()));
+        assert!(see(&mut watch, 0, 3, "x").is_err(), "peer 1 has that one");
     }
 
     #[test]

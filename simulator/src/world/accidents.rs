@@ -56,6 +56,7 @@ impl World {
         self.exiles.clear();
         self.network.hear_all();
         self.end_mischief();
+        self.break_disk();
         let clocks_set = self.faults.apart_ms != 0 || self.clocks_jumped;
         for at in 0..self.nodes.len() {
             if clocks_set {

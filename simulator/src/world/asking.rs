@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    fn call(&mut self, at: usize, planned: Planned) {
+    pub(super) fn call(&mut self, at: usize, planned: Planned) {
         if !self.nodes[at].is_on() {
             return;
         }

@@ -23,7 +23,7 @@ impl World {
         let peers = self.nodes.len();
         let mut dice = self.accidents.clone();
         let mut some_time = || hurt_us / 5 + dice.below(hurt_us / 2);
-        let times = [(); 4].map(|()| some_time());
+        let times = [(); 5].map(|()| some_time());
         let plans = [
             (self.faults.upgrade, Once::Upgrade),
             (self.faults.leaver && self.can_spare_one(), Once::Leave),
@@ -35,6 +35,7 @@ impl World {
                 self.faults.finaliser_lost && peers >= PEERS_MIN,
                 Once::LoseFinaliser,
             ),
+            (self.can_restore(&self.faults), Once::BackUp),
         ];
         for ((happens, once), us) in plans.into_iter().zip(times) {
             if happens {
@@ -61,6 +62,11 @@ impl World {
             self.power_off(at);
         }
         self.nodes[at].is_gone = true;
+        self.lose_what_only_has(at);
+    }
+
+    /// What a peer acknowledged and no other disk has is gone with its own.
+    pub(super) fn lose_what_only_has(&mut self, at: usize) {
         let Ok(database) = self.database.parse::<DatabaseId>() else {
             return;
         };

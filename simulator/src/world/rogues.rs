@@ -7,7 +7,8 @@ use std::sync::Arc;
 use peer_core::Input;
 use sync_protocol::message::{Answer, Want};
 use sync_protocol::{
-    Cut, CutDraft, DatabaseId, DeviceKey, Draft, Entry, EntryId, Hlc, Message, SecretKey, StateRoot,
+    Body, CallName, ConnectionId, Cut, CutDraft, DatabaseId, DeviceKey, Draft, Entry, EntryId, Hlc,
+    Invocation, Message, SecretKey, StateRoot, SystemCall,
 };
 
 use super::{Event, World};
@@ -41,7 +42,6 @@ pub(super) struct Rogues {
     /// The last cut that was told.
     cut: Option<Vec<u8>>,
     active: bool,
-    forgeries: u64,
 }
 
 impl Rogues {
@@ -56,7 +56,6 @@ impl Rogues {
             own: Vec::new(),
             cut: None,
             active: false,
-            forgeries: 0,
         }
     }
 
@@ -121,6 +120,35 @@ impl Rogues {
             }
         }
         frame
+    }
+
+    /// Makes the stranger the only caller of a body: it connects, and then calls what was called.
+    fn takes_over(&mut self, body: &mut Body) {
+        let did = peer_core::did_key(&self.stranger);
+        for caller in &mut body.callers {
+            caller.issuer.clone_from(&did);
+            caller.subject.clone_from(&did);
+        }
+        // Those were several callers: now they are one, which a body names once.
+        body.callers.truncate(1);
+        let mut connection = ConnectionId::ZERO;
+        connection.0.copy_from_slice(&self.dice.bytes()[..16]);
+        for invocation in &mut body.invocations {
+            invocation.caller = 0;
+            invocation.connection = connection;
+        }
+        let system = body.names.iter().position(CallName::is_system);
+        let system = system.unwrap_or_else(|| {
+            body.names.push(CallName::system());
+            body.names.len() - 1
+        });
+        let connects = Invocation {
+            name: u16::try_from(system).unwrap_or_default(),
+            caller: 0,
+            connection,
+            args: SystemCall::ClientConnected.encode(),
+        };
+        body.invocations.insert(0, connects);
     }
 
     /// A question or claim that costs whoever takes it seriously.
@@ -301,18 +329,21 @@ impl World {
     }
 
     /// An entry that the liar's key signs, made of one that it wrote before. It says something
-    /// else, of the same length: "saying 12" becomes "forged 12".
+    /// else, of the same length: "saying 12" becomes "forged 12", or "banned 12" in an entry that
+    /// nobody may ever run.
     fn forged(&mut self, liar: usize, way: Lie) -> Option<Entry> {
         let now_us = self.nodes[liar].clock.now(self.now_us).wall;
         let entry = self.rogues.one_of_own()?;
         let mut body = entry.body.clone();
+        let never_runs = matches!(way, Lie::OtherDatabase | Lie::NoMember);
+        let instead = if never_runs { BANNED } else { FORGED };
         let mut texts = Vec::new();
         for invocation in &mut body.invocations {
             let arguments = &mut invocation.args;
             if let Some(at) = find(arguments, SAYING) {
                 let number = String::from_utf8_lossy(&arguments[at + SAYING.len()..]);
                 texts.push(format!("forged{number}"));
-                arguments[at..at + SAYING.len()].copy_from_slice(FORGED);
+                arguments[at..at + SAYING.len()].copy_from_slice(instead);
             }
         }
         let header = &entry.header;
@@ -340,21 +371,13 @@ impl World {
         let mut key = self.nodes[liar].key.clone();
         if way == Lie::NoMember {
             key = self.rogues.key.clone();
-            let did = peer_core::did_key(&key.public());
-            for caller in &mut body.callers {
-                caller.issuer.clone_from(&did);
-                caller.subject.clone_from(&did);
-            }
-            // Those were several callers: now they are one, which a body names once.
-            body.callers.truncate(1);
-            for invocation in &mut body.invocations {
-                invocation.caller = 0;
-            }
+            self.rogues.takes_over(&mut body);
         }
         let forged = Entry::seal(draft, body, &key).ok()?;
-        self.rogues.forgeries += 1;
-        for text in texts {
-            self.ledger.forged(text);
+        if !never_runs {
+            for text in texts {
+                self.ledger.forged(text);
+            }
         }
         Some(forged)
     }
@@ -382,6 +405,7 @@ impl World {
 
 const SAYING: &[u8] = b"saying";
 const FORGED: &[u8] = b"forged";
+const BANNED: &[u8] = b"banned";
 
 /// Whether an entry says something.
 fn says(entry: &Entry) -> bool {
