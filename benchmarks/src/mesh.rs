@@ -396,6 +396,7 @@ impl Mesh {
             arguments: Arguments::Bsatn(arguments),
             connection: connection(at),
             one_shot: false,
+            client: None,
         };
         self.ask_later(at, request)
     }

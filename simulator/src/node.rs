@@ -9,6 +9,7 @@ use crate::disk::LyingDisk;
 use crate::faults::Faults;
 use crate::seed::{Dice, Seed};
 use crate::workload::Client;
+use crate::world::follower::Follower;
 
 /// A peer of the world.
 pub(crate) struct Node {
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) ticket: Option<String>,
     /// It holds the database and is a member.
     pub(crate) is_member: bool,
+    /// Who follows its tables.
+    pub(crate) follower: Option<Follower>,
     /// Who is connected to it.
     pub(crate) clients: Vec<Client>,
     /// Its disk is full or wrong, or was: until its next start it may refuse to work.
@@ -59,6 +62,7 @@ impl Node {
             power_left: None,
             ticket: None,
             is_member: false,
+            follower: None,
             clients: Vec::new(),
             in_trouble: false,
             is_gone: false,
@@ -104,6 +108,7 @@ impl Node {
         self.idle_due = false;
         self.power_left = None;
         self.clients.clear();
+        self.follower = None;
         let dice = &mut self.dice;
         if torn_writes {
             self.disk.crash_keeping(|_| dice.coin());

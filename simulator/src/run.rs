@@ -210,6 +210,7 @@ impl Run {
             self.pass(LOOK_EVERY_MS)?;
             self.invite_late(end)?;
             self.world.join_on();
+            self.world.follow();
             self.look()?;
         }
         self.world.end_work();
@@ -340,6 +341,7 @@ impl Run {
             return self.intact();
         };
         self.world.ledger.plausible(&shown).map_err(unsafe_at)?;
+        self.world.check_follower(at).map_err(unsafe_at)?;
         // Who is void, and what is held back until it is due, is known for sure in the end only.
         let sure = !self.faults.lies.any()
             && self.faults.apart_ms == 0
@@ -406,6 +408,7 @@ impl Run {
                 RARE_LOOK_EVERY_MS
             })?;
             self.world.join_on();
+            self.world.follow();
             self.look()?;
             match self.unsettled().or_else(|| self.held_back()) {
                 None => return self.judge(),
@@ -494,6 +497,7 @@ impl Run {
         let mut first: Option<(History, Shown)> = None;
         for at in self.present() {
             let unsafe_at = |why: String| Verdict::Unsafe(format!("peer {at}: {why}"));
+            self.world.check_follower(at).map_err(unsafe_at)?;
             let Some(shown) = self.world.read(at) else {
                 return Err(unsafe_at("its tables cannot be read".to_owned()));
             };

@@ -188,6 +188,7 @@ fn call(
             arguments: Arguments::Json(arguments),
             connection: client.connection,
             one_shot,
+            client: None,
         },
     }
 }

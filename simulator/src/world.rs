@@ -4,6 +4,7 @@
 mod accidents;
 mod asking;
 mod false_root;
+pub(crate) mod follower;
 mod links;
 mod once;
 mod restore;
@@ -462,6 +463,22 @@ impl World {
             Effect::Console { line, .. } => {
                 self.say(format_args!("{at} console {}", short(line.as_bytes())));
             }
+            Effect::Told {
+                client,
+                id,
+                result,
+                update,
+            } => {
+                if let Some(update) = update {
+                    self.tell_follower(at, client, &update);
+                }
+                self.reply(id, result.map(Reply::Called));
+            }
+            Effect::Update { client, update } => self.tell_follower(at, client, &update),
+            Effect::DropClient { client, why } => {
+                self.say(format_args!("{at} drops client {}: {why}", client.0));
+                self.nodes[at].follower = None;
+            }
             Effect::Deleted { database } => self.say(format_args!("{at} deleted {database}")),
             Effect::Note { level, text } => {
                 self.say(format_args!("{at} {level:?}: {text}"));
@@ -556,6 +573,7 @@ fn describe(input: &Input) -> String {
         Input::JoinAsked { remote, .. } => format!("asked to admit {}", remote.short()),
         Input::JoinAnswered { result, .. } => format!("join answered {}", result.is_ok()),
         Input::Listening { .. } => "listening".to_owned(),
+        Input::ClientGone { client } => format!("client {} is gone", client.0),
         Input::Idle => "idle".to_owned(),
         Input::Woken => "woken".to_owned(),
         Input::Noticed { remote, .. } => format!("notices {}", remote.short()),

@@ -59,6 +59,7 @@ mod tests;
 mod transaction;
 mod unsynced;
 mod view;
+mod watch;
 mod xxh64;
 
 pub use base::Stored;
@@ -79,3 +80,4 @@ pub use settle::{RowWrite, Settlement};
 pub use spill::OverlayBudget;
 pub use state::{State, StateOptions};
 pub use transaction::{CallContext, Ended, RowChange, Transaction};
+pub use watch::Watched;

@@ -58,6 +58,10 @@ pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// change of the tables it read counts.
 pub const READ_KEYS_MAX: usize = 256;
 
+/// Rows that are remembered as they were before they changed, between two times that a peer tells
+/// its clients: of more, all is read again.
+pub const WATCHED_KEYS_MAX: usize = 1 << 20;
+
 /// Ranges of a call that are remembered one by one.
 pub const READ_RANGES_MAX: usize = 64;
 

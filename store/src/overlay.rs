@@ -281,6 +281,22 @@ impl Overlay {
             .map_or(self.next, |commit| commit.label)
     }
 
+    /// What the call at `position` wrote.
+    pub(crate) fn keys_at(&self, position: &Position) -> &[Key] {
+        let place = self.place_of(position);
+        match self.holds_at(place, position) {
+            true => &self.commits[place].keys,
+            false => &[],
+        }
+    }
+
+    /// What calls at `from` and later wrote; a key that several wrote comes several times.
+    pub(crate) fn keys_from(&self, from: &Position) -> impl Iterator<Item = &Key> {
+        let place = self.place_of(from);
+        let later = self.commits.range(place..);
+        later.flat_map(|commit| commit.keys.iter())
+    }
+
     fn holds_at(&self, place: usize, position: &Position) -> bool {
         let held = self.commits.get(place);
         held.is_some_and(|commit| commit.position == *position)

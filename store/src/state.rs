@@ -20,6 +20,7 @@ use crate::schema::{IndexId, IndexKind, Schema, TableId};
 use crate::spill::{OverlayBudget, Spill};
 use crate::transaction::{CallContext, Transaction};
 use crate::view::{ALL, View};
+use crate::watch::Watch;
 
 /// How a database's state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     /// The last transaction's buffer, emptied: its allocations serve the next one.
     pub(crate) spare: Buffer,
     pub(crate) tracks_reads: bool,
+    /// Of what somebody wants to know how it changes.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl State {
@@ -100,6 +103,7 @@ impl State {
             generation: 0,
             spare: Buffer::default(),
             tracks_reads: false,
+            watch: None,
         })))
     }
 
@@ -195,6 +199,10 @@ impl State {
     /// Unless [`State::can_amend`].
     pub fn withdraw(&mut self, position: &Position) -> Changed {
         assert!(self.can_amend(position), "what was spilled stays as it is");
+        let Inner { overlay, watch, .. } = &mut *self.0;
+        if let Some(watch) = watch {
+            watch.note_all(overlay.keys_at(position).iter(), overlay);
+        }
         self.0.generation += 1;
         self.0.overlay.amend(*position, Vec::new(), Vec::new())
     }
@@ -214,10 +222,21 @@ impl State {
             overlay,
             spill,
             generation,
+            watch,
             ..
         } = &mut *self.0;
+        if let Some(watch) = watch {
+            watch.note_all(overlay.keys_from(from), overlay);
+        }
         if overlay.rewind(from) {
             *generation += 1;
+        }
+        if let Some(watch) = watch
+            && overlay.commits_len() == 0
+            && spill.last_position().is_some_and(|last| last >= from)
+            && let Some(spilled) = spill.at_end()?
+        {
+            watch.note_spill(spilled)?;
         }
         if overlay.commits_len() == 0
             && let Some((counts, next)) = spill.rewind(from)?

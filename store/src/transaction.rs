@@ -303,6 +303,19 @@ impl Transaction {
         let schema = &inner.schema;
         let events = self.buffer.events;
         let writes = mem::take(&mut self.buffer.writes);
+        if let Some(watch) = &mut inner.watch {
+            let overlay = &inner.overlay;
+            if self.amid {
+                watch.note_all(overlay.keys_at(&self.context.position).iter(), overlay);
+            }
+            // Amid others, a later call's version of a row is what is visible.
+            for (key, write) in writes.iter().filter(|(_, write)| write.old != write.new) {
+                watch.note(key, || match overlay.get(key) {
+                    Some(versions) if self.amid => versions.visible().cloned(),
+                    _ => write.old.clone(),
+                });
+            }
+        }
         let kept = writes.into_iter().filter_map(|(key, write)| {
             let Write { old, new } = write;
             if old == new {

@@ -10,7 +10,7 @@ use sync_protocol::{
 };
 
 use crate::identity::Claims;
-use crate::request::RequestId;
+use crate::request::{ClientId, RequestId};
 
 /// Who hears what became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum ReplyTo {
     Nobody,
     /// A request: with [`crate::Reply::Called`].
     Call(RequestId),
+    /// A client that follows rows: with [`crate::Effect::Told`].
+    Client(ClientId, RequestId),
     /// A request: with [`crate::Reply::Done`].
     Done(RequestId),
     /// A request that publishes a module: with [`crate::Reply::Published`], once a cut judged it.

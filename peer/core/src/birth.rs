@@ -230,6 +230,7 @@ pub(crate) fn living(
         pending_cut: None,
         last_cut_at: ctx.now.tick,
         asks_since: None,
+        leftovers: None,
         contest: Contest::default(),
         health: Health::Ok,
         executions: 0,

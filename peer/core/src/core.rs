@@ -20,6 +20,7 @@ use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
 use crate::restart;
 use crate::room::Room;
+use crate::subscriptions::Subscriptions;
 
 /// Milliseconds between two looks at clocks, cuts and conversations when nothing else is due.
 const IDLE_WAKE_MS: u64 = 5_000;
@@ -60,6 +61,8 @@ pub struct Core {
     pub(crate) parts: Parts,
     pub(crate) replicas: BTreeMap<DatabaseId, Replica>,
     pub(crate) joins: BTreeMap<DatabaseId, Joining>,
+    /// What clients follow, of databases where some do.
+    pub(crate) subscriptions: BTreeMap<DatabaseId, Subscriptions>,
     /// Joins that wait for a member's answer.
     pub(crate) asked: BTreeMap<RequestId, DatabaseId>,
     /// Databases that could not be opened, with the reason.
@@ -210,6 +213,7 @@ impl Core {
             parts,
             replicas,
             joins: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             asked: BTreeMap::new(),
             broken,
         })
@@ -238,6 +242,7 @@ impl Core {
             Input::Listening { addresses } => self.sign_addresses(now, &addresses),
             Input::Noticed { remote, addresses } => self.noticed(remote, addresses),
             Input::Unreachable { remote } => self.unreachable(now, remote),
+            Input::ClientGone { client } => self.client_gone(client),
             Input::Misbehaved { remote, why } => self.parts.hang_up(remote, now, why),
             Input::Idle => {
                 for id in self.replica_ids() {
@@ -253,6 +258,7 @@ impl Core {
             }
         }
         self.flush_overdue(now);
+        self.tell_clients();
         self.spread_addresses(now);
         self.choose_links(now);
         self.schedule(now);
@@ -317,6 +323,7 @@ impl Core {
                     replica.sweep(ctx)?;
                     replica.retry_pending_cut(ctx)?;
                 }
+                replica.disconnect_leftovers(ctx)?;
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
                 replica.answer_late_publishers(ctx);

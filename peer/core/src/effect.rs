@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use sync_protocol::{DatabaseId, DeviceKey, Tick};
 
-use crate::reply::{Reply, RequestError};
-use crate::request::RequestId;
+use crate::reply::{Called, Reply, RequestError};
+use crate::request::{ClientId, RequestId};
+use crate::subscriptions::Update;
 
 /// How urgent a note is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,32 @@ pub enum Effect {
         id: RequestId,
         /// The answer.
         reply: Result<Reply, RequestError>,
+    },
+    /// Answer a call of a client that follows rows.
+    Told {
+        /// The client.
+        client: ClientId,
+        /// The request's id.
+        id: RequestId,
+        /// What became of the call.
+        result: Result<Called, RequestError>,
+        /// What changed for the client, the call's own changes among it, if that was not told
+        /// before.
+        update: Option<Update>,
+    },
+    /// Tell a client what changed in what it follows.
+    Update {
+        /// The client.
+        client: ClientId,
+        /// What changed.
+        update: Update,
+    },
+    /// Close a client's connection: what it follows cannot be followed any further.
+    DropClient {
+        /// The client.
+        client: ClientId,
+        /// Why, for a person.
+        why: String,
     },
     /// Send one frame on `/tombolo/sync/1`. What it speaks of is durable already.
     Send {

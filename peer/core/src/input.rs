@@ -3,7 +3,7 @@
 use sync_protocol::DeviceKey;
 
 use crate::identity::Claims;
-use crate::request::{Request, RequestId};
+use crate::request::{ClientId, Request, RequestId};
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -19,6 +19,11 @@ pub enum Input {
         owner: bool,
         /// What is asked.
         request: Request,
+    },
+    /// A client's connection is gone, and with it what it follows.
+    ClientGone {
+        /// Who.
+        client: ClientId,
     },
     /// A sync stream to an authenticated remote can be used, both ways.
     LinkUp {

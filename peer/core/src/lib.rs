@@ -31,6 +31,7 @@ mod finality;
 mod identity;
 mod input;
 mod joining;
+mod leftovers;
 mod limits;
 mod memory;
 mod mesh_time;
@@ -47,6 +48,7 @@ mod restart;
 mod room;
 mod sql;
 mod status;
+mod subscriptions;
 mod sweep;
 mod system_tables;
 #[cfg(test)]
@@ -69,4 +71,5 @@ pub use reply::{
     JoinProgress, JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError,
     SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
 };
-pub use request::{Arguments, Request, RequestId, SchemaVersion};
+pub use request::{Arguments, ClientId, Request, RequestId, SchemaVersion};
+pub use subscriptions::{RowList, RowPlaces, SetChange, TableChange, TableRows, Update};

@@ -23,6 +23,7 @@ use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::{Executor, Trace};
 use crate::finality::contest::Contest;
+use crate::leftovers::Leftovers;
 use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
@@ -203,6 +204,8 @@ pub(crate) struct Replica {
     pub(crate) last_cut_at: Tick,
     /// Since when this peer has waited for members to say where they stand before it signs cuts.
     pub(crate) asks_since: Option<Tick>,
+    /// Clients of before the start.
+    pub(crate) leftovers: Option<Leftovers>,
     pub(crate) contest: Contest,
     pub(crate) health: Health,
     pub(crate) executions: u64,

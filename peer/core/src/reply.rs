@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
 
 use crate::conduct::CutOff;
+use crate::subscriptions::TableRows;
 
 /// An answer.
 #[derive(Debug)]
@@ -15,10 +16,12 @@ pub enum Reply {
     UpgradePlan(UpgradePlan),
     /// To `Call`: it is durable here and ran without error.
     Called(Called),
-    /// To `Connect` and `Disconnect`, `Delete`.
+    /// To `Connect` and `Disconnect`, `Delete`, `Unsubscribe`.
     Done,
     /// To `Sql`.
     Rows(SqlRows),
+    /// To `Select` and `Subscribe`, and to `Unsubscribe` if its rows were wanted.
+    Selected(Vec<TableRows>),
     /// To `Schema`.
     Schema(serde_json::Value),
     /// To `List`.

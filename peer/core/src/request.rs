@@ -6,6 +6,10 @@ use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
+/// A client that stays connected and follows rows: chosen by the driver, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
 /// The arguments of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arguments {
@@ -63,6 +67,9 @@ pub enum Request {
         /// The connection exists for this call only, as with HTTP: connect, call and disconnect
         /// travel in one entry.
         one_shot: bool,
+        /// The client that calls, if it follows rows: it is answered with
+        /// [`Effect::Told`](crate::Effect::Told).
+        client: Option<ClientId>,
     },
     /// A client connected and stays: runs `client_connected` if the module has it.
     Connect {
@@ -84,6 +91,36 @@ pub enum Request {
         database: String,
         /// One statement.
         text: String,
+    },
+    /// Rows of one table, once, in the words of a subscription.
+    Select {
+        /// Where.
+        database: String,
+        /// One query.
+        text: String,
+    },
+    /// Follows queries: answered with their rows, and from then on what changes in them is told
+    /// with [`Effect::Update`](crate::Effect::Update) or [`Effect::Told`](crate::Effect::Told).
+    Subscribe {
+        /// Where.
+        database: String,
+        /// Who follows.
+        client: ClientId,
+        /// The client's number for these queries together.
+        set: u32,
+        /// The queries.
+        queries: Vec<String>,
+    },
+    /// Follows them no more.
+    Unsubscribe {
+        /// Where.
+        database: String,
+        /// Who followed.
+        client: ClientId,
+        /// The number of the set.
+        set: u32,
+        /// Whether the answer holds their rows.
+        rows: bool,
     },
     /// The module's schema.
     Schema {

@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use store::Log;
 use sync_protocol::limits::PULL_BYTES_MAX;
-use sync_protocol::{Cut, DatabaseId, Entry, Genesis, Hlc, Offered, Position, SystemCall};
+use sync_protocol::{Cut, DatabaseId, Entry, Genesis, Hlc, Offered, Position};
 
 use crate::addresses::{ADDRESSES_NOTE, Addresses};
-use crate::batch::{Group, ReplyTo, Waiting};
 use crate::birth::{self, Unborn};
 use crate::error::Stop;
-use crate::identity::Claims;
 use crate::rebuild::{self, REBUILD_NOTE};
 use crate::replica::{Context, FinalsAt, OwnChain, Replica};
-use crate::system_tables::{self, ClientRow};
 
 /// Note in the log: the local name.
 pub(crate) const NAME_NOTE: &str = "name";
@@ -87,10 +84,12 @@ pub(crate) fn open(
     replica.remember_contest()?;
     replica.stop_behind_engine(ctx)?;
     replica.reload_tail(ctx)?;
-    replica.leave_the_future(ctx);
+    let was_ahead = replica.leave_the_future(ctx);
     replica.sweep(ctx)?;
     replica.reload_addresses(ctx)?;
-    replica.disconnect_leftovers(ctx)?;
+    if !was_ahead {
+        replica.note_leftovers(ctx)?;
+    }
     replica.fresh.clear();
     replica.ask_before_cutting(ctx);
     Ok(Some(replica))
@@ -189,35 +188,13 @@ impl Replica {
     }
 
     /// Does not build on what this peer wrote when its clock was far ahead: that runs when its time
-    /// has come, and what is written from now on does not wait for it.
-    fn leave_the_future(&mut self, ctx: &Context<'_>) {
-        if self.ahead_of_time(ctx).is_some() {
+    /// has come, and what is written from now on does not wait for it. True if there is such.
+    fn leave_the_future(&mut self, ctx: &Context<'_>) -> bool {
+        let was_ahead = self.ahead_of_time(ctx).is_some();
+        if was_ahead {
             self.own.previous = None;
             self.own.last_time = Hlc::default();
         }
-    }
-
-    /// Clients that this peer hosted when it stopped are gone.
-    fn disconnect_leftovers(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
-        if !self.may_write(&ctx.device) {
-            return Ok(());
-        }
-        let rows: Vec<ClientRow> = self
-            .state()?
-            .rows(system_tables::CLIENT)?
-            .map(|row| Ok(ClientRow::read(&row?)))
-            .collect::<Result<_, Stop>>()?;
-        for row in rows {
-            if row.author != ctx.device {
-                continue;
-            }
-            let call = Waiting::system(
-                Claims::of_device(&ctx.device),
-                &SystemCall::ClientDisconnected,
-                row.connection,
-            );
-            self.enqueue(Group::single(call, ReplyTo::Nobody), ctx)?;
-        }
-        Ok(())
+        was_ahead
     }
 }

@@ -234,6 +234,12 @@ fn answer(
             id,
             reply: result.map(Reply::Called),
         },
+        ReplyTo::Client(client, id) => Effect::Told {
+            client,
+            id,
+            result,
+            update: None,
+        },
         // One that went well waits for its cut.
         ReplyTo::Done(id) | ReplyTo::Publish(id) => Effect::Reply {
             id,

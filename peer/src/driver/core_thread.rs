@@ -329,6 +329,7 @@ impl CoreThread {
                     let _ = sender.send(reply);
                 }
             }
+            Effect::Told { .. } | Effect::Update { .. } | Effect::DropClient { .. } => {}
             Effect::Send { remote, bytes } => {
                 if let Some(link) = self.links.get(&remote)
                     && let Err(slow) = link.send(bytes)

@@ -265,9 +265,15 @@ impl World {
         let Planned {
             deed,
             caller,
-            request,
+            mut request,
             what,
         } = planned;
+        // Every second call is made by who follows, so that its changes come with the answer.
+        if let Request::Call { client, .. } = &mut request
+            && self.ledger.asked.is_multiple_of(2)
+        {
+            *client = self.nodes[at].follower.as_ref().map(|it| it.client);
+        }
         let deed = match deed {
             Deed::Say(text) if self.is_rogue(at) => Deed::Mumble(text),
             deed => deed,

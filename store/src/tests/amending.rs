@@ -1,7 +1,7 @@
 //! Calls that run, or are withdrawn, amid others that stay: what a sweep that runs only those again
 //! that read something that changed comes to, against all of them run in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sync_protocol::Position;
@@ -11,7 +11,10 @@ use super::{
     ACCOUNT, ACCOUNT_ID, ACCOUNT_NAME, ACCOUNT_TEAM, NOTE, NOTE_AUTHOR, account, message, note,
     open, position, rows_of, settle, tables, text,
 };
-use crate::{CallContext, DataError, Dirt, MemoryDisk, Range, Reads, Row, State, Transaction};
+use crate::{
+    CallContext, DataError, Dirt, MemoryDisk, Range, Reads, Row, State, TableId, Transaction,
+    Watched,
+};
 
 /// Random steps in all.
 const STEPS: u64 = 12_000;
@@ -241,6 +244,8 @@ struct World {
     settled: Vec<(u64, Vec<Op>)>,
     height: u64,
     tail: BTreeMap<u64, Ran>,
+    /// The rows, kept by what the state says of changes.
+    mirror: BTreeSet<(TableId, Row)>,
     again: u64,
     spared: u64,
 }
@@ -257,11 +262,13 @@ impl World {
     fn new(room: Option<usize>) -> Self {
         let mut state = open_with_room(&MemoryDisk::default(), room);
         state.track_reads();
+        state.watch(kept_tables());
         Self {
             state: Some(state),
             settled: Vec::new(),
             height: 0,
             tail: BTreeMap::new(),
+            mirror: BTreeSet::new(),
             again: 0,
             spared: 0,
         }
@@ -324,6 +331,30 @@ impl World {
                 None => self.spared += 1,
             }
         }
+    }
+
+    /// Applies what changed since the last time, and holds it against what is visible.
+    fn reflect(&mut self, seed: u64) {
+        let state = self.state.as_mut().expect("nobody has it");
+        let Watched { changes, lost } = state.take_changes().expect("memory");
+        assert!(!lost, "so few are all remembered");
+        for change in changes {
+            assert_ne!(change.old, change.new, "seed {seed}: nothing changed");
+            if let Some(old) = change.old {
+                let was_there = self.mirror.remove(&(change.table, old));
+                assert!(was_there, "seed {seed}: what was not there went");
+            }
+            if let Some(new) = change.new {
+                assert!(self.mirror.insert((change.table, new)), "seed {seed}");
+            }
+        }
+        let rows = |table| {
+            rows_of(state, table)
+                .into_iter()
+                .map(move |row| (table, row))
+        };
+        let visible: BTreeSet<_> = kept_tables().into_iter().flat_map(rows).collect();
+        assert_eq!(self.mirror, visible, "seed {seed}");
     }
 
     fn settle(&mut self, through: u64) {
@@ -395,6 +426,12 @@ fn changes(dice: &mut Dice, world: &World) -> BTreeMap<u64, Option<Vec<Op>>> {
     changes
 }
 
+/// Tables that are no tables of events.
+fn kept_tables() -> Vec<TableId> {
+    let kept = tables().into_iter().filter(|table| !table.event);
+    kept.map(|table| table.id).collect()
+}
+
 #[test]
 fn a_selective_sweep_is_a_serial_run() {
     let (mut again, mut spared) = (0, 0);
@@ -410,6 +447,9 @@ fn a_selective_sweep_is_a_serial_run() {
                 state.relieve().expect("memory");
             }
             world.check(seed);
+            if dice.below(3) == 0 {
+                world.reflect(seed);
+            }
             if world.tail.len() > 30 || dice.below(40) == 0 {
                 let held: Vec<u64> = world.tail.keys().copied().collect();
                 if let Some(through) = held.get(held.len() / 2) {

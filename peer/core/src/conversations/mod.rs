@@ -402,6 +402,7 @@ impl Replica {
             .chain(self.batch.due())
             .chain(self.cut_due(ctx))
             .chain(self.publishers_due())
+            .chain(self.leftovers_due())
             .chain(held_back)
             .chain(self.addresses.save_due())
             .min()

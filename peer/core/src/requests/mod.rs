@@ -1,8 +1,10 @@
 //! Answers clients. Whatever changes something becomes a call in a batch and is answered when its
 //! entry is durable and has run; everything else is answered at once from the visible state.
 
+mod calls;
 mod databases;
 mod finality;
+mod following;
 mod query;
 mod upgrades;
 
@@ -18,8 +20,7 @@ use crate::error::refuse;
 use crate::identity::Claims;
 use crate::replica::Replica;
 use crate::reply::{ErrorKind, Reply, RequestError};
-use crate::request::{Arguments, Request, RequestId};
-use crate::values;
+use crate::request::{Request, RequestId};
 use query::{query, schema};
 
 /// Purpose of a ticket's one-time key.
@@ -72,8 +73,9 @@ impl Core {
                 arguments,
                 connection,
                 one_shot,
+                client,
             } => self.call(
-                now, id, caller, &database, &reducer, arguments, connection, one_shot,
+                now, id, caller, &database, &reducer, arguments, connection, one_shot, client,
             ),
             Request::Connect {
                 database,
@@ -132,6 +134,19 @@ impl Core {
             Request::Sql { database, text } => {
                 Reply::Rows(query(self.serving(&database)?, &text, caller, owner)?)
             }
+            Request::Select { database, text } => self.select(&database, &text, caller, owner)?,
+            Request::Subscribe {
+                database,
+                client,
+                set,
+                queries,
+            } => self.subscribe(&database, client, set, &queries, (caller, owner))?,
+            Request::Unsubscribe {
+                database,
+                client,
+                set,
+                rows,
+            } => self.unsubscribe(&database, client, set, rows)?,
             Request::Schema { database, version } => {
                 Reply::Schema(schema(self.find(&database)?, version)?)
             }
@@ -250,119 +265,6 @@ impl Core {
             ErrorKind::Denied,
             "this peer may not write to the database: it is a reader, or not a member yet",
         ))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
-    fn call(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        caller: Claims,
-        database: &str,
-        reducer: &str,
-        arguments: Arguments,
-        connection: ConnectionId,
-        one_shot: bool,
-    ) -> Result<Answer, RequestError> {
-        let database = self.writable(database)?;
-        let replica = &self.replicas[&database];
-        let def = replica.executor.module().def();
-        let Some((_, reducer)) = def.reducer_by_name(reducer) else {
-            return Err(refuse(
-                ErrorKind::NotFound,
-                format!(
-                    "the module has no reducer `{reducer}`; `tombolo describe` shows those it has"
-                ),
-            ));
-        };
-        if reducer.lifecycle.is_some() || !reducer.client_callable {
-            return Err(refuse(
-                ErrorKind::BadRequest,
-                format!(
-                    "`{}` is called by the database itself, not by clients",
-                    reducer.name
-                ),
-            ));
-        }
-        let args = match arguments {
-            Arguments::Json(json) => values::arguments_from_json(&reducer.params, &json)
-                .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?,
-            Arguments::Bsatn(bytes) => bytes,
-        };
-        if args.len() > sync_protocol::limits::ARGUMENTS_BYTES_MAX {
-            return Err(refuse(
-                ErrorKind::BadRequest,
-                format!(
-                    "the arguments have {} bytes, at most {} are allowed",
-                    args.len(),
-                    sync_protocol::limits::ARGUMENTS_BYTES_MAX
-                ),
-            ));
-        }
-        let call = Waiting {
-            caller: caller.clone(),
-            name: reducer.name.clone(),
-            arguments_type: reducer.arguments_type,
-            args,
-            connection,
-            carries_proof: false,
-        };
-        let group = if one_shot && replica.executor.has_clients() {
-            let system = |call| Waiting::system(caller.clone(), &call, connection);
-            Group {
-                invocations: vec![
-                    system(SystemCall::ClientConnected),
-                    call,
-                    system(SystemCall::ClientDisconnected),
-                ],
-                subject: 1,
-                connect: Some(0),
-                reply: ReplyTo::Call(id),
-            }
-        } else {
-            Group::single(call, ReplyTo::Call(id))
-        };
-        self.submit(now, database, group)
-    }
-
-    /// A client that stays connected or leaves.
-    fn client(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        caller: Claims,
-        database: &str,
-        connection: ConnectionId,
-        call: SystemCall,
-    ) -> Result<Answer, RequestError> {
-        let database = self.writable(database)?;
-        if !self.replicas[&database].executor.has_clients() {
-            return Ok(Answer::Now(Reply::Done));
-        }
-        let waiting = Waiting::system(caller, &call, connection);
-        self.submit(now, database, Group::single(waiting, ReplyTo::Done(id)))
-    }
-
-    fn submit(
-        &mut self,
-        now: Now,
-        database: DatabaseId,
-        group: Group,
-    ) -> Result<Answer, RequestError> {
-        self.parts.need_room(now)?;
-        let taken = self.with(database, now, |replica, ctx| {
-            if let Some(ahead_us) = replica.ahead_of_time(ctx) {
-                return Ok(Err(clock_was_ahead(ahead_us)));
-            }
-            replica.enqueue(group, ctx).map(Ok)
-        });
-        match taken {
-            Some(taken) => taken.map(|()| Answer::Later),
-            None => Err(refuse(
-                ErrorKind::Internal,
-                "the database stopped; see `tombolo status`",
-            )),
-        }
     }
 
     fn invite(
@@ -495,6 +397,12 @@ impl Replica {
 pub(crate) fn fail(reply: ReplyTo, why: &str, effects: &mut Vec<Effect>) {
     match reply {
         ReplyTo::Nobody => {}
+        ReplyTo::Client(client, id) => effects.push(Effect::Told {
+            client,
+            id,
+            result: Err(refuse(ErrorKind::Internal, why)),
+            update: None,
+        }),
         ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Publish(id) => {
             effects.push(Effect::Reply {
                 id,
@@ -523,17 +431,5 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::Rebuild { .. }
             | Request::Dump { .. }
             | Request::Peers
-    )
-}
-
-/// What a peer writes comes after what it wrote before.
-fn clock_was_ahead(ahead_us: u64) -> RequestError {
-    refuse(
-        ErrorKind::Unavailable,
-        format!(
-            "this peer's clock was {} s ahead of the other members' when it last wrote, so a call \
-             made now would run only then: set its clock, and restart the peer",
-            ahead_us / 1_000_000
-        ),
     )
 }

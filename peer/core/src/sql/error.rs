@@ -45,6 +45,11 @@ pub(crate) enum SqlError {
         /// Where it was met.
         place: Option<Place>,
     },
+    /// A query, but none whose rows can be followed.
+    #[error(
+        "a subscription asks for whole rows: SELECT * FROM one table, with WHERE; {0} is for queries"
+    )]
+    NotSubscribable(&'static str),
     /// A statement that would change rows.
     #[error("{0} is not built yet: rows are changed by reducers. {SUPPORTED}")]
     ReadOnly(String),

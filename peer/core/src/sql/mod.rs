@@ -14,13 +14,16 @@ mod plan;
 mod predicate;
 mod refuse;
 mod run;
+mod selection;
 #[cfg(test)]
 mod tests;
 
 use spacetimedb_sats::AlgebraicType;
 use store::{Row, TableSchema};
 
+pub(crate) use error::SqlError;
 pub(crate) use run::run;
+pub(crate) use selection::Selection;
 
 /// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
 /// 512 KiB of one overflows a thread's stack.

@@ -46,7 +46,7 @@ pub(crate) fn run(
 
 /// Private tables are not named to those who may not read them: they learn nothing but what a
 /// client can see.
-fn no_such_table(query: &Query, schema: &Schema, access: Access) -> SqlError {
+pub(super) fn no_such_table(query: &Query, schema: &Schema, access: Access) -> SqlError {
     let tables = schema
         .tables()
         .iter()
@@ -58,7 +58,11 @@ fn no_such_table(query: &Query, schema: &Schema, access: Access) -> SqlError {
     }
 }
 
-fn stored(plan: &Plan, table: &TableSchema, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
+pub(super) fn stored(
+    plan: &Plan,
+    table: &TableSchema,
+    state: &State,
+) -> Result<Vec<Vec<u8>>, SqlError> {
     let failed = |source| SqlError::Store {
         table: table.name.clone(),
         source,
@@ -114,10 +118,7 @@ fn collect(
         Output::Rows | Output::Count => 0,
     };
     let looked_at = projected.max(plan.predicate.cells_len());
-    let types: Vec<_> = table.columns[..looked_at]
-        .iter()
-        .map(|column| &column.ty)
-        .collect();
+    let columns = &table.columns[..looked_at];
     let mut answer = Answer::default();
     let mut found = 0_u64;
     for row in rows {
@@ -128,7 +129,8 @@ fn collect(
             table: table.name.clone(),
             source: source.into(),
         })?;
-        let cells = cells(&row, &types).map_err(|source| SqlError::Damaged {
+        let types = columns.iter().map(|column| &column.ty);
+        let cells = cells(&row, types).map_err(|source| SqlError::Damaged {
             table: table.name.clone(),
             source,
         })?;
@@ -159,9 +161,12 @@ fn collect_count(plan: &Plan, count: u64) -> Result<Vec<Vec<u8>>, SqlError> {
 }
 
 /// The first cells of a row, each as BSATN.
-fn cells<'a>(row: &'a [u8], types: &[&AlgebraicType]) -> Result<Vec<&'a [u8]>, BadValue> {
+pub(super) fn cells<'a, 't>(
+    row: &'a [u8],
+    types: impl Iterator<Item = &'t AlgebraicType>,
+) -> Result<Vec<&'a [u8]>, BadValue> {
     let mut reader = Reader::new(row);
-    types.iter().map(|ty| reader.value(ty)).collect()
+    types.map(|ty| reader.value(ty)).collect()
 }
 
 #[derive(Default)]

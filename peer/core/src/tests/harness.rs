@@ -394,6 +394,9 @@ impl Mesh {
                 | Effect::WakeAt(_)
                 | Effect::Console { .. }
                 | Effect::Deleted { .. }
+                | Effect::Told { .. }
+                | Effect::Update { .. }
+                | Effect::DropClient { .. }
                 | Effect::Note { .. } => {}
             }
         }
@@ -463,6 +466,7 @@ impl Mesh {
             arguments: Arguments::Json(arguments.to_owned()),
             connection: ConnectionId(connection),
             one_shot: true,
+            client: None,
         }
     }
 

@@ -233,6 +233,7 @@ pub(super) async fn call(
         arguments: Arguments::Json(arguments),
         connection: one_shot_connection(),
         one_shot: true,
+        client: None,
     };
     match api.ask(&caller, request).await? {
         Reply::Called(called) => {

@@ -1,0 +1,154 @@
+//! From changed rows to what each client hears of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use store::{Row, RowChange, State, Watched};
+
+use super::{Query, QueryId, RowList, SetChange, Subscriptions, TableChange, Update};
+use crate::effect::Effect;
+use crate::request::ClientId;
+use crate::sql::Selection;
+
+/// What a client is told whose rows cannot be followed any further.
+const READ_AGAIN: &str = "the database was opened anew: connect again";
+const TABLES_CHANGED: &str = "the module was replaced by one with other tables: connect again";
+
+/// Rows that a query wants and did not, or the other way round.
+#[derive(Debug, Default)]
+struct Delta {
+    inserts: Vec<Row>,
+    deletes: Vec<Row>,
+}
+
+impl Subscriptions {
+    /// Tells the clients what changed since the last time. `effects` are those of this input: a
+    /// client that hears in them how a call of its own went hears with it what changed.
+    pub(crate) fn deliver(&mut self, state: &mut State, effects: &mut Vec<Effect>) {
+        if !state.is_watched() {
+            return self.drop_all(READ_AGAIN, effects);
+        }
+        let taken = state.take_changes();
+        self.tie_again(state, effects);
+        let updates = match taken {
+            Ok(Watched {
+                changes,
+                lost: false,
+            }) => self.updates(&changes),
+            _ => return self.drop_all(READ_AGAIN, effects),
+        };
+        for (client, update) in updates {
+            tell(client, update, effects);
+        }
+    }
+
+    /// Lets go of all clients, with the reason.
+    pub(crate) fn drop_all(&mut self, why: &str, effects: &mut Vec<Effect>) {
+        let clients = std::mem::take(self).clients.into_keys();
+        effects.extend(clients.map(|client| Effect::DropClient {
+            client,
+            why: why.to_owned(),
+        }));
+    }
+
+    /// After another module took over: lets go of clients whose rows mean something else now.
+    fn tie_again(&mut self, state: &mut State, effects: &mut Vec<Effect>) {
+        let schema = state.schema();
+        let is_same = |known: &Arc<_>| Arc::ptr_eq(known, schema);
+        if self.schema.as_ref().is_none_or(is_same) {
+            return;
+        }
+        self.schema = Some(Arc::clone(schema));
+        let changed = |query: &&Query| !query.selection.fits(schema);
+        let changed = self.queries.values().filter(changed);
+        let mut followers: Vec<ClientId> = changed
+            .flat_map(|query| query.followers.iter().map(|(client, _)| *client))
+            .collect();
+        followers.sort_unstable();
+        followers.dedup();
+        for client in followers {
+            self.forget(client);
+            effects.push(Effect::DropClient {
+                client,
+                why: TABLES_CHANGED.to_owned(),
+            });
+        }
+        self.watch(state);
+    }
+
+    fn updates(&self, changes: &[RowChange]) -> BTreeMap<ClientId, Update> {
+        let mut deltas: BTreeMap<QueryId, Delta> = BTreeMap::new();
+        for change in changes {
+            let Some(of_table) = self.tables.get(&change.table) else {
+                continue;
+            };
+            let mut see = |row: &Option<Row>, push: fn(&mut Delta, Row)| {
+                let Some(row) = row else { return };
+                // All queries of a table know its columns.
+                let Some(selection) = self.some_selection(of_table) else {
+                    return;
+                };
+                let Ok(cells) = selection.cells(row, of_table.cells_len) else {
+                    return;
+                };
+                for id in of_table.candidates(&cells) {
+                    if self.queries[&id].selection.wants(&cells) {
+                        push(deltas.entry(id).or_default(), Arc::clone(row));
+                    }
+                }
+            };
+            see(&change.old, |delta, row| delta.deletes.push(row));
+            see(&change.new, |delta, row| delta.inserts.push(row));
+        }
+        let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
+        for (id, delta) in deltas {
+            let query = &self.queries[&id];
+            let change = Arc::new(TableChange {
+                table: Arc::clone(&query.table),
+                table_id: query.selection.table.0,
+                inserts: RowList::new(&delta.inserts),
+                deletes: RowList::new(&delta.deletes),
+            });
+            for (client, set) in &query.followers {
+                let sets = updates.entry(*client).or_default();
+                sets.entry(*set).or_default().push(Arc::clone(&change));
+            }
+        }
+        let update = |sets: BTreeMap<u32, Vec<Arc<TableChange>>>| {
+            let sets = sets.into_iter();
+            let sets = sets.map(|(set, tables)| SetChange { set, tables });
+            Update {
+                sets: sets.collect(),
+            }
+        };
+        let updates = updates.into_iter();
+        updates
+            .map(|(client, sets)| (client, update(sets)))
+            .collect()
+    }
+
+    fn some_selection(&self, of_table: &super::OfTable) -> Option<&Selection> {
+        let points = of_table.points.values().flat_map(|values| values.values());
+        let id = of_table.rest.first().or_else(|| points.flatten().next())?;
+        Some(&self.queries.get(id)?.selection)
+    }
+}
+
+/// With the first call of the client's own that went well, or by itself.
+fn tell(client: ClientId, update: Update, effects: &mut Vec<Effect>) {
+    for effect in effects.iter_mut() {
+        if let Effect::Told {
+            client: caller,
+            result: Ok(_),
+            update: with,
+            ..
+        } = effect
+            && *caller == client
+            && with.is_none()
+        {
+            *with = Some(update);
+            return;
+        }
+    }
+    effects.push(Effect::Update { client, update });
+}

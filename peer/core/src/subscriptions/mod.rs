@@ -1,0 +1,304 @@
+//! What clients follow. A query is kept once, however many clients have it; after each input the
+//! rows that are different are shown to the queries they may concern, and what a client gets is made
+//! once for all who get it. Whatever was taken back and done again meanwhile does not show: clients
+//! see states that were visible, and nothing between (ORDERING 8).
+//!
+//! Cost of a change: the queries of its table that ask for a value it has, or for no value.
+
+mod deliver;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use store::{Schema, State, TableId};
+
+use crate::identity::Claims;
+use crate::request::ClientId;
+use crate::sql::{Access, Selection, SqlError};
+
+pub use rows::{RowList, RowPlaces, SetChange, TableChange, TableRows, Update};
+
+/// Queries that one client can follow at a time.
+const QUERIES_MAX: usize = 1_024;
+
+/// A query as its clients wrote it, for whom it means the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Written {
+    text: Arc<str>,
+    owner: bool,
+    /// What `:sender` stands for, where it is used.
+    sender: Option<[u8; 32]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct QueryId(u64);
+
+#[derive(Debug)]
+struct Query {
+    written: Written,
+    table: Arc<str>,
+    selection: Selection,
+    /// Clients and their sets that have it; a set has it once.
+    followers: BTreeSet<(ClientId, u32)>,
+}
+
+/// The queries of one table.
+#[derive(Debug, Default)]
+struct OfTable {
+    /// Those that ask for one value of a column, by column and value.
+    points: BTreeMap<usize, HashMap<Vec<u8>, BTreeSet<QueryId>>>,
+    /// All others.
+    rest: BTreeSet<QueryId>,
+    /// Cells that the queries have to see, at most.
+    cells_len: usize,
+}
+
+/// Why a set of queries is not followed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubscribeError {
+    /// A query cannot be answered.
+    #[error("{0}")]
+    Sql(#[from] SqlError),
+    /// The number is in use.
+    #[error(
+        "query set {0} is in use on this connection: unsubscribe it first, or take another number"
+    )]
+    SetInUse(u32),
+    /// The number is not in use.
+    #[error("there is no query set {0} on this connection")]
+    NoSuchSet(u32),
+    /// The client follows too much.
+    #[error("a connection can follow {QUERIES_MAX} queries: unsubscribe some first")]
+    TooMany,
+}
+
+/// What the clients of one database follow.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    queries: BTreeMap<QueryId, Query>,
+    by_text: BTreeMap<Written, QueryId>,
+    tables: BTreeMap<TableId, OfTable>,
+    clients: BTreeMap<ClientId, BTreeMap<u32, Vec<QueryId>>>,
+    next: u64,
+    /// The tables that the queries are tied to.
+    schema: Option<Arc<Schema>>,
+}
+
+impl Subscriptions {
+    /// Whether nobody follows anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// Follows queries from now on, and gives the rows they ask for now.
+    pub(crate) fn subscribe(
+        &mut self,
+        client: ClientId,
+        set: u32,
+        texts: &[String],
+        who: (&Claims, bool),
+        state: &mut State,
+    ) -> Result<Vec<TableRows>, SubscribeError> {
+        let sets = self.clients.get(&client);
+        if sets.is_some_and(|sets| sets.contains_key(&set)) {
+            return Err(SubscribeError::SetInUse(set));
+        }
+        let held = sets.map_or(0, |sets| sets.values().map(Vec::len).sum());
+        if held + texts.len() > QUERIES_MAX {
+            return Err(SubscribeError::TooMany);
+        }
+        let mut tied = BTreeMap::new();
+        let mut rows = Vec::new();
+        for text in texts {
+            let (written, selection) = tie(text, who, state.schema())?;
+            if !tied.contains_key(&written) {
+                rows.push(rows_of(&selection, state)?);
+                tied.insert(written, selection);
+            }
+        }
+        let tied = tied.into_iter();
+        let ids = tied.map(|(written, selection)| self.follow((client, set), written, selection));
+        let ids = ids.collect();
+        self.clients.entry(client).or_default().insert(set, ids);
+        self.schema = Some(Arc::clone(state.schema()));
+        self.watch(state);
+        Ok(rows)
+    }
+
+    /// Follows the set no more; gives the rows that its queries ask for, if they are wanted.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        client: ClientId,
+        set: u32,
+        wants_rows: bool,
+        state: &mut State,
+    ) -> Result<Option<Vec<TableRows>>, SubscribeError> {
+        let sets = self.clients.get_mut(&client);
+        let ids = sets
+            .and_then(|sets| sets.remove(&set))
+            .ok_or(SubscribeError::NoSuchSet(set))?;
+        let rows = match wants_rows {
+            true => {
+                let selections = ids.iter().map(|id| &self.queries[id].selection);
+                let rows = selections.map(|selection| rows_of(selection, state));
+                Some(rows.collect::<Result<_, _>>()?)
+            }
+            false => None,
+        };
+        for id in ids {
+            self.unfollow(id, (client, set));
+        }
+        self.clients.retain(|_, sets| !sets.is_empty());
+        self.watch(state);
+        Ok(rows)
+    }
+
+    /// A client is gone. True if it had followed something.
+    pub(crate) fn forget(&mut self, client: ClientId) -> bool {
+        let Some(sets) = self.clients.remove(&client) else {
+            return false;
+        };
+        for (set, ids) in sets {
+            for id in ids {
+                self.unfollow(id, (client, set));
+            }
+        }
+        true
+    }
+
+    /// Lets the state remember what changes in the tables that are followed.
+    pub(crate) fn watch(&self, state: &mut State) {
+        state.watch(self.tables.keys().copied().collect());
+    }
+
+    fn follow(
+        &mut self,
+        follower: (ClientId, u32),
+        written: Written,
+        selection: Selection,
+    ) -> QueryId {
+        let id = match self.by_text.get(&written) {
+            Some(id) => *id,
+            None => {
+                self.next += 1;
+                let id = QueryId(self.next);
+                self.by_text.insert(written.clone(), id);
+                let of_table = self.tables.entry(selection.table).or_default();
+                of_table.insert(id, &selection);
+                let query = Query {
+                    written,
+                    table: selection.name.as_str().into(),
+                    selection,
+                    followers: BTreeSet::new(),
+                };
+                self.queries.insert(id, query);
+                id
+            }
+        };
+        if let Some(query) = self.queries.get_mut(&id) {
+            query.followers.insert(follower);
+        }
+        id
+    }
+
+    fn unfollow(&mut self, id: QueryId, follower: (ClientId, u32)) {
+        let Some(query) = self.queries.get_mut(&id) else {
+            return;
+        };
+        query.followers.remove(&follower);
+        if !query.followers.is_empty() {
+            return;
+        }
+        if let Some(query) = self.queries.remove(&id) {
+            self.by_text.remove(&query.written);
+            let table = query.selection.table;
+            if let Some(of_table) = self.tables.get_mut(&table) {
+                of_table.remove(id, &query.selection);
+                if of_table.is_empty() {
+                    self.tables.remove(&table);
+                }
+            }
+        }
+    }
+}
+
+impl OfTable {
+    fn insert(&mut self, id: QueryId, selection: &Selection) {
+        self.cells_len = self.cells_len.max(selection.cells_len());
+        match selection.point() {
+            Some((column, value)) => {
+                let values = self.points.entry(column).or_default();
+                values.entry(value.to_vec()).or_default().insert(id);
+            }
+            None => {
+                self.rest.insert(id);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: QueryId, selection: &Selection) {
+        let Some((column, value)) = selection.point() else {
+            self.rest.remove(&id);
+            return;
+        };
+        let Some(values) = self.points.get_mut(&column) else {
+            return;
+        };
+        if let Some(ids) = values.get_mut(value) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                values.remove(value);
+            }
+        }
+        if values.is_empty() {
+            self.points.remove(&column);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.rest.is_empty()
+    }
+
+    /// The queries that may want a row with these cells.
+    fn candidates<'a>(&'a self, cells: &'a [&[u8]]) -> impl Iterator<Item = QueryId> + 'a {
+        let points = self.points.iter();
+        let asked = points.filter_map(|(column, values)| values.get(*cells.get(*column)?));
+        asked.flatten().chain(&self.rest).copied()
+    }
+}
+
+/// Answers a query once, in the words of a subscription.
+pub(crate) fn select_once(
+    text: &str,
+    who: (&Claims, bool),
+    state: &State,
+) -> Result<TableRows, SqlError> {
+    let (_, selection) = tie(text, who, state.schema())?;
+    rows_of(&selection, state)
+}
+
+fn tie(
+    text: &str,
+    (caller, owner): (&Claims, bool),
+    schema: &Schema,
+) -> Result<(Written, Selection), SqlError> {
+    let sender = caller.identity();
+    let selection = Selection::new(text, schema, Access { owner, sender })?;
+    let written = Written {
+        text: text.into(),
+        owner,
+        // A text that has these letters elsewhere is kept once for each caller, and that is all.
+        sender: text.contains(":sender").then_some(sender),
+    };
+    Ok((written, selection))
+}
+
+fn rows_of(selection: &Selection, state: &State) -> Result<TableRows, SqlError> {
+    let rows = selection.rows(state)?;
+    Ok(TableRows {
+        table: selection.name.as_str().into(),
+        table_id: selection.table.0,
+        rows: RowList::new(&rows),
+    })
+}
