@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     // Knows nobody, and is there only under the feature of its name.
     ("plants", "plants", &[]),
     ("sync-protocol", "sync-protocol", &["plants"]),
+    ("client-messages", "client-messages", &[]),
     ("store", "store", &["plants", "sync-protocol"]),
     (
         "module-host",
@@ -60,6 +61,19 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
 const MUST_NOT_USE: &[(&str, &[&str])] = &[
     (
         "sync-protocol",
+        &[
+            "tokio",
+            "libp2p",
+            "axum",
+            "redb",
+            "wasmtime",
+            "sqlparser",
+            "rand",
+            "ureq",
+        ],
+    ),
+    (
+        "client-messages",
         &[
             "tokio",
             "libp2p",
