@@ -72,4 +72,4 @@ pub use reply::{
     SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
 };
 pub use request::{Arguments, ClientId, Request, RequestId, SchemaVersion};
-pub use subscriptions::{RowList, RowPlaces, SetChange, TableChange, TableRows, Update};
+pub use subscriptions::{SetChange, TableChange, TableRows, Update};

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use peer_core::{ClientId, Reply, Request, RowList, RowPlaces, Update};
+use client_messages::BsatnRowList;
+use peer_core::{ClientId, Reply, Request, Update};
 
 use super::World;
 use crate::checker::{ADDED_TABLE, TABLES};
@@ -31,7 +32,7 @@ impl Follower {
                 let rows = self.tables.entry(change.table.to_string()).or_default();
                 // What goes and what comes may be told in any order: only the sum counts.
                 for (list, sign) in [(&change.inserts, 1), (&change.deletes, -1)] {
-                    for row in split(list) {
+                    for row in list {
                         let count = rows.entry(row.to_vec()).or_default();
                         *count += sign;
                     }
@@ -46,24 +47,6 @@ impl Follower {
             }
         }
         Ok(())
-    }
-}
-
-fn split(list: &RowList) -> Vec<&[u8]> {
-    match &list.places {
-        RowPlaces::Every(len) => list.bytes.chunks(usize::from(*len)).collect(),
-        RowPlaces::At(places) => {
-            let ends = places
-                .iter()
-                .skip(1)
-                .copied()
-                .chain([list.bytes.len() as u64]);
-            let bounds = places.iter().zip(ends);
-            let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
-            bounds
-                .map(|(start, end)| &list.bytes[at(*start)..at(end)])
-                .collect()
-        }
     }
 }
 
@@ -86,12 +69,7 @@ impl World {
                     .collect(),
             };
             if let Some(Ok(Reply::Selected(tables))) = self.ask(at, subscribe) {
-                let rows = |list: &RowList| {
-                    split(list)
-                        .into_iter()
-                        .map(|row| (row.to_vec(), 1))
-                        .collect()
-                };
+                let rows = |list: &BsatnRowList| list.iter().map(|row| (row.to_vec(), 1)).collect();
                 let tables = tables.iter();
                 let tables = tables.map(|table| (table.table.to_string(), rows(&table.rows)));
                 let tables = tables.collect();
@@ -126,7 +104,7 @@ impl World {
             let Some(Ok(Reply::Selected(now))) = self.ask(at, select) else {
                 return Ok(()); // it is down, or its disk is in trouble: the follower is gone
             };
-            let rows = now.iter().flat_map(|table| split(&table.rows));
+            let rows = now.iter().flat_map(|table| &table.rows);
             let rows: Rows = rows.map(|row| (row.to_vec(), 1)).collect();
             if rows != *known {
                 return Err(format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use store::{Row, RowChange, State, Watched};
 
-use super::{Query, QueryId, RowList, SetChange, Subscriptions, TableChange, Update};
+use super::{Query, QueryId, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
 use crate::request::ClientId;
 use crate::sql::Selection;
@@ -106,8 +106,8 @@ impl Subscriptions {
             let change = Arc::new(TableChange {
                 table: Arc::clone(&query.table),
                 table_id: query.selection.table.0,
-                inserts: RowList::new(&delta.inserts),
-                deletes: RowList::new(&delta.deletes),
+                inserts: delta.inserts.iter().collect(),
+                deletes: delta.deletes.iter().collect(),
             });
             for (client, set) in &query.followers {
                 let sets = updates.entry(*client).or_default();

@@ -17,7 +17,7 @@ use crate::identity::Claims;
 use crate::request::ClientId;
 use crate::sql::{Access, Selection, SqlError};
 
-pub use rows::{RowList, RowPlaces, SetChange, TableChange, TableRows, Update};
+pub use rows::{SetChange, TableChange, TableRows, Update};
 
 /// Queries that one client can follow at a time.
 const QUERIES_MAX: usize = 1_024;
@@ -299,6 +299,6 @@ fn rows_of(selection: &Selection, state: &State) -> Result<TableRows, SqlError> 
     Ok(TableRows {
         table: selection.name.as_str().into(),
         table_id: selection.table.0,
-        rows: RowList::new(&rows),
+        rows: rows.iter().collect(),
     })
 }
