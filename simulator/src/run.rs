@@ -17,8 +17,8 @@ use crate::plan::Plan;
 use crate::seed::Dice;
 use crate::world::{AWAY_MS, CLOCK_JUMP_MS_MAX, Counts, WITNESS, World};
 
-/// Milliseconds that setting up may take.
-const SETUP_MS_MAX: u64 = 60_000;
+/// Milliseconds that setting up may take: slow peers in a line join one after the other.
+const SETUP_MS_MAX: u64 = 180_000;
 
 /// Milliseconds after the healing within which all must be equal and final. Three rounds of the
 /// regular comparison, a restarted finaliser's wait, and questions of the last bad minute that are

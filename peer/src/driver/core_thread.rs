@@ -7,15 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use peer_core::{
-    Claims, Core, Effect, ErrorKind, Input, NoteLevel, Reply, Request, RequestError, RequestId,
+    Claims, ClientId, Core, Effect, ErrorKind, Input, NoteLevel, Reply, Request, RequestError,
+    RequestId,
 };
 use sync_protocol::{DeviceKey, Tick};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::clients::{Asked, Clients, Dropped, Outbox, Told};
 use super::clock::Clock;
 use super::console::Consoles;
 use super::network::{Network, Outgoing};
@@ -44,6 +48,31 @@ pub(crate) enum Mail {
         /// Where the answer goes.
         reply: ReplySender,
     },
+    /// A client that stays is there.
+    ClientOpened {
+        /// Who.
+        client: ClientId,
+        /// What it is told goes there.
+        outbox: Outbox,
+    },
+    /// Such a client asks.
+    ClientRequest {
+        /// Who.
+        client: ClientId,
+        /// The number that the answer repeats.
+        ticket: u64,
+        /// Its identity, checked.
+        caller: Claims,
+        /// Whether that is the peer's own.
+        owner: bool,
+        /// What.
+        request: Request,
+    },
+    /// Such a client hears nothing more.
+    ClientClosed {
+        /// Who.
+        client: ClientId,
+    },
     /// A link can be used.
     LinkUp {
         /// To whom.
@@ -70,6 +99,7 @@ pub(crate) enum Mail {
 #[derive(Clone)]
 pub(crate) struct Mailbox {
     sender: mpsc::Sender<Mail>,
+    clients: Arc<AtomicU64>,
 }
 
 /// The thread's end of the mailbox.
@@ -79,7 +109,13 @@ impl Mailbox {
     /// A mailbox and its other end.
     pub(crate) fn new() -> (Self, MailReceiver) {
         let (sender, receiver) = mpsc::channel(MAILBOX_MAX);
-        (Self { sender }, receiver)
+        let clients = Arc::default();
+        (Self { sender, clients }, receiver)
+    }
+
+    /// A number for a client, used once.
+    pub(crate) fn new_client(&self) -> ClientId {
+        ClientId(self.clients.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Sends a letter, waiting while the mailbox is full. False: the core has stopped.
@@ -158,6 +194,7 @@ where
                         consoles,
                         links: BTreeMap::new(),
                         replies: BTreeMap::new(),
+                        clients: Clients::default(),
                         join_answers: BTreeMap::new(),
                         next_id: 0,
                         wake_at: None,
@@ -185,6 +222,7 @@ struct CoreThread {
     consoles: Consoles,
     links: BTreeMap<DeviceKey, Outgoing>,
     replies: BTreeMap<RequestId, ReplySender>,
+    clients: Clients,
     join_answers: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
     next_id: u64,
     wake_at: Option<Tick>,
@@ -277,6 +315,24 @@ impl CoreThread {
                     request,
                 });
             }
+            Mail::ClientOpened { client, outbox } => self.clients.open(client, outbox),
+            Mail::ClientRequest {
+                client,
+                ticket,
+                caller,
+                owner,
+                request,
+            } => {
+                let id = self.next_id();
+                self.clients.asks(id, client, ticket);
+                self.step(Input::Request {
+                    id,
+                    caller,
+                    owner,
+                    request,
+                });
+            }
+            Mail::ClientClosed { client } => self.clients.close(client),
             Mail::LinkUp { remote, outgoing } => {
                 self.links.insert(remote, outgoing);
                 self.step(Input::LinkUp { remote });
@@ -316,20 +372,36 @@ impl CoreThread {
     }
 
     fn step(&mut self, input: Input) {
+        let mut too_slow = Vec::new();
         for effect in self.core.step(self.clock.now(), input) {
-            self.carry_out(effect);
+            too_slow.extend(self.carry_out(effect));
+        }
+        for client in too_slow {
+            self.step(Input::ClientGone { client });
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    /// Gives back a client that does not read what it is told.
+    fn carry_out(&mut self, effect: Effect) -> Option<ClientId> {
         match effect {
-            Effect::Reply { id, reply } => {
-                // A client that has gone away does not hear its answer.
-                if let Some(sender) = self.replies.remove(&id) {
-                    let _ = sender.send(reply);
+            Effect::Reply { id, reply } => match self.clients.answer(id, reply) {
+                Asked::Told(too_slow) => return too_slow,
+                Asked::BySomebodyElse(reply) => {
+                    // A client that has gone away does not hear its answer.
+                    if let Some(sender) = self.replies.remove(&id) {
+                        let _ = sender.send(reply);
+                    }
                 }
+            },
+            Effect::Told {
+                id, result, update, ..
+            } => return self.clients.called(id, result, update),
+            Effect::Update { client, update } => {
+                return self.clients.tell(client, Told::Update(update));
             }
-            Effect::Told { .. } | Effect::Update { .. } | Effect::DropClient { .. } => {}
+            Effect::DropClient { client, why } => {
+                self.clients.drop_client(client, Dropped::Gone(why));
+            }
             Effect::Send { remote, bytes } => {
                 if let Some(link) = self.links.get(&remote)
                     && let Err(slow) = link.send(bytes)
@@ -380,5 +452,6 @@ impl CoreThread {
                 NoteLevel::Info => tracing::info!("{text}"),
             },
         }
+        None
     }
 }

@@ -8,6 +8,7 @@
 //! queue in front of the core's thread.
 
 pub(crate) mod api;
+pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod console;

@@ -26,6 +26,12 @@ pub(crate) const TOKEN_BYTES_MAX: usize = CLAIMS_BYTES_MAX * 4 / 3 + 1_024;
 /// send the same token with each.
 const GOOD_TOKENS_MAX: usize = 1_024;
 
+/// Seconds for which a brief token is good: from its making to the opening of a connection.
+const BRIEF_S: u64 = 60;
+
+/// Brief tokens that are good at a time.
+const BRIEF_MAX: usize = 4_096;
+
 /// What precedes the 32 bytes of a secret key in PKCS#8 (RFC 8410), which the library wants.
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
@@ -57,6 +63,9 @@ pub(crate) enum TokenError {
     /// A claim is missing, empty or too long.
     #[error("the token's `{0}` is missing, empty or longer than {CLAIM_BYTES_MAX} bytes")]
     Claim(&'static str),
+    /// Too many brief tokens.
+    #[error("too many connections are being opened; try again in a minute")]
+    TooMany,
     /// `exp` has passed.
     #[error("the token expired at {exp} (seconds since 1970), it is {now} now")]
     Expired {
@@ -127,6 +136,8 @@ pub(crate) struct Tokens {
     did: String,
     /// Only what was found good, by its whole text: a wrong token never becomes right.
     good: Mutex<BTreeMap<String, (Bearer, Period)>>,
+    /// Brief tokens, what each stands for, and when it ends.
+    brief: Mutex<BTreeMap<String, (Bearer, u64)>>,
 }
 
 impl Tokens {
@@ -140,6 +151,7 @@ impl Tokens {
             device,
             did: did_key(&device),
             good: Mutex::default(),
+            brief: Mutex::default(),
         }
     }
 
@@ -157,6 +169,22 @@ impl Tokens {
     /// A token for somebody who came without one.
     pub(crate) fn anonymous(&self, now_s: u64) -> Result<Bearer, TokenError> {
         self.issue(&random_subject(dice()), now_s, None)
+    }
+
+    /// A token that stands for another one, for a minute: it may show up in logs, the other one must
+    /// not. Whoever presents it is told the other one as his own.
+    ///
+    /// # Errors
+    /// [`TokenError::TooMany`], which passes.
+    pub(crate) fn brief(&self, bearer: &Bearer, now_s: u64) -> Result<String, TokenError> {
+        let mut brief = self.brief.lock().unwrap_or_else(PoisonError::into_inner);
+        brief.retain(|_, (_, until)| now_s < *until);
+        if brief.len() >= BRIEF_MAX {
+            return Err(TokenError::TooMany);
+        }
+        let token = data_encoding::BASE64URL_NOPAD.encode(&dice::<32>());
+        brief.insert(token.clone(), (bearer.clone(), now_s + BRIEF_S));
+        Ok(token)
     }
 
     fn issue(&self, subject: &str, now_s: u64, exp: Option<u64>) -> Result<Bearer, TokenError> {
@@ -187,6 +215,12 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`], which a client may read.
     pub(crate) fn check(&self, token: &str, now_s: u64) -> Result<Bearer, TokenError> {
+        let brief = || self.brief.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bearer, until)) = brief().get(token)
+            && now_s < *until
+        {
+            return Ok(bearer.clone());
+        }
         let good = || self.good.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((bearer, period)) = good().get(token) {
             in_force(*period, now_s)?;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Api;
 use super::answer::{Answer, Refusal};
+use super::caller::Caller;
 use crate::driver::clock::wall_s;
 use crate::driver::tokens::check_any;
 
@@ -18,6 +19,17 @@ pub(super) async fn create(State(api): State<Arc<Api>>) -> Answer {
     let bearer = api.tokens.anonymous(wall_s())?;
     let answer = json!({ "identity": bearer.identity(), "token": bearer.token });
     Ok(Json(answer).into_response())
+}
+
+/// `POST /v1/identity/websocket-token`: a token that is good for a minute, for those who can send one
+/// in an address only.
+pub(super) async fn websocket_token(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+    if caller.fresh {
+        let why = "send your token as Authorization: Bearer TOKEN";
+        return Err(Refusal(StatusCode::UNAUTHORIZED, why.to_owned()));
+    }
+    let token = api.tokens.brief(&caller.bearer, wall_s())?;
+    Ok(Json(json!({ "token": token })).into_response())
 }
 
 /// `GET /v1/identity/public-key`: what checks our tokens, in PEM.

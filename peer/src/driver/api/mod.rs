@@ -14,6 +14,7 @@ mod logs;
 mod members;
 mod peer;
 mod views;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,6 +119,11 @@ pub(crate) fn router(api: Arc<Api>, config: &Config) -> Router {
         .route("/v1/ping", get(|| async {}))
         .route("/v1/health", get(peer::health))
         .route("/v1/identity", post(identity::create))
+        .route(
+            "/v1/identity/websocket-token",
+            post(identity::websocket_token)
+                .route_layer(from_fn_with_state(Arc::clone(&api), caller::identify)),
+        )
         .route("/v1/identity/public-key", get(identity::public_key))
         .route("/v1/identity/{identity}/verify", get(identity::verify))
         .merge(known_callers)
@@ -134,6 +140,10 @@ fn small_routes() -> Router<Arc<Api>> {
         .route("/v1/database/{database}/identity", get(database::identity))
         .route("/v1/database/{database}/names", get(database::names))
         .route("/v1/database/{database}/schema", get(database::schema))
+        .route(
+            "/v1/database/{database}/subscribe",
+            get(websocket::subscribe),
+        )
         .route("/v1/database/{database}/sql", post(database::sql))
         .route("/v1/database/{database}/logs", get(logs::logs))
         .route("/v1/database/{database}/status", get(members::status))
