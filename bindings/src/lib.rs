@@ -19,11 +19,15 @@ mod names;
 mod read;
 mod typescript;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use spacetimedb_lib::RawModuleDef;
 
 pub use error::BindingsError;
+pub use typescript::MARK;
 
 /// Files by their names relative to the folder that they are for, `/` between folders.
 pub type Files = BTreeMap<String, String>;
@@ -39,7 +43,8 @@ pub fn typescript(raw: &[u8]) -> Result<Files, BindingsError> {
     typescript_of(module_host::decode(raw).map_err(BindingsError::Undecodable)?)
 }
 
-/// Writes TypeScript as [`typescript`] does, for a definition that is decoded already.
+/// Writes TypeScript as [`typescript`] does, for a definition that is decoded already, by something
+/// that bounds its depth: types are walked by recursion.
 ///
 /// # Errors
 /// [`BindingsError`], for the first thing that cannot be written.

@@ -45,21 +45,13 @@ pub(crate) struct Column {
     pub(crate) ty: AlgebraicType,
 }
 
-/// An index that rows can be looked up by.
+/// An index that rows can be looked up by. Of what kind it is says nothing to a client, which searches
+/// its own copy of the rows.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) accessor: String,
-    pub(crate) kind: IndexKind,
     /// Places of its columns, in order.
     pub(crate) columns: Vec<usize>,
-}
-
-/// How an index is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IndexKind {
-    BTree,
-    Hash,
-    Direct,
 }
 
 /// A reducer or a procedure.

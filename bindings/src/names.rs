@@ -41,20 +41,28 @@ fn identifier(source: &str, case: Case) -> String {
     }
 }
 
-/// Refuses a name that another thing of the kind has already.
+/// Bytes of a name. A peer refuses longer ones in modules.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Refuses a name that another thing of the kind has already, or that is longer than names are.
 pub(crate) fn take(
     taken: &mut BTreeSet<String>,
     what: impl FnOnce() -> String,
     name: &str,
 ) -> Result<(), BindingsError> {
-    if taken.insert(name.to_owned()) {
-        Ok(())
-    } else {
-        Err(BindingsError::SameName {
-            what: what(),
-            name: name.to_owned(),
-        })
+    if name.len() > NAME_BYTES_MAX {
+        return Err(BindingsError::Senseless(format!(
+            "a name in it has {} bytes",
+            name.len()
+        )));
     }
+    if taken.insert(name.to_owned()) {
+        return Ok(());
+    }
+    Err(BindingsError::SameName {
+        what: what(),
+        name: name.to_owned(),
+    })
 }
 
 #[cfg(test)]

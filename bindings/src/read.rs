@@ -12,7 +12,7 @@ use spacetimedb_lib::db::view::extract_view_return_product_type_ref;
 use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, Typespace};
 
 use crate::error::BindingsError;
-use crate::model::{Column, Function, Index, IndexKind, Module, Table};
+use crate::model::{Column, Function, Index, Module, Table};
 use crate::names::{accessor, take, unnamed};
 
 /// Reads a definition.
@@ -126,12 +126,11 @@ fn table(draft: TableDraft, names: &Names, typespace: &Typespace) -> Result<Tabl
     let mut taken = BTreeSet::new();
     let mut indexes = Vec::new();
     for (source, algorithm) in draft.indexes {
-        let (kind, over) = index(algorithm)
+        let over = index_columns(algorithm)
             .ok_or_else(|| BindingsError::Unsupported(format!("an index of table {name}")))?;
         let Some(source) = source else { continue };
         let index = Index {
             accessor: accessor(&source),
-            kind,
             columns: over.into_iter().map(place).collect::<Result<_, _>>()?,
         };
         take(
@@ -152,14 +151,13 @@ fn table(draft: TableDraft, names: &Names, typespace: &Typespace) -> Result<Tabl
     })
 }
 
-fn index(algorithm: RawIndexAlgorithm) -> Option<(IndexKind, Vec<u16>)> {
-    let (kind, columns) = match algorithm {
-        RawIndexAlgorithm::BTree { columns } => (IndexKind::BTree, columns),
-        RawIndexAlgorithm::Hash { columns } => (IndexKind::Hash, columns),
-        RawIndexAlgorithm::Direct { column } => (IndexKind::Direct, column.into()),
+fn index_columns(algorithm: RawIndexAlgorithm) -> Option<Vec<u16>> {
+    let columns = match algorithm {
+        RawIndexAlgorithm::BTree { columns } | RawIndexAlgorithm::Hash { columns } => columns,
+        RawIndexAlgorithm::Direct { column } => column.into(),
         _ => return None,
     };
-    Some((kind, columns.iter().map(|column| column.0).collect()))
+    Some(columns.iter().map(|column| column.0).collect())
 }
 
 fn function(

@@ -59,7 +59,7 @@ export const schema = __schema({
     rowUnit: new __ColumnBuilder(__t.unit(), { name: "row_unit" } as const),
     nestedOptions: __t.option(__t.option(__t.u8())).name("nested_options"),
     manyMaybes: __t.array(__t.option(Point)).name("many_maybes"),
-    anonymous: __t.object("special_things.anonymous", { inSide: __t.u8(), deep: __t.object("special_things.anonymous.deep", { x: __t.u8() }) }),
+    anonymous: __t.object("specialThings.anonymous.1", { inSide: __t.u8(), deep: __t.object("specialThings.anonymous.2", { x: __t.u8() }) }),
     point: Point,
     bestColor: new __ColumnBuilder(Color, { isUnique: true, name: "best_color" } as const),
     shape: DrawingShape,
@@ -71,8 +71,8 @@ export const schema = __schema({
     indexes: [
       { accessor: "kind", algorithm: "btree", columns: ["kind"] },
       { accessor: "byParts", algorithm: "btree", columns: ["firstPart", "secondPart"] },
-      { accessor: "secondPart", algorithm: "hash", columns: ["secondPart"] },
-      { accessor: "fastSlot", algorithm: "hash", columns: ["slot"] },
+      { accessor: "secondPart", algorithm: "btree", columns: ["secondPart"] },
+      { accessor: "fastSlot", algorithm: "btree", columns: ["slot"] },
       { accessor: "weight", algorithm: "btree", columns: ["weight"] },
     ],
   }, __t.row({

@@ -30,9 +30,9 @@ export type Nothing = __Infer<typeof Nothing>;
 
 export const DrawingShape = __t.enum("drawing.Shape", {
   Empty: __t.unit(),
-  Circle: __t.object("drawing.Shape.Circle", { center: Point, radius: __t.f64() }),
+  Circle: __t.object("drawing.Shape.1", { center: Point, radius: __t.f64() }),
   Corners: __t.array(Point),
-  Tagged: __t.enum("drawing.Shape.Tagged", { Word: __t.string(), Number: __t.i64() }),
+  Tagged: __t.enum("drawing.Shape.2", { Word: __t.string(), Number: __t.i64() }),
   Named: Nothing,
   Maybe: __t.option(Color),
 });
@@ -84,7 +84,7 @@ export const SpecialThings = __t.object("specialThings", {
   rowUnit: __t.unit(),
   nestedOptions: __t.option(__t.option(__t.u8())),
   manyMaybes: __t.array(__t.option(Point)),
-  anonymous: __t.object("specialThings.anonymous", { inSide: __t.u8(), deep: __t.object("specialThings.anonymous.deep", { x: __t.u8() }) }),
+  anonymous: __t.object("specialThings.1", { inSide: __t.u8(), deep: __t.object("specialThings.2", { x: __t.u8() }) }),
   point: Point,
   bestColor: Color,
   shape: DrawingShape,

@@ -44,7 +44,7 @@ export const Expression: __TypeBuilder<Expression, __AlgebraicType> & {
 } = __t.enum("Expression", {
   Nil: __t.unit(),
   Literal: __t.u256(),
-  get Pair() { return __t.object("Expression.Pair", { get left() { return __t.array(Expression); }, get right() { return __t.array(Expression); } }); },
+  get Pair() { return __t.object("Expression.1", { get left() { return __t.array(Expression); }, get right() { return __t.array(Expression); } }); },
   get Block() { return SyntaxBlock; },
   get Fallible() { return __result(__t.array(Expression), __t.string()); },
   At: __t.timestamp(),

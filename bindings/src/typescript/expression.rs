@@ -1,5 +1,6 @@
 //! Types as builders, which the client library reads and writes values by, and as TypeScript.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, SumType};
@@ -44,20 +45,37 @@ pub(super) enum Asks {
 
 /// Writes types where they are used.
 pub(super) struct Writer<'a> {
-    pub(super) types: &'a Types<'a>,
-    /// Name that nameless types inside are called by: the library wants one.
-    pub(super) path: String,
+    types: &'a Types<'a>,
+    /// What it writes: the type's name, or where the type is used.
+    owner: String,
+    /// Nameless types so far. The library wants a name for each and cares no further.
+    nameless: Cell<usize>,
     /// Whether it writes a type that contains itself.
-    pub(super) recursive: bool,
+    recursive: bool,
 }
 
-impl Writer<'_> {
-    fn inside(&self, part: &str) -> Self {
-        Writer {
-            types: self.types,
-            path: format!("{}.{part}", self.path),
-            recursive: self.recursive,
+impl<'a> Writer<'a> {
+    /// Writes types used by a column, a parameter or a result.
+    pub(super) fn new(types: &'a Types<'a>, owner: String) -> Self {
+        Self {
+            types,
+            owner,
+            nameless: Cell::new(0),
+            recursive: false,
         }
+    }
+
+    /// Writes a type that has a name.
+    pub(super) fn of_type(types: &'a Types<'a>, name: String, recursive: bool) -> Self {
+        Self {
+            recursive,
+            ..Self::new(types, name)
+        }
+    }
+
+    fn nameless(&self) -> String {
+        self.nameless.set(self.nameless.get() + 1);
+        format!("{}.{}", self.owner, self.nameless.get())
     }
 
     /// The builder of a type.
@@ -74,11 +92,11 @@ impl Writer<'_> {
                 } else if let Some((ok, err)) = ty.as_result() {
                     format!("__result({}, {})", self.builder(ok)?, self.builder(err)?)
                 } else {
-                    self.sum_builder(sum, inline)?
+                    self.sum_builder(&self.nameless(), sum, inline)?
                 }
             }
             T::Product(product) if product.elements.is_empty() => "__t.unit()".into(),
-            T::Product(product) => self.product_builder(product, inline)?,
+            T::Product(product) => self.product_builder(&self.nameless(), product, inline)?,
             T::Array(array) if matches!(*array.elem_ty, T::U8) => "__t.byteArray()".into(),
             T::Array(array) => format!("__t.array({})", self.builder(&array.elem_ty)?),
             T::String => "__t.string()".into(),
@@ -103,16 +121,17 @@ impl Writer<'_> {
     /// The builder of a product; `object` puts the entries together.
     pub(super) fn product_builder(
         &self,
+        name: &str,
         product: &ProductType,
         object: impl Fn(&[String]) -> String,
     ) -> Result<String, BindingsError> {
         let mut entries = Vec::with_capacity(product.elements.len());
-        for (name, ty) in self.fields(product)? {
-            entries.push(self.entry(&name, ty)?);
+        for (field, ty) in self.fields(product)? {
+            entries.push(self.entry(&field, ty)?);
         }
         Ok(format!(
             "__t.object({}, {})",
-            string(&self.path),
+            string(name),
             object(&entries)
         ))
     }
@@ -120,23 +139,20 @@ impl Writer<'_> {
     /// The builder of a sum; `object` puts the entries together.
     pub(super) fn sum_builder(
         &self,
+        name: &str,
         sum: &SumType,
         object: impl Fn(&[String]) -> String,
     ) -> Result<String, BindingsError> {
         let mut entries = Vec::with_capacity(sum.variants.len());
-        for (name, ty) in self.variants(sum)? {
-            entries.push(self.entry(&name, ty)?);
+        for (variant, ty) in self.variants(sum)? {
+            entries.push(self.entry(&variant, ty)?);
         }
-        Ok(format!(
-            "__t.enum({}, {})",
-            string(&self.path),
-            object(&entries)
-        ))
+        Ok(format!("__t.enum({}, {})", string(name), object(&entries)))
     }
 
     /// One field or variant. What is not defined yet when the program loads is got when it is asked for.
     fn entry(&self, name: &str, ty: &AlgebraicType) -> Result<String, BindingsError> {
-        let builder = self.inside(name).builder(ty)?;
+        let builder = self.builder(ty)?;
         Ok(if self.recursive && self.types.comes_later(ty) {
             format!("get {}() {{ return {builder}; }}", key(name))
         } else {
@@ -179,7 +195,7 @@ impl Writer<'_> {
     ) -> Result<Vec<(String, &'t AlgebraicType)>, BindingsError> {
         let mut taken = BTreeSet::new();
         for (name, _) in &parts {
-            take(&mut taken, || format!("{what} of {}", self.path), name)?;
+            take(&mut taken, || format!("{what} of {}", self.owner), name)?;
         }
         Ok(parts)
     }

@@ -32,11 +32,7 @@ pub(super) fn procedures(
     let mut entries = Vec::with_capacity(procedures.len());
     for procedure in procedures {
         let name = string(&procedure.wire_name);
-        let writer = Writer {
-            types,
-            path: format!("{}.returns", procedure.wire_name),
-            recursive: false,
-        };
+        let writer = Writer::new(types, format!("{}.returns", procedure.wire_name));
         let returns = writer.builder(&procedure.returns)?;
         entries.push(format!(
             "__procedureSchema({name}, {}, {returns})",
@@ -56,11 +52,7 @@ pub(super) fn procedures(
 fn params(function: &Function, types: &Types<'_>) -> Result<String, BindingsError> {
     let mut entries = Vec::with_capacity(function.params.len());
     for (name, ty) in &function.params {
-        let writer = Writer {
-            types,
-            path: format!("{}.{name}", function.wire_name),
-            recursive: false,
-        };
+        let writer = Writer::new(types, format!("{}.{name}", function.wire_name));
         entries.push(format!("{}: {}", key(name), writer.builder(ty)?));
     }
     Ok(block(&entries, 1))

@@ -4,7 +4,7 @@ use super::expression::{Asks, Writer};
 use super::text::{block, inline, key, library_import, result_import, string};
 use super::types::Types;
 use crate::error::BindingsError;
-use crate::model::{Column, Index, IndexKind, Module, Table};
+use crate::model::{Column, Index, Module, Table};
 
 /// Writes `tables.ts`.
 pub(super) fn file(module: &Module, types: &Types<'_>) -> Result<String, BindingsError> {
@@ -47,11 +47,7 @@ fn written(table: &Table, types: &Types<'_>) -> Result<String, BindingsError> {
         if column.wire_name != column.accessor {
             asked.push(Asked::Name);
         }
-        let writer = Writer {
-            types,
-            path: format!("{}.{}", table.wire_name, column.accessor),
-            recursive: false,
-        };
+        let writer = Writer::new(types, format!("{}.{}", table.accessor, column.accessor));
         let builder = column_builder(column, &asked, &writer)?;
         columns.push(format!("{}: {builder}", key(&column.accessor)));
     }
@@ -111,24 +107,16 @@ fn is_of_column(table: &Table, index: &Index) -> bool {
     unique && table.columns[column].accessor == index.accessor
 }
 
+/// The library takes only trees in a client, and a tree finds whatever another index would.
 fn index_entry(table: &Table, index: &Index) -> String {
-    let algorithm = match index.kind {
-        IndexKind::BTree => "btree",
-        IndexKind::Hash => "hash",
-        IndexKind::Direct => "direct",
-    };
     let columns = index
         .columns
         .iter()
         .map(|place| string(&table.columns[*place].accessor));
     let columns = columns.collect::<Vec<_>>().join(", ");
-    let over = match index.kind {
-        IndexKind::Direct => format!("column: {columns}"),
-        _ => format!("columns: [{columns}]"),
-    };
     inline(&[
         format!("accessor: {}", string(&index.accessor)),
-        format!("algorithm: \"{algorithm}\""),
-        over,
+        "algorithm: \"btree\"".to_owned(),
+        format!("columns: [{columns}]"),
     ])
 }

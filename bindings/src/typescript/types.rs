@@ -226,18 +226,14 @@ fn declaration(types: &Types<'_>, reference: AlgebraicTypeRef) -> Result<String,
     };
     let ty = types.get(reference)?;
     let recursive = types.is_recursive(reference);
-    let writer = Writer {
-        types,
-        path: wire_name.clone(),
-        recursive,
-    };
+    let writer = Writer::of_type(types, wire_name.clone(), recursive);
     let object = |entries: &[String]| block(entries, 0);
     let plain_sum = !ty.is_option() && !ty.is_result() && !ty.is_schedule_at();
     let builder = match ty {
         AlgebraicType::Product(product) if !product.is_special() => {
-            writer.product_builder(product, object)?
+            writer.product_builder(wire_name, product, object)?
         }
-        AlgebraicType::Sum(sum) if plain_sum => writer.sum_builder(sum, object)?,
+        AlgebraicType::Sum(sum) if plain_sum => writer.sum_builder(wire_name, sum, object)?,
         _ if recursive => {
             return Err(BindingsError::Unsupported(format!(
                 "{identifier}, which contains itself and is neither a product nor a sum"

@@ -33,10 +33,7 @@ impl Names {
     ///
     /// # Errors
     /// Text, for a policy or a kind of name that is not known.
-    pub fn new(
-        policy: CaseConversionPolicy,
-        explicit: ExplicitNames,
-    ) -> Result<Self, String> {
+    pub fn new(policy: CaseConversionPolicy, explicit: ExplicitNames) -> Result<Self, String> {
         let mut names = match policy {
             CaseConversionPolicy::None => Self::verbatim(),
             CaseConversionPolicy::SnakeCase => Self::default(),

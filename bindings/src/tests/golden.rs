@@ -3,10 +3,6 @@
 //! `TOMBOLO_WRITE_GOLDEN=1` writes them anew. They are read by people and by the compiler of
 //! TypeScript, so a change of them is a change of what users compile.
 
-#![forbid(unsafe_code)]
-
-mod modules;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +10,13 @@ use std::path::{Path, PathBuf};
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_sats::bsatn;
 
+use super::modules;
+use crate::typescript;
+
 fn check(name: &str, module: RawModuleDef) {
     let raw = bsatn::to_vec(&module).unwrap();
-    let files = bindings::typescript(&raw).unwrap();
-    assert_eq!(bindings::typescript(&raw).unwrap(), files, "twice the same");
+    let files = typescript(&raw).unwrap();
+    assert_eq!(typescript(&raw).unwrap(), files, "twice the same");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
         .join(name);

@@ -7,6 +7,7 @@ use spacetimedb_lib::db::raw_def::v10::{
     CaseConversionPolicy, ExplicitNames, RawModuleDefV10Builder,
 };
 use spacetimedb_lib::{RawModuleDef, ScheduleAt};
+use spacetimedb_sats::typespace::TypespaceBuilder as _;
 use spacetimedb_sats::{AlgebraicType as T, AlgebraicTypeRef, ProductType};
 
 fn fields<const N: usize>(fields: [(&'static str, T); N]) -> ProductType {
@@ -18,7 +19,7 @@ fn to(reference: u32) -> T {
 }
 
 /// The definition of `examples/modules/chat`.
-pub(crate) fn chat() -> RawModuleDef {
+pub(super) fn chat() -> RawModuleDef {
     let mut module = RawModuleDefV10Builder::new();
     module
         .build_table_with_new_type(
@@ -85,7 +86,7 @@ pub(crate) fn chat() -> RawModuleDef {
 }
 
 /// Every type, index, kind of table and kind of function.
-pub(crate) fn everything() -> RawModuleDef {
+pub(super) fn everything() -> RawModuleDef {
     let mut module = RawModuleDefV10Builder::new();
     let point = T::product([("pos_x", T::F32), ("pos_y", T::F64)]);
     let point = T::Ref(module.add_algebraic_type([], "point", point, true));
@@ -281,7 +282,7 @@ pub(crate) fn everything() -> RawModuleDef {
 }
 
 /// Names that stand for themselves, and what came with extras in 1.x.
-pub(crate) fn version_9() -> RawModuleDef {
+pub(super) fn version_9() -> RawModuleDef {
     let mut module = RawModuleDefV9Builder::new();
     let point = T::product([("posX", T::F32), ("pos_y", T::F64)]);
     let point = T::Ref(module.add_algebraic_type([], "point_2d", point, true));
@@ -315,7 +316,7 @@ pub(crate) fn version_9() -> RawModuleDef {
 }
 
 /// Types that contain themselves, alone and by way of others.
-pub(crate) fn recursive() -> RawModuleDef {
+pub(super) fn recursive() -> RawModuleDef {
     let mut module = RawModuleDefV10Builder::new();
     module.set_case_conversion_policy(CaseConversionPolicy::None);
     // 0 to 4, by the order in which they are added.
@@ -349,7 +350,6 @@ pub(crate) fn recursive() -> RawModuleDef {
     ]);
     module.add_algebraic_type([], "Forest", forest, true);
     module.add_algebraic_type([], "Type5", T::product([("x", T::U8)]), true);
-    use spacetimedb_sats::typespace::TypespaceBuilder as _;
     let _ = module.add(std::any::TypeId::of::<u8>(), None, |_| {
         T::sum([("A", T::unit()), ("B", T::U8)])
     });
@@ -375,6 +375,6 @@ pub(crate) fn recursive() -> RawModuleDef {
 }
 
 /// No tables, types or reducers.
-pub(crate) fn empty() -> RawModuleDef {
+pub(super) fn empty() -> RawModuleDef {
     RawModuleDef::V10(RawModuleDefV10Builder::new().finish())
 }
