@@ -17,6 +17,7 @@
 //!
 //! Without the feature `run` only [`describe`] is left, and nothing of wasmtime is compiled.
 
+#[cfg(feature = "run")]
 #[macro_use]
 mod planted;
 
@@ -45,7 +46,7 @@ mod reasons;
 pub use artifact::{ArtifactKey, Artifacts};
 pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report};
 pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef};
-pub use describe::describe;
+pub use describe::{Names, decode, describe};
 #[cfg(feature = "run")]
 pub use engine::{Backend, ENGINE, HostEngine};
 pub use error::{HostError, PrepareError};

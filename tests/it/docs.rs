@@ -80,6 +80,7 @@ fn the_architecture_names_every_package() {
         "sync-protocol",
         "store",
         "module-host",
+        "bindings",
         "peer/core",
         "peer",
         "simulator",

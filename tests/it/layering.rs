@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
         "module-host",
         &["plants", "sync-protocol", "store"],
     ),
+    // Client code follows from a definition alone.
+    ("bindings", "bindings", &["module-host"]),
     (
         "peer-core",
         "peer/core",
@@ -24,7 +26,13 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "peer",
         "peer",
-        &["sync-protocol", "store", "module-host", "peer-core"],
+        &[
+            "sync-protocol",
+            "store",
+            "module-host",
+            "bindings",
+            "peer-core",
+        ],
     ),
     (
         "simulator",
@@ -104,6 +112,19 @@ const MUST_NOT_USE: &[(&str, &[&str])] = &[
             "libp2p",
             "axum",
             "redb",
+            "sqlparser",
+            "rand",
+            "ureq",
+        ],
+    ),
+    (
+        "bindings",
+        &[
+            "tokio",
+            "libp2p",
+            "axum",
+            "redb",
+            "wasmtime",
             "sqlparser",
             "rand",
             "ureq",

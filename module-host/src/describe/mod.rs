@@ -23,7 +23,8 @@ use crate::def::{Lifecycle, ModuleDef, ReducerDef};
 use crate::error::PrepareError;
 use crate::limits::{DEFINED_REDUCERS_MAX, DEFINED_TABLES_MAX, DESCRIPTION_DEPTH_MAX};
 use crate::reasons::Reasons;
-use names::{Names, is_identifier};
+pub use names::Names;
+use names::is_identifier;
 use types::Resolver;
 
 /// What both formats say, in the order of definition.
@@ -95,8 +96,11 @@ pub fn describe(raw: Vec<u8>) -> Result<ModuleDef, PrepareError> {
     def.ok_or_else(|| PrepareError::Refused(vec!["it describes nothing".into()]))
 }
 
-/// Decodes a description, once it is known to be of bounded depth.
-fn decode(raw: &[u8]) -> Result<RawModuleDef, String> {
+/// Decodes a description, once it is known to be of bounded depth. Says nothing about its sense.
+///
+/// # Errors
+/// Text, for bytes that are not BSATN of `RawModuleDef` within [`DESCRIPTION_DEPTH_MAX`].
+pub fn decode(raw: &[u8]) -> Result<RawModuleDef, String> {
     let mut builder = RawModuleDefV9Builder::new();
     let ty = builder.add_type::<RawModuleDef>();
     let typespace = builder.finish().typespace;

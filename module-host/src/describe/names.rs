@@ -11,8 +11,8 @@ use spacetimedb_lib::db::raw_def::v10::{
 const NAME_BYTES_MAX: usize = sync_protocol::limits::NAME_BYTES_MAX;
 
 /// How a module's names become canonical: what it says itself, else what its policy makes of them.
-#[derive(Default)]
-pub(super) struct Names {
+#[derive(Debug, Default)]
+pub struct Names {
     verbatim: bool,
     tables: BTreeMap<String, String>,
     functions: BTreeMap<String, String>,
@@ -21,7 +21,8 @@ pub(super) struct Names {
 
 impl Names {
     /// Every name stands for itself: modules of 1.x.
-    pub(super) fn verbatim() -> Self {
+    #[must_use]
+    pub fn verbatim() -> Self {
         Self {
             verbatim: true,
             ..Self::default()
@@ -32,10 +33,7 @@ impl Names {
     ///
     /// # Errors
     /// Text, for a policy or a kind of name that is not known.
-    pub(super) fn new(
-        policy: CaseConversionPolicy,
-        explicit: ExplicitNames,
-    ) -> Result<Self, String> {
+    pub fn new(policy: CaseConversionPolicy, explicit: ExplicitNames) -> Result<Self, String> {
         let mut names = match policy {
             CaseConversionPolicy::None => Self::verbatim(),
             CaseConversionPolicy::SnakeCase => Self::default(),
@@ -69,7 +67,8 @@ impl Names {
     }
 
     /// Of a table.
-    pub(super) fn table(&self, source: &str) -> String {
+    #[must_use]
+    pub fn table(&self, source: &str) -> String {
         self.tables
             .get(source)
             .cloned()
@@ -77,7 +76,8 @@ impl Names {
     }
 
     /// Of a reducer.
-    pub(super) fn function(&self, source: &str) -> String {
+    #[must_use]
+    pub fn function(&self, source: &str) -> String {
         self.functions
             .get(source)
             .cloned()
@@ -85,12 +85,14 @@ impl Names {
     }
 
     /// Of an index, if the module gives it one.
-    pub(super) fn index(&self, source: &str) -> Option<String> {
+    #[must_use]
+    pub fn index(&self, source: &str) -> Option<String> {
         self.indexes.get(source).cloned()
     }
 
     /// Of a column, a parameter or a field.
-    pub(super) fn field(&self, source: &str) -> String {
+    #[must_use]
+    pub fn field(&self, source: &str) -> String {
         if self.verbatim {
             source.to_owned()
         } else {
@@ -99,7 +101,8 @@ impl Names {
     }
 
     /// Of a type, in generated code.
-    pub(super) fn type_name(&self, source: &str) -> String {
+    #[must_use]
+    pub fn type_name(&self, source: &str) -> String {
         if self.verbatim {
             source.to_owned()
         } else {
@@ -108,7 +111,8 @@ impl Names {
     }
 
     /// Of a variant of an enum.
-    pub(super) fn variant(&self, source: &str) -> String {
+    #[must_use]
+    pub fn variant(&self, source: &str) -> String {
         if self.verbatim {
             source.to_owned()
         } else {

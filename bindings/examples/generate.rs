@@ -1,0 +1,24 @@
+//! Writes client code for a module that a peer runs, to look at it and to compile it:
+//! `curl …/v1/database/NAME/schema?version=10 | cargo run -p bindings --example generate -- FOLDER`.
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fs;
+use std::io::stdin;
+use std::path::PathBuf;
+
+use spacetimedb_lib::RawModuleDef;
+use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10;
+use spacetimedb_lib::de::serde::DeserializeWrapper;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("say into which folder")?);
+    let DeserializeWrapper(module) =
+        serde_json::from_reader::<_, DeserializeWrapper<RawModuleDefV10>>(stdin())?;
+    fs::create_dir_all(&folder)?;
+    for (file, text) in bindings::typescript_of(RawModuleDef::V10(module))? {
+        fs::write(folder.join(file), text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! What is written for whole modules, compared with the files in `golden/`.
+//!
+//! `TOMBOLO_WRITE_GOLDEN=1` writes them anew. They are read by people and by the compiler of
+//! TypeScript, so a change of them is a change of what users compile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use spacetimedb_lib::RawModuleDef;
+use spacetimedb_sats::bsatn;
+
+use super::modules;
+use crate::typescript;
+
+fn check(name: &str, module: RawModuleDef) {
+    let raw = bsatn::to_vec(&module).unwrap();
+    let files = typescript(&raw).unwrap();
+    assert_eq!(typescript(&raw).unwrap(), files, "twice the same");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden")
+        .join(name);
+    if std::env::var_os("TOMBOLO_WRITE_GOLDEN").is_some() {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        for (file, text) in &files {
+            let path = folder.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+    let golden = read(&folder);
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        golden.keys().collect::<Vec<_>>(),
+        "the files of {name}"
+    );
+    for (file, text) in &files {
+        let different = text
+            .lines()
+            .zip(golden[file].lines())
+            .find(|(is, was)| is != was);
+        assert!(
+            golden[file] == *text,
+            "{name}/{file} is not as it was: {different:?}; TOMBOLO_WRITE_GOLDEN=1 accepts that"
+        );
+    }
+}
+
+fn read(folder: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let file = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    };
+    paths.map(file).collect()
+}
+
+#[test]
+fn chat() {
+    check("chat", modules::chat());
+}
+
+#[test]
+fn every_type_index_and_function() {
+    check("everything", modules::everything());
+}
+
+#[test]
+fn a_module_of_version_9() {
+    check("version_9", modules::version_9());
+}
+
+#[test]
+fn types_that_contain_themselves() {
+    check("recursive", modules::recursive());
+}
+
+#[test]
+fn a_module_with_nothing_in_it() {
+    check("empty", modules::empty());
+}

@@ -1,0 +1,6 @@
+//! Tests of whole modules.
+
+mod compiler;
+mod golden;
+mod modules;
+mod refusals;
