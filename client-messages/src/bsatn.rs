@@ -12,6 +12,15 @@ use crate::limits::QUERIES_PER_FRAME_MAX;
 pub(crate) trait Wire: Sized {
     fn put(&self, out: &mut Vec<u8>);
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
+
+    /// A list grows as its items are read: its length alone allocates nothing.
+    fn take_list(reader: &mut Reader<'_>) -> Result<Vec<Self>, Malformed> {
+        let mut list = Vec::new();
+        for _ in 0..reader.len()? {
+            list.push(Self::take(reader)?);
+        }
+        Ok(list)
+    }
 }
 
 /// The fields of a struct, in the order of the wire.
@@ -112,17 +121,6 @@ impl<'a> Reader<'a> {
         Ok(len)
     }
 
-    /// Query strings, which are what a client can send many of.
-    pub(crate) fn queries(&mut self) -> Result<Vec<String>, Malformed> {
-        let len = self.len()?;
-        let refused = Malformed::TooMany {
-            what: "query strings",
-            max: QUERIES_PER_FRAME_MAX,
-        };
-        self.queries_left = self.queries_left.checked_sub(len).ok_or(refused)?;
-        (0..len).map(|_| String::take(self)).collect()
-    }
-
     /// Nothing may be left.
     pub(crate) fn end(self) -> Result<(), Malformed> {
         match self.rest.len() {
@@ -217,6 +215,17 @@ impl Wire for String {
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(reader.text()?.to_owned())
     }
+
+    /// The only lists of strings are queries, and those are what a client can send many of.
+    fn take_list(reader: &mut Reader<'_>) -> Result<Vec<Self>, Malformed> {
+        let len = reader.len()?;
+        let left = reader.queries_left.checked_sub(len);
+        reader.queries_left = left.ok_or(Malformed::TooMany {
+            what: "query strings",
+            max: QUERIES_PER_FRAME_MAX,
+        })?;
+        (0..len).map(|_| Self::take(reader)).collect()
+    }
 }
 
 impl Wire for Arc<str> {
@@ -279,7 +288,6 @@ impl<T: Wire, E: Wire> Wire for Result<T, E> {
     }
 }
 
-/// A list grows as its items are read: its length alone allocates nothing.
 impl<T: Wire> Wire for Vec<T> {
     fn put(&self, out: &mut Vec<u8>) {
         put_len(self.len(), out);
@@ -289,10 +297,6 @@ impl<T: Wire> Wire for Vec<T> {
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut list = Vec::new();
-        for _ in 0..reader.len()? {
-            list.push(T::take(reader)?);
-        }
-        Ok(list)
+        T::take_list(reader)
     }
 }

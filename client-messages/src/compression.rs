@@ -51,7 +51,8 @@ impl FromStr for Compression {
 /// The frame of a payload. What is short, and what compressing would not make shorter, stays as it
 /// is, whatever the client wants.
 pub fn frame(compression: Compression, payload: &[u8]) -> Vec<u8> {
-    shorter(compression, payload).unwrap_or_else(|| [&[TAG_NONE], payload].concat())
+    shorter(compression, tag(compression), payload)
+        .unwrap_or_else(|| [&[TAG_NONE], payload].concat())
 }
 
 /// A frame whose payload is being written: its first byte is there already.
@@ -62,20 +63,29 @@ pub(crate) fn begin() -> Vec<u8> {
 /// The frame of what was written behind [`begin`], without a copy if it stays as it is.
 pub(crate) fn finish(compression: Compression, frame: Vec<u8>) -> Vec<u8> {
     let payload = frame.get(1..).unwrap_or_default();
-    shorter(compression, payload).unwrap_or(frame)
+    shorter(compression, tag(compression), payload).unwrap_or(frame)
 }
 
-/// The compressed frame, if there is to be one.
-fn shorter(compression: Compression, payload: &[u8]) -> Option<Vec<u8>> {
+/// The start of a frame that is compressed.
+fn tag(compression: Compression) -> Vec<u8> {
+    vec![match compression {
+        Compression::None => TAG_NONE,
+        Compression::Gzip => TAG_GZIP,
+        Compression::Brotli => TAG_BROTLI,
+    }]
+}
+
+/// Appends the payload compressed, if it is to be and gets shorter.
+pub(crate) fn shorter(compression: Compression, out: Vec<u8>, payload: &[u8]) -> Option<Vec<u8>> {
     if payload.len() <= UNCOMPRESSED_BYTES_MAX {
         return None;
     }
-    let frame = match compression {
+    let compressed = match compression {
         Compression::None => return None,
-        Compression::Gzip => deflate_gzip(vec![TAG_GZIP], payload),
-        Compression::Brotli => deflate_brotli(vec![TAG_BROTLI], payload),
+        Compression::Gzip => deflate_gzip(out, payload),
+        Compression::Brotli => deflate_brotli(out, payload),
     };
-    (frame.len() <= payload.len()).then_some(frame)
+    (compressed.len() <= payload.len()).then_some(compressed)
 }
 
 /// The payload of a frame.
@@ -98,7 +108,7 @@ pub fn open_frame(frame: &[u8], max_bytes: usize) -> Result<Cow<'_, [u8]>, Malfo
 }
 
 /// Appends gzip of the bytes.
-pub(crate) fn deflate_gzip(out: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+fn deflate_gzip(out: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(out, flate2::Compression::fast());
     encoder
         .write_all(bytes)
@@ -107,7 +117,7 @@ pub(crate) fn deflate_gzip(out: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Appends brotli of the bytes.
-pub(crate) fn deflate_brotli(mut out: Vec<u8>, mut bytes: &[u8]) -> Vec<u8> {
+fn deflate_brotli(mut out: Vec<u8>, mut bytes: &[u8]) -> Vec<u8> {
     let params = BrotliEncoderParams {
         quality: BROTLI_QUALITY,
         ..BrotliEncoderParams::default()

@@ -43,4 +43,10 @@ pub enum Malformed {
         /// How many it may have.
         max: usize,
     },
+    /// A text that is no JSON, or JSON that is no message.
+    #[error("no message of v1.json: {reason}")]
+    NotAMessage {
+        /// What is wrong and where, at most [`REASON_BYTES_MAX`](crate::limits::REASON_BYTES_MAX) bytes of it.
+        reason: String,
+    },
 }

@@ -1,8 +1,8 @@
 //! What SpacetimeDB's clients and a peer say to each other over a WebSocket: the messages of its
-//! protocols v2 and v3, their bytes, and how frames are compressed.
+//! protocols v1 (as bytes and as JSON), v2 and v3, and how frames are compressed.
 //!
 //! Only bytes: no sockets, no clock, no state of a connection. Nothing here knows databases, tables
-//! or types; rows and arguments are byte strings that somebody else writes and reads.
+//! or types; rows and arguments are byte strings, or texts, that somebody else writes and reads.
 //!
 //! Both sides are here, both ways: a peer reads [`v2::ClientMessage`] and writes
 //! [`v2::ServerMessage`], tests and benchmarks do the opposite. A client decides none of the memory
@@ -14,7 +14,7 @@
 //! and connection ids are their little-endian bytes, as in BSATN, so reversed against their
 //! hexadecimal text.
 //!
-//! Reading order: `limits`, `bsatn` (numbers, strings, lists), `rows`, `compression`, `v2`.
+//! Reading order: `limits`, `bsatn` (numbers, strings, lists), `rows`, `compression`, `v2`, `v1`.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,7 @@ pub mod limits;
 mod rows;
 #[cfg(test)]
 mod tests;
+pub mod v1;
 pub mod v2;
 
 pub use error::Malformed;

@@ -10,3 +10,6 @@ pub const QUERIES_PER_FRAME_MAX: usize = 65_536;
 
 /// Payloads of at most so many bytes are never compressed.
 pub const UNCOMPRESSED_BYTES_MAX: usize = 1_024;
+
+/// Bytes of what is said about a text that is no message, which may repeat parts of the text.
+pub const REASON_BYTES_MAX: usize = 200;

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::Malformed;
 use crate::compression::{Compression, frame, open_frame};
+use crate::v1::{self, Bsatn, CompressableQueryUpdate, QueryUpdate};
 use crate::v2::{self, Version};
+use crate::{BsatnRowList, Malformed};
 
 const ALL: [(Compression, u8); 3] = [
     (Compression::None, 0),
@@ -116,6 +117,49 @@ fn a_frame_of_many_messages_is_compressed_as_one() {
         let read = v2::decode_server_frame(Version::V3, &payload);
         assert_eq!(read.as_ref(), Ok(&messages));
     }
+}
+
+#[test]
+fn a_frame_of_v1_is_compressed_too() {
+    let message: v1::ServerMessage<Bsatn> = v1::ServerMessage::IdentityToken {
+        identity: [1; 32],
+        token: "token".repeat(1_000),
+        connection_id: [2; 16],
+    };
+    for (compression, tag) in ALL {
+        let frame = v1::encode_server_frame(compression, &message);
+        assert_eq!(frame[0], tag);
+        let payload = open_frame(&frame, 10_000).expect("it is ours");
+        assert_eq!(v1::ServerMessage::decode(&payload).as_ref(), Ok(&message));
+    }
+}
+
+#[test]
+fn changes_of_one_table_are_compressed_by_themselves() {
+    use CompressableQueryUpdate::{Brotli, Gzip, Uncompressed};
+    let update = |rows: usize| QueryUpdate {
+        deletes: BsatnRowList::empty(),
+        inserts: vec![[7; 10]; rows].iter().collect(),
+    };
+    for (compression, _) in ALL {
+        let short = CompressableQueryUpdate::compress(compression, update(10));
+        assert_eq!(short, Uncompressed(update(10)));
+        let long = CompressableQueryUpdate::compress(compression, update(1_000));
+        let as_asked = match &long {
+            Uncompressed(_) => Compression::None,
+            Brotli(bytes) if bytes.len() < 200 => Compression::Brotli,
+            Gzip(bytes) if bytes.len() < 200 => Compression::Gzip,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(as_asked, compression);
+        assert_eq!(long.open(20_000), Ok(update(1_000)));
+        if compression != Compression::None {
+            let refused = long.open(10_000);
+            assert_eq!(refused, Err(Malformed::TooLong { max: 10_000 }));
+        }
+    }
+    let damaged = Gzip(vec![1, 2, 3].into());
+    assert_eq!(damaged.open(100), Err(Malformed::NotInflatable));
 }
 
 proptest! {

@@ -5,3 +5,4 @@ mod golden;
 mod properties;
 mod rows;
 mod samples;
+mod text;

@@ -166,7 +166,7 @@ impl Wire for ClientMessage {
             0 => Self::Subscribe {
                 request_id,
                 query_set_id: u32::take(reader)?,
-                query_strings: reader.queries()?,
+                query_strings: Vec::take(reader)?,
             },
             1 => Self::Unsubscribe {
                 request_id,

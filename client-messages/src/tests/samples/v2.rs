@@ -1,30 +1,13 @@
-//! A value of every kind of message, under the name that it has in the golden files.
+//! Of protocols v2 and v3.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::{CONNECTION, IDENTITY, TIMESTAMP, fixed, text, uneven};
 use crate::{BsatnRowList, v2};
 
-pub(crate) const IDENTITY: [u8; 32] = [0x11; 32];
-pub(crate) const CONNECTION: [u8; 16] = [0x22; 16];
-pub(crate) const TIMESTAMP: i64 = 1_700_000_000_000_000;
-
-pub(crate) fn text(text: &str) -> String {
-    text.to_owned()
-}
-
-/// Two rows of two bytes.
-pub(crate) fn fixed() -> BsatnRowList {
-    [[1, 2], [3, 4]].into_iter().collect()
-}
-
-/// Rows of one, two and three bytes.
-pub(crate) fn uneven() -> BsatnRowList {
-    [&[10][..], &[11, 11], &[12, 12, 12]].into_iter().collect()
-}
-
-pub(crate) fn v2_client() -> Vec<(&'static str, v2::ClientMessage)> {
+pub(crate) fn client() -> Vec<(&'static str, v2::ClientMessage)> {
     use v2::ClientMessage as Message;
     vec![
         (
@@ -137,7 +120,7 @@ fn outcomes() -> Vec<(&'static str, v2::ServerMessage)> {
     ]
 }
 
-pub(crate) fn v2_server() -> Vec<(&'static str, v2::ServerMessage)> {
+pub(crate) fn server() -> Vec<(&'static str, v2::ServerMessage)> {
     use v2::ServerMessage as Message;
     let procedure = |status| Message::ProcedureResult {
         status,

@@ -1,35 +1,13 @@
-//! Any message is read as it was written; any bytes are read without harm.
+//! Of protocols v2 and v3.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::{a_name, a_text, change, some_bytes, some_rows};
+use crate::Malformed;
 use crate::limits::{MESSAGES_PER_FRAME_MAX, QUERIES_PER_FRAME_MAX};
 use crate::v2::{self, Version};
-use crate::{BsatnRowList, Malformed};
 
-pub(crate) fn a_text() -> impl Strategy<Value = String> {
-    "[a-zü\"\\\\\u{0}]{0,6}"
-}
-
-pub(crate) fn a_name() -> impl Strategy<Value = Arc<str>> {
-    a_text().prop_map(Arc::from)
-}
-
-pub(crate) fn some_bytes() -> impl Strategy<Value = Bytes> {
-    prop::collection::vec(any::<u8>(), 0..6).prop_map(Bytes::from)
-}
-
-pub(crate) fn some_rows() -> impl Strategy<Value = BsatnRowList> {
-    let fixed = prop::collection::vec(any::<[u8; 3]>(), 0..4)
-        .prop_map(|rows| rows.iter().collect::<BsatnRowList>());
-    let uneven = prop::collection::vec(some_bytes(), 0..4)
-        .prop_map(|rows| rows.iter().collect::<BsatnRowList>());
-    prop_oneof![fixed, uneven]
-}
-
-fn v2_client() -> impl Strategy<Value = v2::ClientMessage> {
+fn client() -> impl Strategy<Value = v2::ClientMessage> {
     use v2::ClientMessage as Message;
     let texts = prop::collection::vec(a_text(), 0..4);
     prop_oneof![
@@ -108,7 +86,7 @@ fn outcome() -> impl Strategy<Value = v2::ReducerOutcome> {
     ]
 }
 
-fn v2_server() -> impl Strategy<Value = v2::ServerMessage> {
+fn server() -> impl Strategy<Value = v2::ServerMessage> {
     use v2::ServerMessage as Message;
     let status = prop_oneof![
         some_bytes().prop_map(v2::ProcedureStatus::Returned),
@@ -167,27 +145,22 @@ fn v2_server() -> impl Strategy<Value = v2::ServerMessage> {
 
 proptest! {
     #[test]
-    fn frames_of_clients_v3(messages in prop::collection::vec(v2_client(), 1..5)) {
+    fn frames_of_clients(messages in prop::collection::vec(client(), 1..5)) {
         let frame = v2::encode_client_frame(&messages);
         prop_assert_eq!(v2::decode_client_frame(Version::V3, &frame), Ok(messages));
     }
 
     #[test]
-    fn frames_of_peers_v3(messages in prop::collection::vec(v2_server(), 1..5)) {
+    fn frames_of_peers(messages in prop::collection::vec(server(), 1..5)) {
         let frame: Vec<u8> = messages.iter().flat_map(v2::ServerMessage::encode).collect();
         prop_assert_eq!(v2::decode_server_frame(Version::V3, &frame), Ok(messages));
     }
 
     /// Few random bytes are a message, so most are the golden ones with some bytes changed.
     #[test]
-    fn any_bytes_v2(bytes in prop::collection::vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>(), message in v2_server()) {
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>(), message in server()) {
         let mut near = message.encode();
-        for (index, byte) in bytes.iter().take(2).enumerate() {
-            let at = at.index(near.len()) + index;
-            if let Some(place) = near.get_mut(at) {
-                *place = *byte;
-            }
-        }
+        change(&mut near, at, &bytes);
         for frame in [&bytes, &near] {
             // A message has one spelling: what is read is written as it stood there.
             if let Ok(messages) = v2::decode_client_frame(Version::V3, frame) {
