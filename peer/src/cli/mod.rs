@@ -1,4 +1,4 @@
-//! The command line: one file a verb. All but `start`, `check`, `demo` and `version` are clients of a
+//! The command line: one file a verb. All but `start`, `check`, `generate`, `demo` and `version` are clients of a
 //! running peer over HTTP, with no more rights than any other client that holds the same token.
 //!
 //! Results go to standard output and nothing else does; progress and errors go to standard error.
@@ -12,6 +12,7 @@ mod demo;
 mod describe;
 mod dump;
 mod finaliser;
+mod generate;
 mod invite;
 mod join;
 mod list;
@@ -74,6 +75,8 @@ enum Verb {
     Logs(logs::Logs),
     /// Show a module's tables and reducers
     Describe(describe::Describe),
+    /// Write client code for a module
+    Generate(generate::Generate),
     /// List the databases of this peer
     List(list::List),
     /// Remove a database from this peer; other members keep theirs
@@ -126,6 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Sql(verb) => verb.run(target),
         Verb::Logs(verb) => verb.run(target),
         Verb::Describe(verb) => verb.run(target),
+        Verb::Generate(verb) => verb.run(target),
         Verb::List(verb) => verb.run(target),
         Verb::Delete(verb) => verb.run(target),
         Verb::Status(verb) => verb.run(target),
@@ -175,6 +179,8 @@ mod tests {
             "tombolo",
             "tombolo login",
             "tombolo publish chat",
+            "tombolo generate --lang typescript --out-dir a",
+            "tombolo generate --lang cobol --out-dir a --database b",
             "tombolo invite chat --uses 0",
             "tombolo invite chat --expires soon",
             "tombolo network sideways",
