@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "fuzz-targets",
         "tests/fuzz-targets",
-        &["sync-protocol", "store", "module-host"],
+        &["sync-protocol", "client-messages", "store", "module-host"],
     ),
     (
         "benchmarks",

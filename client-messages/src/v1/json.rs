@@ -10,14 +10,15 @@
 //! too), `{"__identity__": "0x…"}` without leading zeros, `{"__connection_id__": number}` in
 //! decimal, `{"__timestamp_micros_since_unix_epoch__": number}`,
 //! `{"__time_duration_micros__": number}`; a struct is read as an array of its fields too.
-//! **Checked** against reports of clients that run against servers of 1.x and 2.6: the messages
+//! **Reported** by others who ran their clients against servers up to 2.6, not tried by us:
 //! `Subscribe`, `CallReducer` (arguments a string with an array in it, flags a number),
-//! `OneOffQuery`, `InitialSubscription`, `TransactionUpdate` with all of its fields,
-//! `TransactionUpdateLight`, `IdentityToken`, and updates that are never wrapped in a compression.
-//! **Inferred**: the names of the other messages' fields, which are those that clients of the byte
-//! form use; that `query_id` is `{"id": number}` in all of them but a plain optional number in
-//! `SubscriptionError`; the whole of procedures; that a value that a procedure returned is a string
-//! with JSON in it.
+//! `OneOffQuery`, `IdentityToken` first, and `InitialSubscription` down to rows that are strings in
+//! updates without a compression around them.
+//! **Taken from tests of other clients**, which need not be right: all fields of
+//! `TransactionUpdate` and `TransactionUpdateLight`.
+//! **Inferred**: the names of the other messages' fields; that `query_id` is `{"id": number}` (one
+//! client sends `[number]`, which is read too) but a plain optional number in `SubscriptionError`;
+//! the whole of procedures; that a value that a procedure returned is a string with JSON in it.
 //!
 //! Unlike SpacetimeDB, fields that are not known are skipped, and enums are not read as
 //! `[number, payload]`.

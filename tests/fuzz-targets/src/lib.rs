@@ -11,6 +11,7 @@
 #![cfg(not(test))]
 
 mod arguments;
+mod clients;
 mod description;
 mod frame;
 mod protocol;
@@ -40,6 +41,9 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("arguments", arguments::arguments),
     ("body", protocol::body),
+    ("client_v1", clients::client_v1),
+    ("client_v1_json", clients::client_v1_json),
+    ("client_v2", clients::client_v2),
     ("cut", protocol::cut),
     ("description", description::description),
     ("entry", protocol::entry),

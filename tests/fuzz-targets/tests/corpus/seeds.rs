@@ -1,4 +1,5 @@
-//! Sound bytes of everything that peers sign and send: the seeds from which fuzzers start.
+//! Sound bytes of everything that peers sign and send, and of what clients and a peer say to each
+//! other: the seeds from which fuzzers start.
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sync_protocol::{
@@ -8,7 +9,41 @@ use sync_protocol::{
     order_root,
 };
 
-const MESSAGES: &str = include_str!("../../../corpus/messages/version-1.txt");
+/// Vector files, and what the names of their seeds begin with.
+const MESSAGES: &[(&str, &str)] = &[
+    (
+        "message/",
+        include_str!("../../../corpus/messages/version-1.txt"),
+    ),
+    (
+        "client_v1/of-client-",
+        include_str!("../../../../client-messages/golden/v1-client.txt"),
+    ),
+    (
+        "client_v1/of-peer-",
+        include_str!("../../../../client-messages/golden/v1-server.txt"),
+    ),
+    (
+        "client_v2/of-client-",
+        include_str!("../../../../client-messages/golden/v2-client.txt"),
+    ),
+    (
+        "client_v2/of-peer-",
+        include_str!("../../../../client-messages/golden/v2-server.txt"),
+    ),
+];
+
+/// Vector files of texts.
+const TEXTS: &[(&str, &str)] = &[
+    (
+        "client_v1_json/of-client-",
+        include_str!("../../../../client-messages/golden/v1-json-client.txt"),
+    ),
+    (
+        "client_v1_json/of-peer-",
+        include_str!("../../../../client-messages/golden/v1-json-server.txt"),
+    ),
+];
 
 /// Where each is kept below `tests/corpus`, and its bytes.
 pub(super) fn all() -> Vec<(String, Vec<u8>)> {
@@ -185,19 +220,27 @@ fn ticket() -> Ticket {
     }
 }
 
-/// The golden frames, as they are written down in the vector file.
+/// The golden messages, as they are written down in the vector files.
 fn messages() -> Vec<(String, Vec<u8>)> {
-    let lines = MESSAGES.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (name, hex) = line.split_once('\t').expect("a tab after the name");
-            let mut frame = Vec::new();
-            for part in hex.split(' ') {
-                let (hex, times) = part.split_once('*').unwrap_or((part, "1"));
-                let bytes = HEXLOWER.decode(hex.as_bytes()).expect("hex");
-                frame.extend(bytes.repeat(times.parse().expect("a count")));
-            }
-            (format!("message/{}", name.replace(' ', "-")), frame)
+    let bytes = lines(MESSAGES).map(|(name, hex)| {
+        let mut message = Vec::new();
+        for part in hex.split(' ') {
+            let (hex, times) = part.split_once('*').unwrap_or((part, "1"));
+            let bytes = HEXLOWER.decode(hex.as_bytes()).expect("hex");
+            message.extend(bytes.repeat(times.parse().expect("a count")));
+        }
+        (name, message)
+    });
+    let texts = lines(TEXTS).map(|(name, text)| (name, text.as_bytes().to_vec()));
+    bytes.chain(texts).collect()
+}
+
+fn lines(files: &'static [(&str, &str)]) -> impl Iterator<Item = (String, &'static str)> {
+    files.iter().flat_map(|(begin, text)| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(move |line| {
+            let (name, message) = line.split_once('\t').expect("a tab after the name");
+            (format!("{begin}{}", name.replace(' ', "-")), message)
         })
-        .collect()
+    })
 }
