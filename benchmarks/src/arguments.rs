@@ -8,10 +8,10 @@ Measures what the design promises; writes target/bench/latest.json
 Usage: benchmarks [--quick] [NAME…]
 
   --quick   a tenth of the work: a first look, not a figure to quote
-  NAME      calls, catch-up, offline, late, latency, memory, rows, tail, reconcile, binary;
-            all if none is given";
+  NAME      calls, catch-up, offline, late, latency, memory, rows, tail, reconcile, websocket,
+            binary; all if none is given";
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "calls",
     "catch-up",
     "offline",
@@ -21,6 +21,7 @@ const NAMES: [&str; 10] = [
     "rows",
     "tail",
     "reconcile",
+    "websocket",
     "binary",
 ];
 

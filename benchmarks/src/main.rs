@@ -24,6 +24,7 @@ mod report;
 mod resident;
 mod rows;
 mod tail;
+mod websocket;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ fn run() -> anyhow::Result<bool> {
     report.measure("rows", rows::measure);
     report.measure("tail", tail::measure);
     report.measure("reconcile", reconcile::measure);
+    report.measure("websocket", websocket::measure);
     report.measure("binary", binary::measure);
     report.finish(&places::report()?)
 }

@@ -114,6 +114,11 @@ impl PeerProcess {
         Ok(data.path())
     }
 
+    /// Where it listens for clients.
+    pub(crate) fn http(&self) -> &str {
+        &self.http
+    }
+
     /// The process number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

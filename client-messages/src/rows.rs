@@ -1,5 +1,7 @@
 //! Rows of one table, one after the other, and where each of them begins.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::bsatn::{Reader, Wire, put_len};
@@ -11,7 +13,7 @@ pub enum RowSizeHint {
     /// Every row has this many bytes.
     FixedSize(u16),
     /// Where each row begins; it ends where the next one does. The first begins at 0.
-    RowOffsets(Vec<u64>),
+    RowOffsets(Arc<[u64]>),
 }
 
 /// Encoded rows. Clones share the data; what divides it into rows is checked when it is made.
@@ -154,7 +156,7 @@ impl Wire for BsatnRowList {
                 out.push(1);
                 put_len(offsets.len(), out);
                 out.reserve(offsets.len() * size_of::<u64>());
-                for offset in offsets {
+                for offset in offsets.iter() {
                     offset.put(out);
                 }
             }
@@ -165,7 +167,7 @@ impl Wire for BsatnRowList {
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let size_hint = match u8::take(reader)? {
             0 => RowSizeHint::FixedSize(u16::take(reader)?),
-            1 => RowSizeHint::RowOffsets(Vec::take(reader)?),
+            1 => RowSizeHint::RowOffsets(Vec::take(reader)?.into()),
             tag => {
                 return Err(Malformed::UnknownTag {
                     what: "a size hint",
@@ -251,12 +253,12 @@ impl RowListBuilder {
     /// The list.
     pub fn finish(self) -> BsatnRowList {
         let size_hint = match self.sizes {
-            Sizes::NoRows => RowSizeHint::RowOffsets(Vec::new()),
+            Sizes::NoRows => RowSizeHint::RowOffsets(Arc::default()),
             Sizes::All(size) => match u16::try_from(size) {
                 Ok(size) if size > 0 => RowSizeHint::FixedSize(size),
-                _ => RowSizeHint::RowOffsets(offsets_of_equal(self.rows, size)),
+                _ => RowSizeHint::RowOffsets(offsets_of_equal(self.rows, size).into()),
             },
-            Sizes::Offsets(offsets) => RowSizeHint::RowOffsets(offsets),
+            Sizes::Offsets(offsets) => RowSizeHint::RowOffsets(offsets.into()),
         };
         BsatnRowList {
             size_hint,

@@ -19,20 +19,23 @@ fn only_rows_of_one_length_have_a_fixed_size() {
         assert_eq!(list.len(), rows.len());
         assert_eq!(list.is_empty(), rows.is_empty());
     };
-    check(&[], RowSizeHint::RowOffsets(vec![]));
+    check(&[], RowSizeHint::RowOffsets(vec![].into()));
     check(&[&[1, 2]], RowSizeHint::FixedSize(2));
     check(&[&[1], &[2]], RowSizeHint::FixedSize(1));
-    check(&[&[1], &[2], &[]], RowSizeHint::RowOffsets(vec![0, 1, 2]));
+    check(
+        &[&[1], &[2], &[]],
+        RowSizeHint::RowOffsets(vec![0, 1, 2].into()),
+    );
     check(
         &[&[1], &[2, 2], &[3]],
-        RowSizeHint::RowOffsets(vec![0, 1, 3]),
+        RowSizeHint::RowOffsets(vec![0, 1, 3].into()),
     );
     // Rows of no bytes are counted by their offsets alone.
-    check(&[&[], &[]], RowSizeHint::RowOffsets(vec![0, 0]));
+    check(&[&[], &[]], RowSizeHint::RowOffsets(vec![0, 0].into()));
     check(&[&[0; 65_535]], RowSizeHint::FixedSize(65_535));
     check(
         &[&[0; 65_536], &[0; 65_536]],
-        RowSizeHint::RowOffsets(vec![0, 65_536]),
+        RowSizeHint::RowOffsets(vec![0, 65_536].into()),
     );
 }
 
@@ -45,11 +48,11 @@ fn what_does_not_divide_the_data_is_refused() {
     };
     refused(RowSizeHint::FixedSize(0));
     refused(RowSizeHint::FixedSize(2));
-    refused(RowSizeHint::RowOffsets(vec![]));
-    refused(RowSizeHint::RowOffsets(vec![1]));
-    refused(RowSizeHint::RowOffsets(vec![0, 2, 1]));
-    refused(RowSizeHint::RowOffsets(vec![0, 4]));
-    let to_the_end = BsatnRowList::new(RowSizeHint::RowOffsets(vec![0, 3]), data.clone());
+    refused(RowSizeHint::RowOffsets(vec![].into()));
+    refused(RowSizeHint::RowOffsets(vec![1].into()));
+    refused(RowSizeHint::RowOffsets(vec![0, 2, 1].into()));
+    refused(RowSizeHint::RowOffsets(vec![0, 4].into()));
+    let to_the_end = BsatnRowList::new(RowSizeHint::RowOffsets(vec![0, 3].into()), data.clone());
     let rows = to_the_end.expect("the second row is empty");
     assert_eq!(rows.iter().collect::<Vec<_>>(), [&[1, 2, 3][..], &[]]);
     // An empty list may say how long its rows would be.

@@ -7,7 +7,7 @@ use crate::values::BadValue;
 use super::{ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, SQL_BYTES_MAX, SQL_TOKENS_MAX};
 
 /// What can be asked, for errors that refuse the rest.
-const SUPPORTED: &str = "Supported is SELECT of columns, * or COUNT(*) AS name FROM one table, \
+const SUPPORTED: &str = "Supported is SELECT of columns, * or COUNT(*) AS name FROM one table, or two with JOIN … ON a.x = b.y, \
                          with WHERE (=, <>, !=, <, >, <=, >=, AND, OR) and LIMIT";
 
 /// Where in the text, both from 1.
@@ -75,6 +75,24 @@ pub(crate) enum SqlError {
         /// Its columns.
         known: String,
     },
+    /// Both tables have such a column.
+    #[error(
+        "both tables have a column `{name}` ({place}): write the table's name and a dot before it"
+    )]
+    Ambiguous {
+        /// As written.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// Columns of one table only.
+    #[error("ON has to compare a column of one table with a column of the other ({0})")]
+    NotJoined(Place),
+    /// Two tables that cannot be followed together.
+    #[error(
+        "a subscription can join tables only by columns that both have an index; `{0}` has none"
+    )]
+    NoIndex(String),
     /// A column of a type that has no order.
     #[error("column `{column}` ({place}) is of type {ty}, which cannot be compared")]
     NotComparable {

@@ -1,4 +1,4 @@
-//! Answers queries: one `SELECT` over one table, by an index where the condition allows it.
+//! Answers queries: one `SELECT` over one table or two that are joined, by an index where the condition allows it.
 //!
 //! Text is taken apart ([`parse`]), tied to a table's columns ([`plan`]) and run over the visible
 //! rows ([`run`](mod@run)). Everything is bounded: the text before it is parsed, because dropping a
@@ -8,6 +8,7 @@
 
 mod compare;
 mod error;
+mod join;
 mod literal;
 mod parse;
 mod plan;

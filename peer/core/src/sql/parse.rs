@@ -2,9 +2,9 @@
 //! refused by name.
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Ident, LimitClause, ObjectName, Query as SqlQuery, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, UnaryOperator, Value,
-    ValueWithSpan,
+    BinaryOperator, Expr, Ident, Join as SqlJoin, JoinConstraint, JoinOperator, LimitClause,
+    ObjectName, Query as SqlQuery, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Statement, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -23,9 +23,20 @@ pub(super) struct Query {
     pub(super) table: Name,
     /// What else the table is called in this query.
     pub(super) alias: Option<String>,
+    /// Another table whose rows come with those of this one.
+    pub(super) join: Option<Join>,
     pub(super) projection: Projection,
     pub(super) condition: Option<Condition>,
     pub(super) limit: Option<u64>,
+}
+
+/// A table that is joined: rows belong together in which two columns are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Join {
+    pub(super) table: Name,
+    pub(super) alias: Option<String>,
+    /// One of them is of the joined table, the other of the first.
+    pub(super) columns: [Name; 2],
 }
 
 /// A name and where it stands.
@@ -132,36 +143,80 @@ fn query_of(query: &SqlQuery) -> Result<Query, SqlError> {
         return Err(SqlError::not_built("UNION, VALUES or a nested query", None));
     };
     refuse::select_clauses(select)?;
-    let (table, alias) = table_of(select)?;
+    let (table, alias, join) = tables_of(select)?;
     Ok(Query {
         table,
         alias,
+        join,
         projection: projection_of(&select.projection)?,
         condition: select.selection.as_ref().map(condition_of).transpose()?,
         limit: query.limit_clause.as_ref().map_or(Ok(None), limit_of)?,
     })
 }
 
-fn table_of(select: &Select) -> Result<(Name, Option<String>), SqlError> {
+fn tables_of(select: &Select) -> Result<(Name, Option<String>, Option<Join>), SqlError> {
     let [from] = select.from.as_slice() else {
         return Err(SqlError::not_built(
             "FROM with more or less than one table",
             None,
         ));
     };
-    let TableFactor::Table { name, alias, .. } = &from.relation else {
+    let (table, alias) = table_of(&from.relation)?;
+    let join = match from.joins.as_slice() {
+        [] => None,
+        [join] => Some(join_of(join)?),
+        _ => {
+            let place = Some(table.place);
+            return Err(SqlError::not_built("JOIN of more than two tables", place));
+        }
+    };
+    Ok((table, alias, join))
+}
+
+fn table_of(factor: &TableFactor) -> Result<(Name, Option<String>), SqlError> {
+    let TableFactor::Table { name, alias, .. } = factor else {
         return Err(SqlError::not_built(
             "FROM of anything but a table's name",
             None,
         ));
     };
     let name = single_name(name)?;
-    if !from.joins.is_empty() {
-        return Err(SqlError::not_built("JOIN", Some(name.place)));
-    }
-    refuse::table_clauses(&from.relation, name.place)?;
+    refuse::table_clauses(factor, name.place)?;
     let alias = alias.as_ref().map(|alias| alias.name.value.clone());
     Ok((name, alias))
+}
+
+fn join_of(join: &SqlJoin) -> Result<Join, SqlError> {
+    let (table, alias) = table_of(&join.relation)?;
+    let place = Some(table.place);
+    let constraint = match &join.join_operator {
+        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) if !join.global => {
+            constraint
+        }
+        _ => return Err(SqlError::not_built("a JOIN that is no inner one", place)),
+    };
+    let JoinConstraint::On(on) = constraint else {
+        return Err(SqlError::not_built("JOIN without ON", place));
+    };
+    let mut on = on;
+    while let Expr::Nested(inner) = on {
+        on = inner;
+    }
+    match on {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Eq,
+            right,
+        } => Ok(Join {
+            table,
+            alias,
+            columns: [column_of(left)?, column_of(right)?],
+        }),
+        other => Err(SqlError::not_built(
+            "ON of anything but the equality of two columns",
+            refuse::place_of(other),
+        )),
+    }
 }
 
 fn projection_of(items: &[SelectItem]) -> Result<Projection, SqlError> {

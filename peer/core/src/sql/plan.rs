@@ -4,24 +4,58 @@
 use std::ops::Bound;
 
 use spacetimedb_sats::AlgebraicType;
-use store::{Column, IndexId, IndexKind, IndexSchema, TableSchema};
+use store::{Column, IndexId, IndexKind, IndexSchema, TableId, TableSchema};
 
 use crate::values::{list_names, type_name};
 
 use super::compare::Comparison;
 use super::error::{Place, SqlError};
 use super::literal::Literal;
-use super::parse::{Condition, Name, Operand, Operator, Projection, Query};
+use super::parse::{Condition, Join, Name, Operand, Operator, Projection, Query};
 use super::predicate::Predicate;
 
 /// How a query is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) source: Source,
+    /// The table whose rows come with those of the source. Cells are counted through both then.
+    pub(super) join: Option<JoinPlan>,
     /// Every row of the source is asked; an index only makes the source smaller.
     pub(super) predicate: Predicate,
     pub(super) output: Output,
     pub(super) limit: Option<u64>,
+}
+
+impl Plan {
+    /// How many cells of a row it looks at, counted from the first.
+    pub(super) fn cells_len(&self) -> usize {
+        let projected = match &self.output {
+            Output::Cells(cells) => cells.iter().max().map_or(0, |last| last + 1),
+            Output::Rows { .. } | Output::Count => 0,
+        };
+        projected.max(self.predicate.cells_len())
+    }
+}
+
+/// How the rows of two tables find each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct JoinPlan {
+    /// The other table.
+    pub(super) table: TableId,
+    /// Columns of the first table: cells of the other are counted behind them.
+    pub(super) first_len: usize,
+    /// Places of the columns that are equal: in the first table, and in the other.
+    pub(super) columns: [usize; 2],
+    /// Indexes that begin with them.
+    pub(super) indexes: [Option<Reach>; 2],
+}
+
+/// An index by whose first column rows are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) index: IndexId,
+    /// Whether it has no other column.
+    pub(super) whole: bool,
 }
 
 /// Where rows come from.
@@ -44,28 +78,32 @@ pub(super) enum Source {
 /// What is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Output {
-    /// Whole rows.
-    Rows,
+    /// Whole rows: of the first table, or of the joined one.
+    Rows { joined: bool },
     /// These columns.
     Cells(Vec<usize>),
     /// How many rows there are.
     Count,
 }
 
-/// Plans a query.
+/// Plans a query over its table, and over the one that it joins, if it does.
 ///
 /// # Errors
-/// [`SqlError`] names what does not fit the table.
+/// [`SqlError`] names what does not fit the tables.
 pub(super) fn plan(
     query: &Query,
     table: &TableSchema,
+    joined: Option<(&Join, &TableSchema)>,
     sender: &[u8; 32],
 ) -> Result<(Plan, Vec<(String, AlgebraicType)>), SqlError> {
     let binder = Binder {
         query,
         table,
+        joined,
         sender,
     };
+    let join = joined.map(|(join, other)| binder.join(join, other));
+    let join = join.transpose()?;
     let predicate = match &query.condition {
         Some(condition) => binder.predicate(condition)?,
         None => Predicate::Constant(true),
@@ -75,6 +113,7 @@ pub(super) fn plan(
     Ok((
         Plan {
             source,
+            join,
             predicate,
             output,
             limit: query.limit,
@@ -86,21 +125,26 @@ pub(super) fn plan(
 struct Binder<'a> {
     query: &'a Query,
     table: &'a TableSchema,
+    joined: Option<(&'a Join, &'a TableSchema)>,
     sender: &'a [u8; 32],
 }
 
 impl Binder<'_> {
     fn output(&self) -> Result<(Output, Vec<(String, AlgebraicType)>), SqlError> {
         Ok(match &self.query.projection {
-            Projection::All(table) => {
-                if let Some(name) = table {
-                    self.qualifier(&name.text, name.place)?;
-                }
-                let columns = &self.table.columns;
-                let columns = columns
-                    .iter()
-                    .map(|column| (column.name.clone(), column.ty.clone()));
-                (Output::Rows, columns.collect())
+            Projection::All(None) if self.joined.is_some() => {
+                let tables = self.tables();
+                let columns = tables.flat_map(|(_, table, _)| &table.columns);
+                let columns: Vec<_> = columns.map(named).collect();
+                (Output::Cells((0..columns.len()).collect()), columns)
+            }
+            Projection::All(name) => {
+                let (joined, table, _) = match name {
+                    Some(name) => self.qualified(&name.text, name.place)?,
+                    None => (false, self.table, 0),
+                };
+                let columns = table.columns.iter().map(named).collect();
+                (Output::Rows { joined }, columns)
             }
             Projection::Count(name) => (Output::Count, vec![(name.clone(), AlgebraicType::U64)]),
             Projection::Columns(names) => {
@@ -183,13 +227,7 @@ impl Binder<'_> {
         let (right_at, right_column) = self.column(right)?;
         let comparison = comparison(left, left_column)?;
         if left_column.ty != right_column.ty {
-            return Err(SqlError::Columns {
-                left: left.text.clone(),
-                left_ty: type_name(&left_column.ty),
-                right: right.text.clone(),
-                right_ty: type_name(&right_column.ty),
-                place: right.place,
-            });
+            return Err(self.unlike(left, left_column, right, right_column));
         }
         Ok(Predicate::Columns {
             left: left_at,
@@ -199,40 +237,137 @@ impl Binder<'_> {
         })
     }
 
-    /// A column by its canonical name, else by its source name.
-    fn column(&self, name: &Name) -> Result<(usize, &Column), SqlError> {
-        if let Some(qualifier) = &name.qualifier {
-            self.qualifier(qualifier, name.place)?;
-        }
-        let columns = &self.table.columns;
-        let canonical = columns.iter().position(|column| column.name == name.text);
-        canonical
-            .or_else(|| {
-                columns
-                    .iter()
-                    .position(|column| column.source_name == name.text)
-            })
-            .map(|at| (at, &columns[at]))
-            .ok_or_else(|| SqlError::NoSuchColumn {
-                name: name.text.clone(),
-                table: self.table.name.clone(),
-                place: name.place,
-                known: list_names(columns.iter().map(|column| column.name.as_str())),
-            })
+    /// The tables: whether it is the joined one, and where its cells begin.
+    fn tables(&self) -> impl Iterator<Item = (bool, &TableSchema, usize)> {
+        let joined = self.joined.map(|(_, table)| table);
+        let behind = self.table.columns.len();
+        let joined = joined.map(|table| (true, table, behind));
+        [(false, self.table, 0)].into_iter().chain(joined)
     }
 
-    fn qualifier(&self, qualifier: &str, place: Place) -> Result<(), SqlError> {
-        let alias = self.query.alias.as_deref();
-        let known = [alias, Some(&self.table.name), Some(&self.table.source_name)];
-        if known.contains(&Some(qualifier)) {
-            return Ok(());
+    fn join(&self, join: &Join, other: &TableSchema) -> Result<JoinPlan, SqlError> {
+        let [one, two] = &join.columns;
+        let found = [self.column(one)?, self.column(two)?];
+        let first_len = self.table.columns.len();
+        let ((first, of_first), (second, of_second)) = match found {
+            [first, second] if first.0 < first_len && second.0 >= first_len => (first, second),
+            [second, first] if first.0 < first_len && second.0 >= first_len => (first, second),
+            _ => return Err(SqlError::NotJoined(one.place)),
+        };
+        if of_first.ty != of_second.ty {
+            return Err(self.unlike(one, found[0].1, two, found[1].1));
         }
-        Err(SqlError::NoSuchTable {
-            name: qualifier.to_owned(),
-            place,
-            known: list_names([alias.unwrap_or(&self.table.name)]),
+        comparison(one, of_first)?;
+        let columns = [first, second - first_len];
+        Ok(JoinPlan {
+            table: other.id,
+            first_len,
+            columns,
+            indexes: [
+                reach_by(self.table, columns[0]),
+                reach_by(other, columns[1]),
+            ],
         })
     }
+
+    fn unlike(&self, left: &Name, of_left: &Column, right: &Name, of_right: &Column) -> SqlError {
+        SqlError::Columns {
+            left: left.text.clone(),
+            left_ty: type_name(&of_left.ty),
+            right: right.text.clone(),
+            right_ty: type_name(&of_right.ty),
+            place: right.place,
+        }
+    }
+
+    /// A column by its canonical name, else by its source name; in the table that is named with it,
+    /// else in the one that has it.
+    fn column(&self, name: &Name) -> Result<(usize, &Column), SqlError> {
+        let none = |tables: &[&TableSchema]| {
+            let columns = tables.iter().flat_map(|table| &table.columns);
+            SqlError::NoSuchColumn {
+                name: name.text.clone(),
+                table: tables[0].name.clone(),
+                place: name.place,
+                known: list_names(columns.map(|column| column.name.as_str())),
+            }
+        };
+        if let Some(qualifier) = &name.qualifier {
+            let (_, table, behind) = self.qualified(qualifier, name.place)?;
+            let found = column_in(table, &name.text).ok_or_else(|| none(&[table]))?;
+            return Ok((behind + found.0, found.1));
+        }
+        let mut found = self.tables().filter_map(|(_, table, behind)| {
+            let (at, column) = column_in(table, &name.text)?;
+            Some((behind + at, column))
+        });
+        match (found.next(), found.next()) {
+            (Some(column), None) => Ok(column),
+            (Some(_), Some(_)) => Err(SqlError::Ambiguous {
+                name: name.text.clone(),
+                place: name.place,
+            }),
+            (None, _) => {
+                let tables: Vec<_> = self.tables().map(|(_, table, _)| table).collect();
+                Err(none(&tables))
+            }
+        }
+    }
+
+    /// The table of that name or alias.
+    fn qualified(
+        &self,
+        qualifier: &str,
+        place: Place,
+    ) -> Result<(bool, &TableSchema, usize), SqlError> {
+        let alias = |joined: bool| match (joined, self.joined) {
+            (true, Some((join, _))) => join.alias.as_deref(),
+            _ => self.query.alias.as_deref(),
+        };
+        let by_alias = self
+            .tables()
+            .find(|(joined, ..)| alias(*joined) == Some(qualifier));
+        let mut by_name = self.tables().filter(|(joined, table, _)| {
+            let hidden = self.joined.is_some() && alias(*joined).is_some();
+            !hidden && (table.name == qualifier || table.source_name == qualifier)
+        });
+        by_alias.or_else(|| by_name.next()).ok_or_else(|| {
+            let names = self.tables();
+            let names = names.map(|(joined, table, _)| alias(joined).unwrap_or(&table.name));
+            SqlError::NoSuchTable {
+                name: qualifier.to_owned(),
+                place,
+                known: list_names(names.collect::<Vec<_>>()),
+            }
+        })
+    }
+}
+
+fn named(column: &Column) -> (String, AlgebraicType) {
+    (column.name.clone(), column.ty.clone())
+}
+
+fn column_in<'a>(table: &'a TableSchema, name: &str) -> Option<(usize, &'a Column)> {
+    let columns = &table.columns;
+    let canonical = columns.iter().position(|column| column.name == name);
+    let by_source = || columns.iter().position(|column| column.source_name == name);
+    let at = canonical.or_else(by_source)?;
+    Some((at, &columns[at]))
+}
+
+/// The index by which rows with a value of one column are found.
+fn reach_by(table: &TableSchema, column: usize) -> Option<Reach> {
+    let begins = |index: &&IndexSchema| {
+        let whole = index.columns.len() == 1;
+        let first = index.columns.first().map(|first| usize::from(*first));
+        first == Some(column) && (whole || index.kind != IndexKind::Hash)
+    };
+    let best = table.indexes.iter().filter(begins);
+    let best = best.max_by_key(|index| (index.columns.len() == 1, index.unique))?;
+    Some(Reach {
+        index: best.id,
+        whole: best.columns.len() == 1,
+    })
 }
 
 fn comparison(name: &Name, column: &Column) -> Result<Comparison, SqlError> {

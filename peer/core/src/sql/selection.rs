@@ -1,54 +1,80 @@
-//! A query that stays: whole rows of one table, wanted or not one by one. What a client subscribes
-//! to.
+//! A query that stays: whole rows of one table, each wanted or not by itself, or by those of another
+//! table that belong to it. What a client subscribes to.
+
+use std::collections::{BTreeMap, HashMap};
 
 use spacetimedb_sats::AlgebraicType;
-use store::{Row, Schema, State, TableId, TableSchema};
+use store::{Row, Schema, State, TableId};
 
 use crate::values::BadValue;
 
 use super::Access;
 use super::error::SqlError;
+use super::join::Side;
 use super::parse::{Operator, parse};
-use super::plan::{Output, Plan, plan};
+use super::plan::{Output, Plan};
 use super::predicate::Predicate;
-use super::run::{cells, no_such_table, stored};
+use super::run::{Tables, cells, no_such_table, stored};
+
+/// Rows, and how many more or fewer of each there are.
+pub(crate) type RowCounts = BTreeMap<Row, i64>;
 
 /// Which rows of one table are wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
-    /// The table.
+    /// The table whose rows these are.
     pub(crate) table: TableId,
     /// Its canonical name.
     pub(crate) name: String,
+    text: String,
+    access: Access,
     plan: Plan,
-    /// Types of the table's columns: if they change, the rows that a client holds mean nothing.
+    /// Types of the first table's columns: if they change, the rows that a client holds mean nothing.
     columns: Vec<AlgebraicType>,
+    first: TableId,
+    join: Option<Box<[Side; 2]>>,
 }
 
 impl Selection {
-    /// Ties a subscription's text to its table.
+    /// Ties a subscription's text to its tables.
     ///
     /// # Errors
     /// [`SqlError`] names what is wrong, or is no part of a subscription.
     pub(crate) fn new(text: &str, schema: &Schema, access: Access) -> Result<Self, SqlError> {
         let query = parse(text)?;
-        let table = schema
-            .table_by_name(&query.table.text)
-            .filter(|table| access.owner || table.public)
-            .ok_or_else(|| no_such_table(&query, schema, access))?;
-        let (plan, _) = plan(&query, table, &access.sender)?;
-        if plan.output != Output::Rows {
-            return Err(SqlError::NotSubscribable("columns or COUNT(*)"));
-        }
+        let tables = Tables::find(&query, schema, access)?
+            .ok_or_else(|| no_such_table(&query.table, schema, access))?;
+        let (plan, _) = tables.plan(&query, access)?;
+        let Output::Rows { joined } = plan.output else {
+            return Err(SqlError::NotSubscribable("a choice of columns or COUNT(*)"));
+        };
         if plan.limit.is_some() {
             return Err(SqlError::NotSubscribable("LIMIT"));
         }
-        let columns = table.columns.iter().map(|column| column.ty.clone());
+        let join = plan.join.as_ref().and_then(|join| tables.sides(join));
+        let blind = join.iter().flatten().find(|side| side.reach.is_none());
+        if let Some(side) = blind {
+            let column = &side.column;
+            let table = [tables.first].into_iter().chain(tables.joined);
+            let named = table.filter(|table| table.id == side.table);
+            let name = named.flat_map(|table| table.columns.get(*column)).next();
+            let name = name.map_or_else(String::new, |column| column.name.clone());
+            return Err(SqlError::NoIndex(format!("{}.{name}", side.name)));
+        }
+        let table = match tables.joined {
+            Some(other) if joined => other,
+            _ => tables.first,
+        };
+        let columns = tables.first.columns.iter().map(|column| column.ty.clone());
         Ok(Self {
             table: table.id,
             name: table.name.clone(),
+            text: text.to_owned(),
+            access,
             plan,
             columns: columns.collect(),
+            first: tables.first.id,
+            join: join.map(Box::new),
         })
     }
 
@@ -57,12 +83,26 @@ impl Selection {
     /// # Errors
     /// [`SqlError::TooLarge`], or the store's failure.
     pub(crate) fn rows(&self, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
-        let schema = state.schema();
-        let table = schema.tables().iter().find(|table| table.id == self.table);
-        table.map_or(Ok(Vec::new()), |table| stored(&self.plan, table, state))
+        let query = parse(&self.text)?;
+        match Tables::find(&query, state.schema(), self.access)? {
+            Some(tables) => stored(&self.plan, &tables, state),
+            None => Ok(Vec::new()),
+        }
     }
 
-    /// How many cells of a row it has to see, counted from the first.
+    /// The tables by whose rows it is decided what is wanted.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = TableId> {
+        let joined = self.join.as_ref().map(|sides| sides[1].table);
+        let joined = joined.filter(|table| *table != self.first);
+        [self.first].into_iter().chain(joined)
+    }
+
+    /// Whether rows of two tables decide together.
+    pub(crate) fn is_join(&self) -> bool {
+        self.join.is_some()
+    }
+
+    /// How many cells of a row of its one table it has to see, counted from the first.
     pub(crate) fn cells_len(&self) -> usize {
         let point = self.point().map_or(0, |(column, _)| column + 1);
         self.plan.predicate.cells_len().max(point)
@@ -78,22 +118,94 @@ impl Selection {
         equal_to(&self.plan.predicate)
     }
 
-    /// Whether the table is still the one that this was tied to.
+    /// Whether the tables are still those that this was tied to.
     pub(crate) fn fits(&self, schema: &Schema) -> bool {
-        let table = schema.tables().iter().find(|table| table.id == self.table);
-        let same = |table: &TableSchema| {
-            let columns = table.columns.iter().map(|column| &column.ty);
-            table.name == self.name && columns.eq(&self.columns)
+        let again = Self::new(&self.text, schema, self.access);
+        let same = |again: &Self| {
+            let sides = |of: &Self| -> Vec<AlgebraicType> {
+                let sides = of.join.iter().flat_map(|sides| sides.iter());
+                sides.flat_map(|side| side.columns.clone()).collect()
+            };
+            again.table == self.table
+                && again.name == self.name
+                && again.columns == self.columns
+                && sides(again) == sides(self)
         };
-        table.is_some_and(same)
+        again.is_ok_and(|again| same(&again))
     }
 
-    /// The first cells of a row of this table.
+    /// The first cells of a row of its one table.
     ///
     /// # Errors
     /// [`BadValue`] if the row is none of this table.
     pub(crate) fn cells<'a>(&self, row: &'a Row, len: usize) -> Result<Vec<&'a [u8]>, BadValue> {
         cells(row, self.columns[..len.min(self.columns.len())].iter())
+    }
+
+    /// What changes of a join when these rows came (1) and went (-1), and the state is what came of
+    /// it: ΔL⋈R + L⋈ΔR − ΔL⋈ΔR (ORDERING 8).
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub(crate) fn joined_changes(
+        &self,
+        changed: impl Fn(TableId) -> Vec<(Row, i64)>,
+        state: &State,
+    ) -> Result<RowCounts, SqlError> {
+        let mut counts = RowCounts::new();
+        let Some(sides) = self.join.as_deref() else {
+            return Ok(counts);
+        };
+        let [first, second] = sides;
+        let of_first = changed(first.table);
+        let of_second = changed(second.table);
+        for (row, sign) in &of_first {
+            let value = self.value(first, row)?;
+            for other in second.matches(&value, state)? {
+                self.count(sides, (row, &other), *sign, &mut counts)?;
+            }
+        }
+        let mut by_value: HashMap<Vec<u8>, Vec<(&Row, i64)>> = HashMap::new();
+        for (other, sign) in &of_second {
+            let value = self.value(second, other)?;
+            for row in first.matches(&value, state)? {
+                self.count(sides, (&row, other), *sign, &mut counts)?;
+            }
+            by_value.entry(value).or_default().push((other, *sign));
+        }
+        for (row, sign) in &of_first {
+            let value = self.value(first, row)?;
+            for (other, other_sign) in by_value.get(&value).into_iter().flatten() {
+                self.count(sides, (row, other), -(sign * other_sign), &mut counts)?;
+            }
+        }
+        counts.retain(|_, count| *count != 0);
+        Ok(counts)
+    }
+
+    fn value(&self, side: &Side, row: &Row) -> Result<Vec<u8>, SqlError> {
+        let cells = side.cells(row).map_err(|error| side.damaged(error))?;
+        Ok(cells[side.column].to_vec())
+    }
+
+    /// Counts a pair of rows, if it is wanted.
+    fn count(
+        &self,
+        [first, second]: &[Side; 2],
+        (row, other): (&Row, &Row),
+        sign: i64,
+        counts: &mut RowCounts,
+    ) -> Result<(), SqlError> {
+        let mut cells = first.cells(row).map_err(|error| first.damaged(error))?;
+        cells.extend(second.cells(other).map_err(|error| second.damaged(error))?);
+        if self.plan.predicate.holds(&cells) {
+            let shown = match self.plan.output {
+                Output::Rows { joined: true } => other,
+                _ => row,
+            };
+            *counts.entry(Row::clone(shown)).or_default() += sign;
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,14 @@
 //! From changed rows to what each client hears of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use store::{Row, RowChange, State, Watched};
+use store::{Row, RowChange, State, TableId, Watched};
 
 use super::{Query, QueryId, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
 use crate::request::ClientId;
-use crate::sql::Selection;
+use crate::sql::{Selection, SqlError};
 
 /// What a client is told whose rows cannot be followed any further.
 const READ_AGAIN: &str = "the database was opened anew: connect again";
@@ -34,8 +34,11 @@ impl Subscriptions {
             Ok(Watched {
                 changes,
                 lost: false,
-            }) => self.updates(&changes),
+            }) => self.updates(&changes, state),
             _ => return self.drop_all(READ_AGAIN, effects),
+        };
+        let Ok(updates) = updates else {
+            return self.drop_all(READ_AGAIN, effects);
         };
         for (client, update) in updates {
             tell(client, update, effects);
@@ -76,8 +79,12 @@ impl Subscriptions {
         self.watch(state);
     }
 
-    fn updates(&self, changes: &[RowChange]) -> BTreeMap<ClientId, Update> {
-        let mut deltas: BTreeMap<QueryId, Delta> = BTreeMap::new();
+    fn updates(
+        &self,
+        changes: &[RowChange],
+        state: &State,
+    ) -> Result<BTreeMap<ClientId, Update>, SqlError> {
+        let mut deltas = self.joined_deltas(changes, state)?;
         for change in changes {
             let Some(of_table) = self.tables.get(&change.table) else {
                 continue;
@@ -122,9 +129,45 @@ impl Subscriptions {
             }
         };
         let updates = updates.into_iter();
-        updates
-            .map(|(client, sets)| (client, update(sets)))
-            .collect()
+        let updates = updates.map(|(client, sets)| (client, update(sets)));
+        Ok(updates.collect())
+    }
+
+    /// Of queries over two tables, once for each, whichever of them changed.
+    fn joined_deltas(
+        &self,
+        changes: &[RowChange],
+        state: &State,
+    ) -> Result<BTreeMap<QueryId, Delta>, SqlError> {
+        let mut tables: Vec<TableId> = changes.iter().map(|change| change.table).collect();
+        tables.dedup();
+        let concerned = tables.iter().filter_map(|table| self.tables.get(table));
+        let joins: BTreeSet<QueryId> = concerned.flat_map(|it| it.joins.iter().copied()).collect();
+        let changed = |table: TableId| {
+            let of_table = changes.iter().filter(|change| change.table == table);
+            let rows = of_table.flat_map(|change| {
+                let went = change.old.iter().map(|row| (Arc::clone(row), -1));
+                went.chain(change.new.iter().map(|row| (Arc::clone(row), 1)))
+            });
+            rows.collect()
+        };
+        let mut deltas = BTreeMap::new();
+        for id in joins {
+            let counts = self.queries[&id].selection.joined_changes(changed, state)?;
+            if counts.is_empty() {
+                continue;
+            }
+            let mut delta = Delta::default();
+            for (row, count) in counts {
+                let list = match count > 0 {
+                    true => &mut delta.inserts,
+                    false => &mut delta.deletes,
+                };
+                list.extend((0..count.unsigned_abs()).map(|_| Arc::clone(&row)));
+            }
+            deltas.insert(id, delta);
+        }
+        Ok(deltas)
     }
 
     fn some_selection(&self, of_table: &super::OfTable) -> Option<&Selection> {

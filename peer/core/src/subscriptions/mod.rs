@@ -48,8 +48,10 @@ struct Query {
 struct OfTable {
     /// Those that ask for one value of a column, by column and value.
     points: BTreeMap<usize, HashMap<Vec<u8>, BTreeSet<QueryId>>>,
-    /// All others.
+    /// All others of this table alone.
     rest: BTreeSet<QueryId>,
+    /// Those that join it with another one, or are joined with it.
+    joins: BTreeSet<QueryId>,
     /// Cells that the queries have to see, at most.
     cells_len: usize,
 }
@@ -184,8 +186,10 @@ impl Subscriptions {
                 self.next += 1;
                 let id = QueryId(self.next);
                 self.by_text.insert(written.clone(), id);
-                let of_table = self.tables.entry(selection.table).or_default();
-                of_table.insert(id, &selection);
+                for table in selection.tables() {
+                    let of_table = self.tables.entry(table).or_default();
+                    of_table.insert(id, &selection);
+                }
                 let query = Query {
                     written,
                     table: selection.name.as_str().into(),
@@ -212,11 +216,12 @@ impl Subscriptions {
         }
         if let Some(query) = self.queries.remove(&id) {
             self.by_text.remove(&query.written);
-            let table = query.selection.table;
-            if let Some(of_table) = self.tables.get_mut(&table) {
-                of_table.remove(id, &query.selection);
-                if of_table.is_empty() {
-                    self.tables.remove(&table);
+            for table in query.selection.tables() {
+                if let Some(of_table) = self.tables.get_mut(&table) {
+                    of_table.remove(id, &query.selection);
+                    if of_table.is_empty() {
+                        self.tables.remove(&table);
+                    }
                 }
             }
         }
@@ -225,6 +230,10 @@ impl Subscriptions {
 
 impl OfTable {
     fn insert(&mut self, id: QueryId, selection: &Selection) {
+        if selection.is_join() {
+            self.joins.insert(id);
+            return;
+        }
         self.cells_len = self.cells_len.max(selection.cells_len());
         match selection.point() {
             Some((column, value)) => {
@@ -238,6 +247,9 @@ impl OfTable {
     }
 
     fn remove(&mut self, id: QueryId, selection: &Selection) {
+        if self.joins.remove(&id) {
+            return;
+        }
         let Some((column, value)) = selection.point() else {
             self.rest.remove(&id);
             return;
@@ -257,7 +269,7 @@ impl OfTable {
     }
 
     fn is_empty(&self) -> bool {
-        self.points.is_empty() && self.rest.is_empty()
+        self.points.is_empty() && self.rest.is_empty() && self.joins.is_empty()
     }
 
     /// The queries that may want a row with these cells.

@@ -92,6 +92,8 @@ pub(super) struct Mesh {
     pub(super) pushed: BTreeMap<(usize, usize), usize>,
     /// Peers that cannot be asked for admission.
     pub(super) deaf: BTreeSet<usize>,
+    /// What clients that follow rows were told.
+    pub(super) told: Vec<Effect>,
 }
 
 /// Sender, receiver, frame.
@@ -127,6 +129,7 @@ impl Mesh {
             dials: BTreeMap::new(),
             pushed: BTreeMap::new(),
             deaf: BTreeSet::new(),
+            told: Vec::new(),
         };
         for (at, backend) in backends.iter().enumerate() {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -394,10 +397,11 @@ impl Mesh {
                 | Effect::WakeAt(_)
                 | Effect::Console { .. }
                 | Effect::Deleted { .. }
-                | Effect::Told { .. }
-                | Effect::Update { .. }
-                | Effect::DropClient { .. }
                 | Effect::Note { .. } => {}
+                told
+                @ (Effect::Told { .. } | Effect::Update { .. } | Effect::DropClient { .. }) => {
+                    self.told.push(told);
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ mod clocks;
 mod determinism;
 mod finality;
 mod floods;
+mod following;
 mod forge;
 mod forged_upgrades;
 mod forks;

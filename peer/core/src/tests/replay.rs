@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_host::Module;
 use store::limits::LOG_CACHE_BYTES;
@@ -11,6 +12,7 @@ use sync_protocol::{
     Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, SecretKey, StateRoot,
 };
 
+use super::following::Followers;
 use super::harness::{CHAT, Dice, Mesh, modules};
 use crate::birth::{self, Unborn};
 use crate::effect::Effect;
@@ -24,6 +26,9 @@ use crate::system_tables::{self, RIGHT};
 const MESHES: u64 = 32;
 const SETS_PER_MESH: u64 = 8;
 const DELIVERY_ORDERS: u64 = 8;
+
+/// What clients were told meanwhile.
+static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Some entries of one database, and what is needed to run them.
 struct EntrySet {
@@ -66,7 +71,7 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
             .count();
         let mut heads = None;
         for order in 0..DELIVERY_ORDERS {
-            let (delivered, hash) = deliver(&module, &set, &mut Dice(seed << 8 | order));
+            let (delivered, hash) = deliver(&module, &set, seed << 8 | order);
             assert_eq!(
                 delivered, serial,
                 "replay: entry set {seed}, delivery order {order}"
@@ -82,6 +87,8 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
         failed_somewhere > 100,
         "conflicts must happen: {failed_somewhere} failures"
     );
+    let told = TOLD.load(Ordering::Relaxed);
+    assert!(told > 1_000, "clients must be told of changes: {told}");
 }
 
 /// Three authors that hear of each other now and then. No cut happens: little time passes.
@@ -230,7 +237,8 @@ fn settled(mut state: State, last: &Entry, height: u64) -> State {
     state
 }
 
-fn deliver(module: &Module, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHash) {
+fn deliver(module: &Module, set: &EntrySet, seed: u64) -> (Result, HeadsHash) {
+    let dice = &mut Dice(seed);
     let mut order = set.entries.clone();
     for at in (1..order.len()).rev() {
         let other = usize::try_from(dice.below(at as u64 + 1)).expect("small");
@@ -271,16 +279,27 @@ fn deliver(module: &Module, set: &EntrySet, dice: &mut Dice) -> (Result, HeadsHa
             assert_eq!(taken, TakenCut::Taken);
         }
         let sender = SecretKey::from_bytes(&[3; 32]).public();
+        let mut followers = Followers::default();
         for entry in &order {
+            if dice.below(4) == 0 {
+                let state = replica.state.as_mut().expect("it runs");
+                followers.check(state, seed);
+                followers.come_or_go(state, dice);
+            }
             let ingested = replica
                 .ingest(vec![entry.encoded().to_vec()], sender, ctx)
                 .expect("the disk is sound");
             assert_eq!(ingested.fault, None);
             if dice.below(3) == 0 {
                 replica.sweep(ctx).expect("runs");
+                let state = replica.state.as_mut().expect("it runs");
+                followers.check(state, seed);
             }
         }
         replica.sweep(ctx).expect("runs");
+        let state = replica.state.as_mut().expect("it runs");
+        followers.check(state, seed);
+        TOLD.fetch_add(followers.told, Ordering::Relaxed);
         let result = Result {
             root: replica.state().expect("runs").root().expect("reads"),
             outcomes: replica

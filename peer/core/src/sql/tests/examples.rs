@@ -187,8 +187,20 @@ fn errors_point_at_the_place() {
     );
     for (text, what) in [
         (
-            "SELECT * FROM item JOIN bare ON item.id = bare.id",
-            "JOIN is not built yet (line 1, column 15)",
+            "SELECT * FROM item LEFT JOIN bare ON item.id = bare.id",
+            "a JOIN that is no inner one is not built yet (line 1, column 30)",
+        ),
+        (
+            "SELECT * FROM item JOIN bare ON item.id > bare.id",
+            "ON of anything but the equality of two columns is not built yet (line 1, column 33)",
+        ),
+        (
+            "SELECT * FROM item JOIN bare USING (id)",
+            "JOIN without ON is not built yet (line 1, column 25)",
+        ),
+        (
+            "SELECT * FROM item a JOIN item b ON a.id = b.id JOIN item c ON a.id = c.id",
+            "JOIN of more than two tables is not built yet (line 1, column 15)",
         ),
         (
             "SELECT * FROM item ORDER BY id",

@@ -2,6 +2,7 @@
 //! what a plain filter over the rows answers. This file holds the tables.
 
 mod examples;
+mod joins;
 mod random;
 
 use spacetimedb_sats::AlgebraicType;

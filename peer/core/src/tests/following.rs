@@ -1,0 +1,206 @@
+//! Clients that follow queries while entries come late: what they are told of changes gives at every
+//! moment the rows that somebody sees who asks now.
+
+use std::collections::BTreeMap;
+
+use store::State;
+
+use super::harness::{Dice, Mesh};
+use crate::effect::Effect;
+use crate::identity::Claims;
+use crate::request::ClientId;
+use crate::subscriptions::{Subscriptions, TableRows, Update, select_once};
+use crate::{Input, Reply, Request};
+
+/// Whole tables, a value of a column, ranges, both, rows of the one who asks, rows that belong to
+/// others (one for each, so some several times), and a table with itself.
+const QUERIES: [&str; 11] = [
+    "SELECT * FROM message",
+    "SELECT * FROM user",
+    "SELECT * FROM room WHERE name = 'lobby' OR name <> 'none'",
+    "SELECT * FROM account WHERE balance > 990",
+    "SELECT * FROM account WHERE id = 3",
+    "SELECT * FROM message WHERE text <> 'x' AND room > 0",
+    "SELECT * FROM user WHERE identity = :sender",
+    "SELECT * FROM account WHERE id >= 2 AND balance <= 1000",
+    "SELECT message.* FROM message JOIN room ON message.room = room.id WHERE room.name <> 'a'",
+    "SELECT r.* FROM message AS m INNER JOIN room r ON r.id = m.room WHERE m.text <> 'x'",
+    "SELECT b.* FROM account a JOIN account b ON a.id = b.id WHERE a.balance < 1000",
+];
+
+/// Rows of each table, with how many queries of the client's tell of them.
+type Rows = BTreeMap<(String, Vec<u8>), i64>;
+
+/// Some clients of one database, each with some of the queries.
+#[derive(Default)]
+pub(super) struct Followers {
+    subscriptions: Subscriptions,
+    clients: BTreeMap<ClientId, (Vec<usize>, Rows)>,
+    next: u64,
+    /// Updates that were told.
+    pub(super) told: u64,
+}
+
+fn claims() -> Claims {
+    Claims {
+        issuer: "issuer".to_owned(),
+        subject: "subject".to_owned(),
+        payload: String::new(),
+    }
+}
+
+fn add(rows: &mut Rows, tables: &[TableRows]) {
+    for table in tables {
+        for row in &table.rows {
+            *rows
+                .entry((table.table.to_string(), row.to_vec()))
+                .or_default() += 1;
+        }
+    }
+}
+
+impl Followers {
+    /// Somebody begins to follow some of the queries, or stops.
+    pub(super) fn come_or_go(&mut self, state: &mut State, dice: &mut Dice) {
+        let leaves = self.clients.len() > 3 || !self.clients.is_empty() && dice.below(3) == 0;
+        if leaves {
+            let at = usize::try_from(dice.below(self.clients.len() as u64)).expect("few");
+            let client = *self.clients.keys().nth(at).expect("one of them");
+            self.clients.remove(&client);
+            if dice.below(2) == 0 {
+                assert!(self.subscriptions.forget(client));
+                self.subscriptions.watch(state);
+            } else {
+                let dropped = self.subscriptions.unsubscribe(client, 1, true, state);
+                assert!(dropped.expect("it followed").is_some());
+            }
+            return;
+        }
+        self.next += 1;
+        let client = ClientId(self.next);
+        let chosen: Vec<usize> = (0..QUERIES.len()).filter(|_| dice.below(2) == 0).collect();
+        let texts: Vec<String> = chosen.iter().map(|at| QUERIES[*at].to_owned()).collect();
+        let who = claims();
+        let rows = self
+            .subscriptions
+            .subscribe(client, 1, &texts, (&who, false), state)
+            .expect("they can be followed");
+        let mut known = Rows::new();
+        add(&mut known, &rows);
+        self.clients.insert(client, (chosen, known));
+    }
+
+    /// Hears what changed, and holds it against what somebody sees who asks now.
+    pub(super) fn check(&mut self, state: &mut State, seed: u64) {
+        if self.subscriptions.is_empty() {
+            return;
+        }
+        let mut effects = Vec::new();
+        self.subscriptions.deliver(state, &mut effects);
+        for effect in effects {
+            let Effect::Update { client, update } = effect else {
+                panic!("entry set {seed}: {effect:?}");
+            };
+            self.told += 1;
+            let (_, rows) = self.clients.get_mut(&client).expect("it follows");
+            apply(rows, &update);
+        }
+        let who = claims();
+        for (client, (chosen, known)) in &self.clients {
+            let mut now = Rows::new();
+            for at in chosen {
+                let rows = select_once(QUERIES[*at], (&who, false), state);
+                add(&mut now, &[rows.expect("it can be asked")]);
+            }
+            assert_eq!(*known, now, "entry set {seed}, client {}", client.0);
+        }
+    }
+}
+
+fn apply(rows: &mut Rows, update: &Update) {
+    for change in update.sets.iter().flat_map(|set| &set.tables) {
+        let key = |row: &[u8]| (change.table.to_string(), row.to_vec());
+        for row in &change.deletes {
+            let count = rows.get_mut(&key(row)).expect("what was not there went");
+            *count -= 1;
+        }
+        for row in &change.inserts {
+            *rows.entry(key(row)).or_default() += 1;
+        }
+    }
+    rows.retain(|_, count| *count > 0);
+}
+
+#[test]
+fn a_call_is_answered_with_what_it_changed_for_its_client() {
+    let mut mesh = Mesh::new(1, 5);
+    let database = mesh.publish_only().to_string();
+    let client = ClientId(1);
+    let subscribe = |set| Request::Subscribe {
+        database: database.clone(),
+        client,
+        set,
+        queries: vec!["SELECT * FROM account".to_owned()],
+    };
+    let Ok(Reply::Selected(rows)) = mesh.ask(0, subscribe(1)) else {
+        panic!("it can be followed");
+    };
+    assert!(rows[0].rows.is_empty());
+    let again = mesh.ask(0, subscribe(1)).expect_err("the number is taken");
+    assert!(again.message.contains("in use"), "{again}");
+    let mut call = mesh.call_request("open_accounts", "[3]");
+    if let Request::Call { client: caller, .. } = &mut call {
+        *caller = Some(client);
+    }
+    mesh.ask_later(0, call);
+    mesh.settle();
+    let told = std::mem::take(&mut mesh.told);
+    let [Effect::Told { result, update, .. }] = told.as_slice() else {
+        panic!("told once, with the answer: {told:?}");
+    };
+    result.as_ref().expect("it went well");
+    let update = update.as_ref().expect("rows changed");
+    assert_eq!(update.sets[0].set, 1);
+    assert_eq!(update.sets[0].tables[0].inserts.len(), 3);
+    // Somebody else's call comes by itself.
+    mesh.call(0, "open_accounts", "[5]").expect("fine");
+    let told = std::mem::take(&mut mesh.told);
+    let [Effect::Update { update, .. }] = told.as_slice() else {
+        panic!("told once: {told:?}");
+    };
+    assert_eq!(update.sets[0].tables[0].inserts.len(), 2);
+    mesh.input(0, Input::ClientGone { client });
+    mesh.call(0, "open_accounts", "[7]").expect("fine");
+    assert!(mesh.told.is_empty(), "who is gone is told nothing");
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused_and_changes_nothing() {
+    let mut mesh = Mesh::new(1, 6);
+    let database = mesh.publish_only().to_string();
+    let mut check = |queries: &[&str], expected: &str| {
+        let subscribe = Request::Subscribe {
+            database: database.clone(),
+            client: ClientId(1),
+            set: 1,
+            queries: queries.iter().map(|query| (*query).to_owned()).collect(),
+        };
+        let error = mesh.ask(0, subscribe).expect_err(expected);
+        assert!(error.message.contains(expected), "{error}");
+    };
+    check(&["SELECT * FROM nothing"], "no table `nothing`");
+    check(&["SELECT * FROM user", "SELECT"], "SQL");
+    check(&["SELECT name FROM user"], "whole rows");
+    check(&["SELECT COUNT(*) FROM user"], "whole rows");
+    check(&["SELECT * FROM user LIMIT 3"], "LIMIT");
+    let many = vec!["SELECT * FROM user"; 1_025];
+    check(&many, "1024 queries");
+    let unsubscribe = Request::Unsubscribe {
+        database,
+        client: ClientId(1),
+        set: 1,
+        rows: true,
+    };
+    let error = mesh.ask(0, unsubscribe).expect_err("there is no such set");
+    assert!(error.message.contains("no query set 1"), "{error}");
+}
