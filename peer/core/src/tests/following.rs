@@ -189,7 +189,7 @@ fn what_cannot_be_followed_is_refused_and_changes_nothing() {
         assert!(error.message.contains(expected), "{error}");
     };
     check(&["SELECT * FROM nothing"], "no table `nothing`");
-    check(&["SELECT * FROM user", "SELECT"], "SQL");
+    check(&["SELECT * FROM user", "SELECT FROM WHERE"], "SQL");
     check(&["SELECT name FROM user"], "whole rows");
     check(&["SELECT COUNT(*) FROM user"], "whole rows");
     check(&["SELECT * FROM user LIMIT 3"], "LIMIT");

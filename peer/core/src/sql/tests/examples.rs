@@ -112,8 +112,8 @@ fn what_is_selected_is_answered() {
 #[test]
 fn errors_point_at_the_place() {
     let state = state(&[]);
-    let supported = "Supported is SELECT of columns, * or COUNT(*) AS name FROM one table, with \
-                     WHERE (=, <>, !=, <, >, <=, >=, AND, OR) and LIMIT";
+    let supported = "Supported is SELECT of columns, * or COUNT(*) AS name FROM one table, or two with JOIN … ON a.x = b.y, \
+                     with WHERE (=, <>, !=, <, >, <=, >=, AND, OR) and LIMIT";
     let check = |text: &str, expected: &str| {
         let got = ask(&state, text).expect_err(text);
         assert!(!got.is_ours());

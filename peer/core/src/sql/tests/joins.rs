@@ -96,7 +96,7 @@ fn names_have_to_say_which_table() {
     );
     check(
         "SELECT * FROM item JOIN bare ON item.id = bare.name",
-        "columns `id` (u64) and `name` (string, line 1, column 43) cannot be compared",
+        "columns `id` (u64) and `name` (string, line 1, column 48) cannot be compared",
     );
     check(
         "SELECT other.* FROM item JOIN bare ON item.id = bare.id",
