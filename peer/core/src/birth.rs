@@ -219,6 +219,8 @@ pub(crate) fn living(
         accepted_at: BTreeMap::new(),
         tail_since: None,
         logged: BTreeSet::new(),
+        told_events: BTreeSet::new(),
+        events: Vec::new(),
         links: BTreeMap::new(),
         neighbours: Neighbours::default(),
         addresses: Addresses::default(),

@@ -364,6 +364,7 @@ impl Replica {
         for ordered in segment {
             self.accepted_at.remove(&ordered.entry.id);
             self.logged.remove(&ordered.entry.id);
+            self.told_events.remove(&ordered.entry.id);
             self.bodies.forget(&ordered.entry.id);
         }
         self.tail_since = self.accepted_at.values().min().copied();

@@ -72,4 +72,4 @@ pub use reply::{
     SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
 };
 pub use request::{Arguments, ClientId, Request, RequestId, SchemaVersion};
-pub use subscriptions::{SetChange, TableChange, TableRows, Update};
+pub use subscriptions::{ChangedRows, SetChange, TableChange, TableRows, Update};

@@ -21,7 +21,7 @@ use crate::conduct::Conduct;
 use crate::conversations::Link;
 use crate::effect::Effect;
 use crate::error::Stop;
-use crate::execute::{Executor, Trace};
+use crate::execute::{Event, Executor, Trace};
 use crate::finality::contest::Contest;
 use crate::leftovers::Leftovers;
 use crate::memory::{FileCaches, MemoryBudget};
@@ -185,6 +185,10 @@ pub(crate) struct Replica {
     pub(crate) tail_since: Option<Tick>,
     /// Own entries of the tail whose log lines have been written.
     pub(crate) logged: BTreeSet<EntryId>,
+    /// Entries of the tail whose events clients have been told.
+    pub(crate) told_events: BTreeSet<EntryId>,
+    /// Events that clients are about to be told.
+    pub(crate) events: Vec<Event>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
     pub(crate) neighbours: Neighbours,
     /// Where members listen.

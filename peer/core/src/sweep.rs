@@ -11,7 +11,7 @@ use sync_protocol::{DeviceKey, Entry, EntryId, Ordered, Position};
 use crate::batch::{Expected, ReplyTo};
 use crate::effect::Effect;
 use crate::error::{Stop, refuse};
-use crate::execute::{EntryRun, Trace};
+use crate::execute::{EntryRun, Event, Trace};
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Executed, Health, Replay, Replica};
 use crate::reply::{Called, ErrorKind, Reply};
@@ -133,6 +133,7 @@ impl Replica {
     ) -> Executed {
         let database = self.id;
         self.members_stale |= run.rights_changed;
+        self.note_events(entry.id, run.events);
         if entry.header.author == ctx.device && self.logged.insert(entry.id) {
             ctx.effects.extend(
                 run.console
@@ -168,6 +169,14 @@ impl Replica {
             rights_changed: run.rights_changed,
             finaliser: run.finaliser,
             publishes: run.publishes,
+        }
+    }
+
+    /// Events happen once: when a call that tells some runs again, nobody hears of them again.
+    pub(crate) fn note_events(&mut self, entry: EntryId, events: Vec<Event>) {
+        let is_followed = self.state.as_ref().is_some_and(State::is_watched);
+        if !events.is_empty() && self.told_events.insert(entry) && is_followed {
+            self.events.extend(events);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use client_messages::BsatnRowList;
-use peer_core::{ClientId, Reply, Request, Update};
+use peer_core::{ChangedRows, ClientId, Reply, Request, Update};
 
 use super::World;
 use crate::checker::{ADDED_TABLE, TABLES};
@@ -30,8 +30,11 @@ impl Follower {
             }
             for change in &set.tables {
                 let rows = self.tables.entry(change.table.to_string()).or_default();
+                let ChangedRows::Kept { inserts, deletes } = &change.rows else {
+                    return Err("tells of events, which there are not".to_owned());
+                };
                 // What goes and what comes may be told in any order: only the sum counts.
-                for (list, sign) in [(&change.inserts, 1), (&change.deletes, -1)] {
+                for (list, sign) in [(inserts, 1), (deletes, -1)] {
                     for row in list {
                         let count = rows.entry(row.to_vec()).or_default();
                         *count += sign;

@@ -8,7 +8,7 @@ mod console;
 mod system;
 
 use module_host::{Call, Lifecycle, Module, Outcome, Runner};
-use store::{CallContext, Changed, Reads, State, Transaction};
+use store::{CallContext, Changed, Reads, Row, RowChange, State, TableId, Transaction};
 use sync_protocol::{
     ConnectionId, DatabaseId, DeviceKey, Entry, Hlc, Invocation, Options, Role, SYSTEM_CALL_NAME,
     SystemCall,
@@ -51,6 +51,15 @@ pub(crate) struct EntryRun {
     pub(crate) finaliser: Option<DeviceKey>,
     /// Whether a module was published.
     pub(crate) publishes: bool,
+    /// Events that its calls told, in order.
+    pub(crate) events: Vec<Event>,
+}
+
+/// A row of a table whose rows are events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) table: TableId,
+    pub(crate) row: Row,
 }
 
 /// A module with its one living instance and the options of its database.
@@ -58,6 +67,8 @@ pub(crate) struct Executor {
     module: Module,
     runner: Runner,
     options: Options,
+    /// Whether the module has tables of events.
+    has_events: bool,
     /// The database's identity as modules see it: little-endian.
     identity: [u8; 32],
 }
@@ -113,12 +124,14 @@ impl Executor {
         database: DatabaseId,
     ) -> Result<Self, Stop> {
         let runner = module.instantiate()?;
+        let has_events = module.def().tables.iter().any(|table| table.event);
         let mut identity = database.0;
         identity.reverse();
         Ok(Self {
             module,
             runner,
             options,
+            has_events,
             identity,
         })
     }
@@ -250,6 +263,9 @@ impl Executor {
             )?,
         };
         let ended = tx.end(outcome.is_ok());
+        if self.has_events {
+            note_events(&ended.state, ended.changes, run);
+        }
         let trace = Trace {
             reads: match planted!(ForgetFailedReads) && !outcome.is_ok() {
                 true => Some(Reads::default()),
@@ -439,4 +455,15 @@ fn checked_callers(entry: &Entry) -> Vec<Option<CheckedCaller<'_>>> {
             })
         })
         .collect()
+}
+
+/// Of what a call changed, the rows that are events.
+fn note_events(state: &State, changes: Vec<RowChange>, run: &mut EntryRun) {
+    let tables = state.schema().tables();
+    let is_event = |id: TableId| tables.iter().any(|table| table.id == id && table.event);
+    for RowChange { table, new, .. } in changes {
+        if let Some(row) = new.filter(|_| is_event(table)) {
+            run.events.push(Event { table, row });
+        }
+    }
 }

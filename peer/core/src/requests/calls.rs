@@ -1,5 +1,6 @@
 //! Calls of clients: checked as far as the caller can be told at once, and put into the batch.
 
+use module_host::ReducerDef;
 use sync_protocol::{ConnectionId, DatabaseId, Now, SystemCall};
 
 use super::Answer;
@@ -9,7 +10,7 @@ use crate::error::refuse;
 use crate::identity::Claims;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::{Arguments, ClientId, RequestId};
-use crate::values;
+use crate::values::{self, Reader, type_name};
 
 impl Core {
     #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
@@ -48,7 +49,10 @@ impl Core {
         let args = match arguments {
             Arguments::Json(json) => values::arguments_from_json(&reducer.params, &json)
                 .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?,
-            Arguments::Bsatn(bytes) => bytes,
+            Arguments::Bsatn(bytes) => {
+                check_arguments(reducer, &bytes)?;
+                bytes
+            }
         };
         if args.len() > sync_protocol::limits::ARGUMENTS_BYTES_MAX {
             return Err(refuse(
@@ -129,6 +133,27 @@ impl Core {
             )),
         }
     }
+}
+
+/// Whether the bytes are what the reducer takes: a guest that cannot read them traps, which says
+/// nothing to anybody.
+fn check_arguments(reducer: &ReducerDef, bytes: &[u8]) -> Result<(), RequestError> {
+    let mut reader = Reader::new(bytes);
+    for (at, (name, ty)) in reducer.params.iter().enumerate() {
+        reader.value(ty).map_err(|error| {
+            let text = format!(
+                "argument {} of `{}`, `{name}`, is no {}: {error}",
+                at + 1,
+                reducer.name,
+                type_name(ty)
+            );
+            refuse(ErrorKind::BadRequest, text)
+        })?;
+    }
+    reader.finish().map_err(|error| {
+        let text = format!("the arguments of `{}` are too long: {error}", reducer.name);
+        refuse(ErrorKind::BadRequest, text)
+    })
 }
 
 /// What a peer writes comes after what it wrote before.

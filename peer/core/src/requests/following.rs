@@ -80,12 +80,20 @@ impl Core {
     /// Tells clients what changed since the last input.
     pub(crate) fn tell_clients(&mut self) {
         let effects = &mut self.parts.effects;
-        for (id, subscriptions) in &mut self.subscriptions {
-            let replica = self.replicas.get_mut(id).filter(|replica| replica.serves());
-            match replica.and_then(|replica| replica.state.as_mut()) {
-                Some(state) => subscriptions.deliver(state, effects),
+        for (id, replica) in &mut self.replicas {
+            let events = std::mem::take(&mut replica.events);
+            let Some(subscriptions) = self.subscriptions.get_mut(id) else {
+                continue;
+            };
+            let serves = replica.serves();
+            match replica.state.as_mut().filter(|_| serves) {
+                Some(state) => subscriptions.deliver(state, &events, effects),
                 None => subscriptions.drop_all(GONE, effects),
             }
+        }
+        let gone = self.subscriptions.iter_mut();
+        for (_, subscriptions) in gone.filter(|(id, _)| !self.replicas.contains_key(id)) {
+            subscriptions.drop_all(GONE, effects);
         }
         self.subscriptions
             .retain(|_, subscriptions| !subscriptions.is_empty());

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use store::{Row, RowChange, State, TableId, Watched};
 
-use super::{Query, QueryId, SetChange, Subscriptions, TableChange, Update};
+use super::{ChangedRows, Query, QueryId, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
+use crate::execute::Event;
 use crate::request::ClientId;
 use crate::sql::{Selection, SqlError};
 
@@ -19,12 +20,19 @@ const TABLES_CHANGED: &str = "the module was replaced by one with other tables: 
 struct Delta {
     inserts: Vec<Row>,
     deletes: Vec<Row>,
+    /// Of a table of events, and then nothing else.
+    events: Vec<Row>,
 }
 
 impl Subscriptions {
     /// Tells the clients what changed since the last time. `effects` are those of this input: a
     /// client that hears in them how a call of its own went hears with it what changed.
-    pub(crate) fn deliver(&mut self, state: &mut State, effects: &mut Vec<Effect>) {
+    pub(crate) fn deliver(
+        &mut self,
+        state: &mut State,
+        events: &[Event],
+        effects: &mut Vec<Effect>,
+    ) {
         if !state.is_watched() {
             return self.drop_all(READ_AGAIN, effects);
         }
@@ -34,7 +42,7 @@ impl Subscriptions {
             Ok(Watched {
                 changes,
                 lost: false,
-            }) => self.updates(&changes, state),
+            }) => self.updates(&changes, events, state),
             _ => return self.drop_all(READ_AGAIN, effects),
         };
         let Ok(updates) = updates else {
@@ -82,30 +90,22 @@ impl Subscriptions {
     fn updates(
         &self,
         changes: &[RowChange],
+        events: &[Event],
         state: &State,
     ) -> Result<BTreeMap<ClientId, Update>, SqlError> {
         let mut deltas = self.joined_deltas(changes, state)?;
         for change in changes {
-            let Some(of_table) = self.tables.get(&change.table) else {
-                continue;
-            };
-            let mut see = |row: &Option<Row>, push: fn(&mut Delta, Row)| {
-                let Some(row) = row else { return };
-                // All queries of a table know its columns.
-                let Some(selection) = self.some_selection(of_table) else {
-                    return;
-                };
-                let Ok(cells) = selection.cells(row, of_table.cells_len) else {
-                    return;
-                };
-                for id in of_table.candidates(&cells) {
-                    if self.queries[&id].selection.wants(&cells) {
-                        push(deltas.entry(id).or_default(), Arc::clone(row));
-                    }
-                }
-            };
-            see(&change.old, |delta, row| delta.deletes.push(row));
-            see(&change.new, |delta, row| delta.inserts.push(row));
+            self.show(change.table, change.old.as_ref(), |id, row| {
+                deltas.entry(id).or_default().deletes.push(row);
+            });
+            self.show(change.table, change.new.as_ref(), |id, row| {
+                deltas.entry(id).or_default().inserts.push(row);
+            });
+        }
+        for event in events {
+            self.show(event.table, Some(&event.row), |id, row| {
+                deltas.entry(id).or_default().events.push(row);
+            });
         }
         let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
         for (id, delta) in deltas {
@@ -113,8 +113,13 @@ impl Subscriptions {
             let change = Arc::new(TableChange {
                 table: Arc::clone(&query.table),
                 table_id: query.selection.table.0,
-                inserts: delta.inserts.iter().collect(),
-                deletes: delta.deletes.iter().collect(),
+                rows: match delta.events.is_empty() {
+                    true => ChangedRows::Kept {
+                        inserts: delta.inserts.iter().collect(),
+                        deletes: delta.deletes.iter().collect(),
+                    },
+                    false => ChangedRows::Events(delta.events.iter().collect()),
+                },
             });
             for (client, set) in &query.followers {
                 let sets = updates.entry(*client).or_default();
@@ -131,6 +136,25 @@ impl Subscriptions {
         let updates = updates.into_iter();
         let updates = updates.map(|(client, sets)| (client, update(sets)));
         Ok(updates.collect())
+    }
+
+    /// Finds the queries of one table that want a row.
+    fn show(&self, table: TableId, row: Option<&Row>, mut wanted: impl FnMut(QueryId, Row)) {
+        let Some((of_table, row)) = self.tables.get(&table).zip(row) else {
+            return;
+        };
+        // All queries of a table know its columns.
+        let Some(selection) = self.some_selection(of_table) else {
+            return;
+        };
+        let Ok(cells) = selection.cells(row, of_table.cells_len) else {
+            return;
+        };
+        for id in of_table.candidates(&cells) {
+            if self.queries[&id].selection.wants(&cells) {
+                wanted(id, Arc::clone(row));
+            }
+        }
     }
 
     /// Of queries over two tables, once for each, whichever of them changed.

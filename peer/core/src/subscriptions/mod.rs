@@ -17,7 +17,7 @@ use crate::identity::Claims;
 use crate::request::ClientId;
 use crate::sql::{Access, Selection, SqlError};
 
-pub use rows::{SetChange, TableChange, TableRows, Update};
+pub use rows::{ChangedRows, SetChange, TableChange, TableRows, Update};
 
 /// Queries that one client can follow at a time.
 const QUERIES_MAX: usize = 1_024;

@@ -22,10 +22,22 @@ pub struct TableChange {
     pub table: Arc<str>,
     /// Its number.
     pub table_id: u32,
-    /// Rows that are there now. One that changed is here, and as it was in `deletes`.
-    pub inserts: BsatnRowList,
-    /// Rows that are there no more.
-    pub deletes: BsatnRowList,
+    /// Its rows.
+    pub rows: ChangedRows,
+}
+
+/// Rows that came and went, or that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangedRows {
+    /// Of a table that keeps its rows.
+    Kept {
+        /// Rows that are there now. One that changed is here, and as it was in `deletes`.
+        inserts: BsatnRowList,
+        /// Rows that are there no more.
+        deletes: BsatnRowList,
+    },
+    /// Of a table of events.
+    Events(BsatnRowList),
 }
 
 /// Changes of one set of queries of a client.

@@ -230,6 +230,7 @@ impl Replica {
             units_left = units_left.saturating_sub(ran.traces[index].units);
         }
         self.state = Some(state);
+        self.note_events(ran.entry.id, run.events);
         Ok(pass.verdict())
     }
 

@@ -9,8 +9,8 @@ use super::harness::{Dice, Mesh};
 use crate::effect::Effect;
 use crate::identity::Claims;
 use crate::request::ClientId;
-use crate::subscriptions::{Subscriptions, TableRows, Update, select_once};
-use crate::{Input, Reply, Request};
+use crate::subscriptions::{ChangedRows, Subscriptions, TableRows, Update, select_once};
+use crate::{Arguments, Input, Reply, Request};
 
 /// Whole tables, a value of a column, ranges, both, rows of the one who asks, rows that belong to
 /// others (one for each, so some several times), and a table with itself.
@@ -96,7 +96,7 @@ impl Followers {
             return;
         }
         let mut effects = Vec::new();
-        self.subscriptions.deliver(state, &mut effects);
+        self.subscriptions.deliver(state, &[], &mut effects);
         for effect in effects {
             let Effect::Update { client, update } = effect else {
                 panic!("entry set {seed}: {effect:?}");
@@ -120,15 +120,25 @@ impl Followers {
 fn apply(rows: &mut Rows, update: &Update) {
     for change in update.sets.iter().flat_map(|set| &set.tables) {
         let key = |row: &[u8]| (change.table.to_string(), row.to_vec());
-        for row in &change.deletes {
+        let ChangedRows::Kept { inserts, deletes } = &change.rows else {
+            panic!("there are no events");
+        };
+        for row in deletes {
             let count = rows.get_mut(&key(row)).expect("what was not there went");
             *count -= 1;
         }
-        for row in &change.inserts {
+        for row in inserts {
             *rows.entry(key(row)).or_default() += 1;
         }
     }
     rows.retain(|_, count| *count > 0);
+}
+
+fn inserts(update: &Update) -> usize {
+    match &update.sets[0].tables[0].rows {
+        ChangedRows::Kept { inserts, .. } => inserts.len(),
+        ChangedRows::Events(_) => 0,
+    }
 }
 
 #[test]
@@ -161,17 +171,34 @@ fn a_call_is_answered_with_what_it_changed_for_its_client() {
     result.as_ref().expect("it went well");
     let update = update.as_ref().expect("rows changed");
     assert_eq!(update.sets[0].set, 1);
-    assert_eq!(update.sets[0].tables[0].inserts.len(), 3);
+    assert_eq!(inserts(update), 3);
     // Somebody else's call comes by itself.
     mesh.call(0, "open_accounts", "[5]").expect("fine");
     let told = std::mem::take(&mut mesh.told);
     let [Effect::Update { update, .. }] = told.as_slice() else {
         panic!("told once: {told:?}");
     };
-    assert_eq!(update.sets[0].tables[0].inserts.len(), 2);
+    assert_eq!(inserts(update), 2);
     mesh.input(0, Input::ClientGone { client });
     mesh.call(0, "open_accounts", "[7]").expect("fine");
     assert!(mesh.told.is_empty(), "who is gone is told nothing");
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_refused_before_anything_is_written() {
+    let mut mesh = Mesh::new(1, 7);
+    mesh.publish_only();
+    let mut check = |bytes: &[u8], expected: &str| {
+        let mut call = mesh.call_request("open_accounts", "");
+        if let Request::Call { arguments, .. } = &mut call {
+            *arguments = Arguments::Bsatn(bytes.to_vec());
+        }
+        let error = mesh.ask(0, call).expect_err(expected);
+        assert!(error.message.contains(expected), "{error}");
+    };
+    check(&[], "argument 1 of `open_accounts`, `count`, is no u32");
+    check(&[1, 0, 0], "is no u32");
+    check(&[1, 0, 0, 0, 0], "too long: 1 bytes follow");
 }
 
 #[test]

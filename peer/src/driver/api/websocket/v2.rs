@@ -11,7 +11,8 @@ use client_messages::v2::{
 };
 use client_messages::{BsatnRowList, RowListBuilder};
 use peer_core::{
-    Arguments, Called, ClientId, ErrorKind, Reply, Request, RequestError, TableRows, Update,
+    Arguments, Called, ChangedRows, ClientId, ErrorKind, Reply, Request, RequestError, TableRows,
+    Update,
 };
 use sync_protocol::ConnectionId;
 use tokio::sync::Semaphore;
@@ -300,9 +301,14 @@ fn update_of(update: Update) -> TransactionUpdate {
     let sets = update.sets.into_iter().map(|set| {
         let mut tables: Vec<TableUpdate> = Vec::new();
         for change in set.tables {
-            let rows = TableUpdateRows::Persistent {
-                inserts: change.inserts.clone(),
-                deletes: change.deletes.clone(),
+            let rows = match &change.rows {
+                ChangedRows::Kept { inserts, deletes } => TableUpdateRows::Persistent {
+                    inserts: inserts.clone(),
+                    deletes: deletes.clone(),
+                },
+                ChangedRows::Events(events) => TableUpdateRows::Event {
+                    events: events.clone(),
+                },
             };
             let known = tables
                 .iter_mut()
