@@ -58,6 +58,7 @@ mod state;
 mod tests;
 mod transaction;
 mod unsynced;
+mod versions;
 mod view;
 mod watch;
 mod xxh64;

@@ -15,10 +15,11 @@ use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
 use crate::migrate::Moves;
-use crate::overlay::{Overlay, Row, Versions};
+use crate::overlay::{Overlay, Row};
 use crate::root::{RowHasher, RowSum};
 use crate::schema::{Schema, TableId};
 use crate::state::{Inner, State};
+use crate::versions::Versions;
 use crate::view::{ALL, Write};
 
 /// A row that a cut writes by itself, beside what calls wrote: the row with this key becomes

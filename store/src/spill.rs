@@ -16,8 +16,9 @@ use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::limits::{OVERLAY_BYTES_MAX, OVERLAY_COMMITS_MAX, SPILL_CACHE_BYTES};
-use crate::overlay::{Counts, Overlay, Row, Version};
+use crate::overlay::{Counts, Overlay, Row};
 use crate::spill_record::{Record, read_newest, read_value, write_newest, write_value};
+use crate::versions::Version;
 
 type Bytes = &'static [u8];
 

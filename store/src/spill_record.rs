@@ -3,7 +3,8 @@
 use sync_protocol::{POSITION_BYTES, Position};
 
 use crate::error::StoreError;
-use crate::overlay::{Counts, Row, Version};
+use crate::overlay::{Counts, Row};
+use crate::versions::Version;
 
 /// Tags in front of a version's value.
 const DELETED: u8 = 0;

@@ -10,11 +10,12 @@ use crate::base::{Base, BytesRange};
 use crate::error::{DataError, StoreError};
 use crate::key::Key;
 use crate::limits::{ROW_OVERHEAD_BYTES, SCAN_BYTES_MAX};
-use crate::overlay::{Overlay, Row, Versions};
+use crate::overlay::{Overlay, Row};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{FullBounds, KeyRange};
 use crate::reads::Reading;
 use crate::spill::{SpillAt, SpillItem, SpillRange};
+use crate::versions::Versions;
 
 /// What a call has done to one key.
 #[derive(Clone, Debug)]

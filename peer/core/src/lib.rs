@@ -29,6 +29,7 @@ mod error;
 mod execute;
 mod finality;
 mod identity;
+mod ingest;
 mod input;
 mod joining;
 mod leftovers;

@@ -7,8 +7,9 @@ use super::{
     ACCOUNT, DATABASE, NOTE, account, call, note, open, position, rows_of, schema, settle,
 };
 use crate::limits::{OVERLAY_BYTES_MAX, OVERLAY_COMMITS_MAX};
-use crate::overlay::{Row, Version};
+use crate::overlay::Row;
 use crate::spill_record::{Record, read_newest, read_value, write_newest, write_value};
+use crate::versions::Version;
 use crate::{DirDisk, Disk, MemoryDisk, OverlayBudget, State, StateOptions, StoreError};
 
 /// The overlay may hold this many calls.
