@@ -8,10 +8,10 @@ Measures what the design promises; writes target/bench/latest.json
 Usage: benchmarks [--quick] [NAME…]
 
   --quick   a tenth of the work: a first look, not a figure to quote
-  NAME      calls, catch-up, offline, late, latency, memory, rows, tail, reconcile, websocket,
-            binary; all if none is given";
+  NAME      calls, catch-up, offline, late, latency, memory, rows, tail, reconcile, following,
+            websocket, binary; all if none is given";
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "calls",
     "catch-up",
     "offline",
@@ -21,6 +21,7 @@ const NAMES: [&str; 11] = [
     "rows",
     "tail",
     "reconcile",
+    "following",
     "websocket",
     "binary",
 ];

@@ -12,6 +12,7 @@ mod calls;
 mod catch_up;
 mod clock;
 mod dice;
+mod following;
 mod late;
 mod latency;
 mod memory;
@@ -61,6 +62,7 @@ fn run() -> anyhow::Result<bool> {
     report.measure("rows", rows::measure);
     report.measure("tail", tail::measure);
     report.measure("reconcile", reconcile::measure);
+    report.measure("following", following::measure);
     report.measure("websocket", websocket::measure);
     report.measure("binary", binary::measure);
     report.finish(&places::report()?)

@@ -102,20 +102,39 @@ impl Selection {
         self.join.is_some()
     }
 
-    /// How many cells of a row of its one table it has to see, counted from the first.
-    pub(crate) fn cells_len(&self) -> usize {
-        let point = self.point().map_or(0, |(column, _)| column + 1);
-        self.plan.predicate.cells_len().max(point)
+    /// How many cells of a row of one of its tables have to be seen, counted from the first, to tell
+    /// whether it may matter.
+    pub(crate) fn cells_len(&self, table: TableId) -> usize {
+        let point = self.point(table).map_or(0, |(column, _)| column + 1);
+        match self.is_join() {
+            true => point,
+            false => self.plan.predicate.cells_len().max(point),
+        }
     }
 
-    /// Whether a row is wanted, by its first [`Selection::cells_len`] cells.
+    /// Whether a row is wanted, by its first [`Selection::cells_len`] cells. Of one table only.
     pub(crate) fn wants(&self, cells: &[&[u8]]) -> bool {
         self.plan.predicate.holds(cells)
     }
 
-    /// A column that has this value, as BSATN, in every wanted row.
-    pub(crate) fn point(&self) -> Option<(usize, &[u8])> {
-        equal_to(&self.plan.predicate)
+    /// A column of one of its tables that has this value, as BSATN, in every row that matters.
+    pub(crate) fn point(&self, table: TableId) -> Option<(usize, &[u8])> {
+        let predicate = &self.plan.predicate;
+        let Some(join) = &self.plan.join else {
+            return equal_to(predicate, &|column| Some(column));
+        };
+        if self.first == join.table {
+            return None; // a table with itself: a row may matter on either side
+        }
+        let len = join.first_len;
+        let [first, second] = join.columns;
+        // What one side of the join has, the other has too.
+        equal_to(predicate, &|column| match table == self.first {
+            true if column < len => Some(column),
+            true => (column == len + second).then_some(first),
+            false if column >= len => Some(column - len),
+            false => (column == first).then_some(second),
+        })
     }
 
     /// Whether the tables are still those that this was tied to.
@@ -134,12 +153,21 @@ impl Selection {
         again.is_ok_and(|again| same(&again))
     }
 
-    /// The first cells of a row of its one table.
+    /// The first cells of a row of one of its tables.
     ///
     /// # Errors
     /// [`BadValue`] if the row is none of this table.
-    pub(crate) fn cells<'a>(&self, row: &'a Row, len: usize) -> Result<Vec<&'a [u8]>, BadValue> {
-        cells(row, self.columns[..len.min(self.columns.len())].iter())
+    pub(crate) fn cells<'a>(
+        &self,
+        table: TableId,
+        row: &'a Row,
+        len: usize,
+    ) -> Result<Vec<&'a [u8]>, BadValue> {
+        let columns = match &self.join {
+            Some(sides) if table != self.first => &sides[1].columns,
+            _ => &self.columns,
+        };
+        cells(row, columns[..len.min(columns.len())].iter())
     }
 
     /// What changes of a join when these rows came (1) and went (-1), and the state is what came of
@@ -149,7 +177,7 @@ impl Selection {
     /// The store's failure.
     pub(crate) fn joined_changes(
         &self,
-        changed: impl Fn(TableId) -> Vec<(Row, i64)>,
+        changed: &[(TableId, Row, i64)],
         state: &State,
     ) -> Result<RowCounts, SqlError> {
         let mut counts = RowCounts::new();
@@ -157,8 +185,11 @@ impl Selection {
             return Ok(counts);
         };
         let [first, second] = sides;
-        let of_first = changed(first.table);
-        let of_second = changed(second.table);
+        let of = |side: &Side| -> Vec<(&Row, i64)> {
+            let changed = changed.iter().filter(|(table, ..)| *table == side.table);
+            changed.map(|(_, row, sign)| (row, *sign)).collect()
+        };
+        let (of_first, of_second) = (of(first), of(second));
         for (row, sign) in &of_first {
             let value = self.value(first, row)?;
             for other in second.matches(&value, state)? {
@@ -209,15 +240,19 @@ impl Selection {
     }
 }
 
-fn equal_to(predicate: &Predicate) -> Option<(usize, &[u8])> {
+/// A column that has one value wherever the predicate holds, of those that `find` knows.
+fn equal_to<'a>(
+    predicate: &'a Predicate,
+    find: &impl Fn(usize) -> Option<usize>,
+) -> Option<(usize, &'a [u8])> {
     match predicate {
-        Predicate::All(parts) => parts.iter().find_map(equal_to),
+        Predicate::All(parts) => parts.iter().find_map(|part| equal_to(part, find)),
         Predicate::Literal {
             column,
             comparison,
             operator: Operator::Equal,
             value,
-        } if comparison.is_indexed_alike() => Some((*column, value)),
+        } if comparison.is_indexed_alike() => Some((find(*column)?, value)),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! From changed rows to what each client hears of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use store::{Row, RowChange, State, TableId, Watched};
@@ -22,6 +22,22 @@ struct Delta {
     deletes: Vec<Row>,
     /// Of a table of events, and then nothing else.
     events: Vec<Row>,
+}
+
+/// What a row did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Came,
+    Went,
+    Happened,
+}
+
+/// What changes mean to queries.
+#[derive(Debug, Default)]
+struct Seen {
+    deltas: BTreeMap<QueryId, Delta>,
+    /// Rows that may matter to queries over two tables.
+    joins: BTreeMap<QueryId, Vec<(TableId, Row, i64)>>,
 }
 
 impl Subscriptions {
@@ -93,19 +109,19 @@ impl Subscriptions {
         events: &[Event],
         state: &State,
     ) -> Result<BTreeMap<ClientId, Update>, SqlError> {
-        let mut deltas = self.joined_deltas(changes, state)?;
+        let mut seen = Seen::default();
         for change in changes {
-            self.show(change.table, change.old.as_ref(), |id, row| {
-                deltas.entry(id).or_default().deletes.push(row);
-            });
-            self.show(change.table, change.new.as_ref(), |id, row| {
-                deltas.entry(id).or_default().inserts.push(row);
-            });
+            self.show(change.table, change.old.as_ref(), Sign::Went, &mut seen);
+            self.show(change.table, change.new.as_ref(), Sign::Came, &mut seen);
         }
         for event in events {
-            self.show(event.table, Some(&event.row), |id, row| {
-                deltas.entry(id).or_default().events.push(row);
-            });
+            self.show(event.table, Some(&event.row), Sign::Happened, &mut seen);
+        }
+        let mut deltas = seen.deltas;
+        for (id, changed) in seen.joins {
+            if let Some(delta) = self.joined_delta(id, &changed, state)? {
+                deltas.insert(id, delta);
+            }
         }
         let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
         for (id, delta) in deltas {
@@ -138,8 +154,8 @@ impl Subscriptions {
         Ok(updates.collect())
     }
 
-    /// Finds the queries of one table that want a row.
-    fn show(&self, table: TableId, row: Option<&Row>, mut wanted: impl FnMut(QueryId, Row)) {
+    /// Shows a row to the queries that may want it.
+    fn show(&self, table: TableId, row: Option<&Row>, sign: Sign, seen: &mut Seen) {
         let Some((of_table, row)) = self.tables.get(&table).zip(row) else {
             return;
         };
@@ -147,51 +163,46 @@ impl Subscriptions {
         let Some(selection) = self.some_selection(of_table) else {
             return;
         };
-        let Ok(cells) = selection.cells(row, of_table.cells_len) else {
+        let Ok(cells) = selection.cells(table, row, of_table.cells_len) else {
             return;
         };
         for id in of_table.candidates(&cells) {
-            if self.queries[&id].selection.wants(&cells) {
-                wanted(id, Arc::clone(row));
+            let selection = &self.queries[&id].selection;
+            let row = || Arc::clone(row);
+            if selection.is_join() {
+                let sign = match sign {
+                    Sign::Came => 1,
+                    Sign::Went => -1,
+                    Sign::Happened => continue,
+                };
+                seen.joins.entry(id).or_default().push((table, row(), sign));
+            } else if selection.wants(&cells) {
+                let delta = seen.deltas.entry(id).or_default();
+                match sign {
+                    Sign::Came => delta.inserts.push(row()),
+                    Sign::Went => delta.deletes.push(row()),
+                    Sign::Happened => delta.events.push(row()),
+                }
             }
         }
     }
 
-    /// Of queries over two tables, once for each, whichever of them changed.
-    fn joined_deltas(
+    fn joined_delta(
         &self,
-        changes: &[RowChange],
+        id: QueryId,
+        changed: &[(TableId, Row, i64)],
         state: &State,
-    ) -> Result<BTreeMap<QueryId, Delta>, SqlError> {
-        let mut tables: Vec<TableId> = changes.iter().map(|change| change.table).collect();
-        tables.dedup();
-        let concerned = tables.iter().filter_map(|table| self.tables.get(table));
-        let joins: BTreeSet<QueryId> = concerned.flat_map(|it| it.joins.iter().copied()).collect();
-        let changed = |table: TableId| {
-            let of_table = changes.iter().filter(|change| change.table == table);
-            let rows = of_table.flat_map(|change| {
-                let went = change.old.iter().map(|row| (Arc::clone(row), -1));
-                went.chain(change.new.iter().map(|row| (Arc::clone(row), 1)))
-            });
-            rows.collect()
-        };
-        let mut deltas = BTreeMap::new();
-        for id in joins {
-            let counts = self.queries[&id].selection.joined_changes(changed, state)?;
-            if counts.is_empty() {
-                continue;
-            }
-            let mut delta = Delta::default();
-            for (row, count) in counts {
-                let list = match count > 0 {
-                    true => &mut delta.inserts,
-                    false => &mut delta.deletes,
-                };
-                list.extend((0..count.unsigned_abs()).map(|_| Arc::clone(&row)));
-            }
-            deltas.insert(id, delta);
+    ) -> Result<Option<Delta>, SqlError> {
+        let counts = self.queries[&id].selection.joined_changes(changed, state)?;
+        let mut delta = Delta::default();
+        for (row, count) in &counts {
+            let list = match *count > 0 {
+                true => &mut delta.inserts,
+                false => &mut delta.deletes,
+            };
+            list.extend((0..count.unsigned_abs()).map(|_| Arc::clone(row)));
         }
-        Ok(deltas)
+        Ok((!counts.is_empty()).then_some(delta))
     }
 
     fn some_selection(&self, of_table: &super::OfTable) -> Option<&Selection> {

@@ -43,15 +43,13 @@ struct Query {
     followers: BTreeSet<(ClientId, u32)>,
 }
 
-/// The queries of one table.
+/// The queries of one table, alone or joined with another one.
 #[derive(Debug, Default)]
 struct OfTable {
     /// Those that ask for one value of a column, by column and value.
     points: BTreeMap<usize, HashMap<Vec<u8>, BTreeSet<QueryId>>>,
-    /// All others of this table alone.
+    /// All others.
     rest: BTreeSet<QueryId>,
-    /// Those that join it with another one, or are joined with it.
-    joins: BTreeSet<QueryId>,
     /// Cells that the queries have to see, at most.
     cells_len: usize,
 }
@@ -188,7 +186,7 @@ impl Subscriptions {
                 self.by_text.insert(written.clone(), id);
                 for table in selection.tables() {
                     let of_table = self.tables.entry(table).or_default();
-                    of_table.insert(id, &selection);
+                    of_table.insert(id, table, &selection);
                 }
                 let query = Query {
                     written,
@@ -218,7 +216,7 @@ impl Subscriptions {
             self.by_text.remove(&query.written);
             for table in query.selection.tables() {
                 if let Some(of_table) = self.tables.get_mut(&table) {
-                    of_table.remove(id, &query.selection);
+                    of_table.remove(id, table, &query.selection);
                     if of_table.is_empty() {
                         self.tables.remove(&table);
                     }
@@ -229,13 +227,9 @@ impl Subscriptions {
 }
 
 impl OfTable {
-    fn insert(&mut self, id: QueryId, selection: &Selection) {
-        if selection.is_join() {
-            self.joins.insert(id);
-            return;
-        }
-        self.cells_len = self.cells_len.max(selection.cells_len());
-        match selection.point() {
+    fn insert(&mut self, id: QueryId, table: TableId, selection: &Selection) {
+        self.cells_len = self.cells_len.max(selection.cells_len(table));
+        match selection.point(table) {
             Some((column, value)) => {
                 let values = self.points.entry(column).or_default();
                 values.entry(value.to_vec()).or_default().insert(id);
@@ -246,11 +240,8 @@ impl OfTable {
         }
     }
 
-    fn remove(&mut self, id: QueryId, selection: &Selection) {
-        if self.joins.remove(&id) {
-            return;
-        }
-        let Some((column, value)) = selection.point() else {
+    fn remove(&mut self, id: QueryId, table: TableId, selection: &Selection) {
+        let Some((column, value)) = selection.point(table) else {
             self.rest.remove(&id);
             return;
         };
@@ -269,7 +260,7 @@ impl OfTable {
     }
 
     fn is_empty(&self) -> bool {
-        self.points.is_empty() && self.rest.is_empty() && self.joins.is_empty()
+        self.points.is_empty() && self.rest.is_empty()
     }
 
     /// The queries that may want a row with these cells.
