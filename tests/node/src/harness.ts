@@ -170,7 +170,9 @@ export function connect<C extends AnyConnection>(
         end(error);
         reject(error ?? new Error('disconnected before it was connected'));
       });
-    if (options.compression) builder.withCompression(options.compression);
+    // The library takes a compressed frame apart beside the next one, and may hand on the next one
+    // first: cases that look at the order of things, or let much happen at once, go without.
+    builder.withCompression(options.compression ?? 'none');
     if (options.confirmed !== undefined) builder.withConfirmedReads(options.confirmed);
     const conn = builder.build();
     open.add(conn);

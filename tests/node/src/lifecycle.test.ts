@@ -30,11 +30,14 @@ test('others see a client come and go', async () => {
 test('connections of one user are counted', async () => {
   const { database, conn, told } = await watched();
   const first = await connect(chat.DbConnection, database);
-  const more = [1, 2].map(() => connect(chat.DbConnection, database, { token: first.token }));
-  const [second] = await Promise.all(more);
-  await becomes(() => conn.db.user.identity.find(first.identity)?.connections, 3);
-  await disconnect(second!.conn);
-  await becomes(() => conn.db.user.identity.find(first.identity)?.connections, 2);
+  const count = (connections: number) => becomes(() => conn.db.user.identity.find(first.identity)?.connections, connections);
+  await count(1);
+  const second = await connect(chat.DbConnection, database, { token: first.token });
+  await count(2);
+  await connect(chat.DbConnection, database, { token: first.token });
+  await count(3);
+  await disconnect(second.conn);
+  await count(2);
   const who = end(first.identity.toHexString());
   assert.deepEqual(told, [`+ ${who}: 1`, `${who}: 1 > ${who}: 2`, `${who}: 2 > ${who}: 3`, `${who}: 3 > ${who}: 2`]);
 });

@@ -93,7 +93,6 @@ test('a query once, and its refusals', async () => {
     const refused = await expect(raw, 'answer');
     assert.ok(refused.why && !refused.rows, query);
   }
-  raw.close();
 });
 
 test('the owner may ask for the rows of a private table', async () => {
@@ -104,7 +103,6 @@ test('the owner may ask for the rows of a private table', async () => {
   raw.send(ask.query(1, 'SELECT * FROM price_history'));
   const { rows } = await expect(raw, 'answer');
   assert.deepEqual(rows!.price_history!.map(row => row.readBigInt64LE(16)), [77n]);
-  raw.close();
 });
 
 test('a set number that is in use, and one that is not', async () => {
@@ -120,7 +118,6 @@ test('a set number that is in use, and one that is not', async () => {
   raw.send(ask.unsubscribe(4, 5, true));
   const gone = await expect(raw, 'unsubscribed');
   assert.deepEqual(towns(gone.rows?.warehouse), ['Quiberon']);
-  raw.close();
 });
 
 test('an end without rows', async () => {
@@ -128,7 +125,6 @@ test('an end without rows', async () => {
   raw.send(ask.subscribe(1, 0, 'SELECT * FROM warehouse'), ask.unsubscribe(2, 0, false));
   assert.equal(towns((await expect(raw, 'applied')).rows.warehouse).length, 3);
   assert.equal((await expect(raw, 'unsubscribed')).rows, undefined);
-  raw.close();
 });
 
 test('answers come in the order of what was asked', async () => {
@@ -147,7 +143,6 @@ test('answers come in the order of what was asked', async () => {
     answered.push(said.request!);
   }
   assert.deepEqual(answered, [...Array(60).keys()]);
-  raw.close();
 });
 
 test('a call brings its changes for each set, and an update has no empty ones', async () => {
@@ -166,7 +161,6 @@ test('a call brings its changes for each set, and an update has no empty ones', 
   await peer.call(database, 'set_open', 2, false);
   const update = await expect(raw, 'update');
   assert.deepEqual(told(update.sets), [[10, [], ['Chesil']], [11, ['Chesil'], ['Chesil']]]);
-  raw.close();
 });
 
 test('outcomes of calls', async () => {
@@ -181,5 +175,4 @@ test('outcomes of calls', async () => {
   const { rows } = await expect(raw, 'answer');
   const none: Rows = { item: [] };
   assert.deepEqual(rows, none);
-  raw.close();
 });

@@ -3,6 +3,7 @@
 // bytes, a tag before each sum.
 
 import { request } from 'node:http';
+import { afterEach } from 'node:test';
 import { WebSocket as Socket } from 'undici';
 import { within, type Peer } from './harness';
 
@@ -173,6 +174,14 @@ function said(from: Reader): Said {
 export const V2 = 'v2.bsatn.spacetimedb';
 export const V3 = 'v3.bsatn.spacetimedb';
 
+const open = new Set<Raw>();
+
+/** Ends what a case left open. */
+afterEach(() => {
+  for (const raw of open) raw.close();
+  open.clear();
+});
+
 /** An open socket that speaks v2 or v3 without compression. */
 export class Raw {
   readonly said: Said[] = [];
@@ -184,6 +193,7 @@ export class Raw {
     this.closed = new Promise(resolve => {
       socket.addEventListener('close', ({ code, reason }) => resolve({ code, reason }));
     });
+    open.add(this);
     socket.addEventListener('message', ({ data }: { data: ArrayBuffer }) => {
       const from = new Reader(Buffer.from(data));
       if (from.u8() !== 0) throw new Error('a compressed frame that nobody asked for');

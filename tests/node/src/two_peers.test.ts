@@ -77,15 +77,15 @@ test('a client of one peer sees clients of the other come and go', async () => {
   await becomes(() => watcher.conn.db.user.identity.find(guest.identity)?.connections, 0);
 });
 
-test('one identity on both peers', async () => {
+test('a token of one peer is refused by the other', async () => {
   const database = await shared('chat');
-  const first = await connect(chat.DbConnection, database, { peer: a });
-  await first.conn.reducers.setName({ name: 'Ada' });
+  const { token, identity } = await connect(chat.DbConnection, database, { peer: a });
   await equal(database);
-  const second = await connect(chat.DbConnection, database, { peer: b, token: first.token });
-  assert.deepEqual(second.identity, first.identity);
-  await subscribe(second.conn, 'SELECT * FROM user WHERE identity = :sender');
-  await becomes(() => column(second.conn.db.user, row => `${row.name} ${row.connections}`), ['Ada 2']);
+  await assert.rejects(connect(chat.DbConnection, database, { peer: b, token }));
+  const guest = await connect(chat.DbConnection, database, { peer: b });
+  await subscribe(guest.conn, 'SELECT * FROM user');
+  const both = [identity, guest.identity].map(it => `${it.toHexString()} 1`).sort();
+  await becomes(() => column(guest.conn.db.user, row => `${row.identity.toHexString()} ${row.connections}`), both);
 });
 
 test('both peers write at once, and both clients end with the same rows', async () => {
