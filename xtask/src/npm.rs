@@ -1,11 +1,10 @@
 //! SpacetimeDB's client library and what the tests with it need, from npm, into
 //! `tests/node/node_modules`: exactly what `package-lock.json` says.
 
-use crate::command::{Chore, program};
+use crate::command::program;
 use crate::places;
 use crate::wasm::{is_debian, is_root};
 use anyhow::{Context, bail};
-use std::path::Path;
 
 /// The oldest Node that the library and `node --test` do with.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -15,19 +14,14 @@ const NODE_MAJOR_MIN: u32 = 20;
 /// # Errors
 /// When there is no Node, an older one, or the packages cannot be had.
 pub(crate) fn provide() -> anyhow::Result<()> {
-    if !(node_is_enough() && has_npm()) && is_root() && is_debian() {
-        eprintln!("installing Debian's nodejs and npm for tests with SpacetimeDB's client library");
-        program("apt-get").args(["update"]).run()?;
-        program("apt-get")
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(["nodejs", "npm"])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .run()?;
+    if !(runs("node") && runs("npm")) && is_root() && is_debian() {
+        // If it fails, what is missing is told below.
+        let _ = install();
     }
-    if !node_is_enough() || !has_npm() {
+    if !(node_is_enough() && runs("npm")) {
         bail!(
-            "tests with SpacetimeDB's client library need node and npm, Node \
-             {NODE_MAJOR_MIN} or newer: install them (https://nodejs.org), then try again"
+            "tests with SpacetimeDB's client library need node and npm, Node {NODE_MAJOR_MIN} or \
+             newer: install them (https://nodejs.org), then try again"
         );
     }
     let folder = places::node_tests();
@@ -42,7 +36,8 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         "installing the packages of {} (SpacetimeDB's client library, esbuild, typescript, undici)",
         folder.join("package-lock.json").display()
     );
-    npm(&folder)
+    program("npm")
+        .args(["--prefix".as_ref(), folder.as_os_str()])
         // No package needs its scripts, so none runs any.
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
         .run()?;
@@ -50,12 +45,18 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", installed.display()))
 }
 
-fn npm(folder: &Path) -> Chore {
-    program("npm").args(["--prefix".as_ref(), folder.as_os_str()])
+fn install() -> anyhow::Result<()> {
+    eprintln!("installing Debian's nodejs and npm for tests with SpacetimeDB's client library");
+    program("apt-get").args(["update"]).run()?;
+    program("apt-get")
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(["nodejs", "npm"])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .run()
 }
 
-fn has_npm() -> bool {
-    program("npm").args(["--version"]).succeeds()
+fn runs(name: &str) -> bool {
+    program(name).args(["--version"]).succeeds()
 }
 
 fn node_is_enough() -> bool {
