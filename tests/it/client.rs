@@ -38,6 +38,16 @@ impl Client {
         }
     }
 
+    /// The peer's address.
+    pub(crate) fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// The owner's token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// One request: status code and body.
     ///
     /// # Errors

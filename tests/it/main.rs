@@ -24,4 +24,5 @@ mod network;
 mod network_namespaces;
 mod old_modules;
 mod repository;
+mod sdk;
 mod upgrades;

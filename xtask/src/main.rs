@@ -15,6 +15,7 @@ mod demo_module;
 mod fuzz;
 mod iproute;
 mod nightly;
+mod npm;
 mod places;
 mod simulate;
 mod test;

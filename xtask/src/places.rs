@@ -49,6 +49,11 @@ pub(crate) fn all_modules() -> [PathBuf; 3] {
     [modules(), test_modules(), old_modules()]
 }
 
+/// The tests that drive a peer with SpacetimeDB's client library.
+pub(crate) fn node_tests() -> PathBuf {
+    root().join("tests/node")
+}
+
 /// Where the compiled modules are put: `<name>.wasm`.
 pub(crate) fn wasm() -> PathBuf {
     target().join("wasm")

@@ -156,11 +156,11 @@ fn debian_is_complete() -> bool {
         .all(|file| Path::new(file).exists())
 }
 
-fn is_debian() -> bool {
+pub(crate) fn is_debian() -> bool {
     Path::new("/etc/debian_version").exists()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     program("id").args(["-u"]).output().as_deref() == Some("0")
 }
 

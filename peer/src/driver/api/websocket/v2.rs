@@ -1,7 +1,7 @@
 //! The words of protocols v2 and v3: a client's messages as requests to the core, and what the core
 //! tells as messages to the client.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -22,6 +22,9 @@ use crate::driver::clock::wall_us;
 
 /// Requests of one client whose answers are awaited. Then its next message is not read.
 const OPEN_MAX: usize = 8_192;
+
+/// All that calls can hold.
+const ALL_CALLS: u32 = OPEN_MAX as u32;
 
 /// What a procedure is answered.
 const NO_PROCEDURES: &str = "this peer does not run procedures";
@@ -51,13 +54,18 @@ pub(super) struct Translator {
     client: ClientId,
     database: String,
     room: Semaphore,
+    /// What calls hold until they are answered. Whatever else is asked waits until nobody holds any:
+    /// it is answered after the calls before it, and from a state that has them.
+    calls: Semaphore,
     open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    asked: HashMap<u64, Asked>,
+    asked: BTreeMap<u64, Asked>,
+    /// Answers to calls that failed sooner than an earlier one is answered.
+    early: BTreeMap<u64, ServerMessage>,
 }
 
 impl Translator {
@@ -67,6 +75,7 @@ impl Translator {
             client,
             database: database.to_owned(),
             room: Semaphore::new(OPEN_MAX),
+            calls: Semaphore::new(OPEN_MAX),
             open: Mutex::default(),
         }
     }
@@ -137,6 +146,13 @@ impl Translator {
         if let Ok(permit) = self.room.acquire().await {
             permit.forget();
         }
+        if matches!(asked, Asked::Call { .. }) {
+            if let Ok(permit) = self.calls.acquire().await {
+                permit.forget();
+            }
+        } else {
+            drop(self.calls.acquire_many(ALL_CALLS).await);
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.next += 1;
         let ticket = open.next;
@@ -148,7 +164,27 @@ impl Translator {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = open.asked.remove(&ticket)?;
         self.room.add_permits(1);
+        if matches!(asked, Asked::Call { .. }) {
+            self.calls.add_permits(1);
+        }
         Some(asked)
+    }
+
+    /// Keeps what answers a call until all before it are answered. It changed nothing, so nothing
+    /// that the client hears meanwhile depends on it.
+    fn keep(&self, ticket: u64, message: ServerMessage) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.early.insert(ticket, message);
+    }
+
+    /// Gives out the answers whose turn it is now.
+    fn give_out(&self, messages: &mut Vec<ServerMessage>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(early) = open.early.first_entry().map(|entry| *entry.key())
+            && open.asked.keys().next().is_none_or(|first| early < *first)
+        {
+            messages.extend(open.early.remove(&early));
+        }
     }
 
     /// The messages that say what a client is told.
@@ -166,12 +202,13 @@ impl Translator {
                     messages.push(called(request_id, result, update));
                 }
             }
-            Told::Answer { ticket, reply } => {
-                if let Some(asked) = self.close(ticket) {
-                    messages.push(answer(asked, reply));
-                }
-            }
+            Told::Answer { ticket, reply } => match self.close(ticket) {
+                Some(asked @ Asked::Call { .. }) => self.keep(ticket, answer(asked, reply)),
+                Some(asked) => messages.push(answer(asked, reply)),
+                None => {}
+            },
         }
+        self.give_out(messages);
     }
 }
 
