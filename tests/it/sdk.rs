@@ -40,7 +40,7 @@ const ONE_PEER: Cases = (
         "sets",
         "subscribing",
     ],
-    135,
+    138,
 );
 /// By themselves: afterwards the peer is at another address.
 const RESTARTS: Cases = (&["restart"], 3);

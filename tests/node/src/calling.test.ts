@@ -58,9 +58,9 @@ test('an unknown reducer is an internal error', async () => {
   assert.deepEqual(said(), ['after it']);
 });
 
-test('arguments that are too short or no text are internal errors', async () => {
+test('arguments that are too short, too long or no text are internal errors', async () => {
   const { conn, said } = await room();
-  for (const bytes of [[], [5, 0, 0, 0, 65], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0xff, 0, 0, 0, 0]]) {
+  for (const bytes of [[], [5, 0, 0, 0, 65], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 9], [1, 0, 0, 0, 0xff, 0, 0, 0, 0]]) {
     await refused(conn.callReducer('send_message', new Uint8Array(bytes)), InternalError, /./);
   }
   await conn.reducers.sendMessage({ room: 'lobby', text: 'after them' });

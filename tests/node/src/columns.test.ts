@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import * as cabinet from 'generated/cabinet';
 import * as inventory from 'generated/inventory';
 import { ConnectionId, Identity, TimeDuration, Timestamp, Uuid, type ScheduleAt } from 'spacetimedb';
-import { column, connect, peer, record, subscribe, type Table } from './harness';
+import { becomes, column, connect, peer, record, subscribe, type Table } from './harness';
 
 const top = (bits: bigint) => (1n << bits) - 1n;
 
@@ -184,4 +184,17 @@ test('an item with sums, options, lists and wide numbers', async () => {
     { tag: 'Sale', value: { customer: identity, discount: 0.25, codes: [undefined, 2] } },
   ]);
   assert.equal(conn.db.item.id.find(item!.id)?.worth, 25_800n);
+});
+
+test('rows of an event table are told and not kept', async () => {
+  const database = await peer.publish('cabinet');
+  const { conn } = await connect(cabinet.DbConnection, database);
+  const { conn: other } = await connect(cabinet.DbConnection, database);
+  const heard: number[][] = [[], []];
+  for (const [n, { db }] of [conn, other].entries()) db.noise.onInsert((_ctx, row) => heard[n]!.push(row.loud));
+  for (const client of [conn, other]) await subscribe(client, 'SELECT * FROM noise WHERE loud > 5');
+  for (const loud of [7, 3, 8, 7]) await conn.reducers.shout({ loud });
+  await becomes(() => heard, [[7, 8, 7], [7, 8, 7]]);
+  assert.equal(conn.db.noise.count(), 0n);
+  assert.deepEqual(await peer.sql(database, 'SELECT * FROM noise'), []);
 });

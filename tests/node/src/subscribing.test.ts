@@ -4,7 +4,7 @@ import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import * as chat from 'generated/chat';
 import * as inventory from 'generated/inventory';
-import { column, connect, peer, record, subscribe, within } from './harness';
+import { column, connect, peer, record, subscribe, unsubscribe, within } from './harness';
 
 const numbers = (conn: inventory.DbConnection) => column(conn.db.warehouse, row => row.number);
 const accounts = (conn: chat.DbConnection) => column(conn.db.account, row => row.id);
@@ -140,4 +140,43 @@ test('all tables at once', async () => {
   assert.deepEqual(accounts(conn), [0]);
   assert.deepEqual(column(conn.db.message, row => row.text), ['all']);
   assert.equal(conn.db.user.identity.find(identity)?.connections, 1);
+});
+
+test('a join: rows of one table for which there is a row in the other', async () => {
+  const { conn } = await connect(chat.DbConnection, await peer.publish('chat'));
+  for (const room of ['attic', 'cellar']) await conn.reducers.openRoom({ name: room });
+  for (const room of ['lobby', 'attic', 'cellar']) await conn.reducers.sendMessage({ room, text: `in the ${room}` });
+  const { room, message } = chat.tables;
+  const texts = () => column(conn.db.message, row => row.text);
+  const sql = "SELECT message.* FROM message JOIN room ON message.room = room.id WHERE room.name = 'attic'";
+  const handle = await subscribe(conn, sql);
+  assert.deepEqual(texts(), ['in the attic']);
+  const told = record(conn.db.message, row => row.text);
+  for (const room of ['attic', 'cellar']) await conn.reducers.sendMessage({ room, text: `again in the ${room}` });
+  assert.deepEqual(told, ['+ again in the attic']);
+  const cellar = room.where(row => row.name.eq('cellar'));
+  await subscribe(conn, cellar.rightSemijoin(message, (left, right) => left.id.eq(right.room)));
+  assert.deepEqual(texts(), ['again in the attic', 'again in the cellar', 'in the attic', 'in the cellar']);
+  await unsubscribe(handle);
+  assert.deepEqual(texts(), ['again in the cellar', 'in the cellar']);
+  assert.equal(conn.db.room.count(), 0n, 'rooms are not asked for');
+});
+
+test('a join: rows come and go with the row in the other table', async () => {
+  const { conn } = await connect(inventory.DbConnection, await peer.publish('inventory'));
+  await conn.reducers.fill({ seed: 5, count: 6 });
+  await conn.reducers.summarise({});
+  await assert.rejects(
+    subscribe(conn, 'SELECT movement.* FROM movement JOIN item ON movement.quantity = item.stock'),
+    /index/,
+  );
+  const sql = 'SELECT item.* FROM item JOIN movement ON item.sku = movement.sku';
+  await subscribe(conn, sql);
+  assert.equal(conn.db.item.count(), 0n, 'nothing was moved');
+  const told = record(conn.db.item, row => `${row.sku.slice(-1)} ${row.stock >= 50}`);
+  await conn.reducers.deliver({ sku: 'sku-5-00003', quantity: 1_000, from: 'Ada' });
+  assert.deepEqual(told.splice(0), ['+ 3 true']);
+  await conn.reducers.forgetMovements({ sku: 'sku-5-00003', low: 0, high: 2_000 });
+  assert.deepEqual(told.splice(0), ['- 3 true']);
+  assert.equal(conn.db.item.count(), 0n);
 });
