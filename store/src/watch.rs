@@ -2,7 +2,7 @@
 //! row is remembered as it was before it was first touched, and compared when it is asked for, so
 //! what was undone and done again in between does not show (ORDERING 8).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::error::StoreError;
 use crate::key::{Key, Space};
@@ -27,7 +27,7 @@ pub struct Watched {
 pub(crate) struct Watch {
     /// Sorted.
     tables: Vec<TableId>,
-    before: HashMap<Key, Option<Row>>,
+    before: BTreeMap<Key, Option<Row>>,
     lost: bool,
 }
 
@@ -46,7 +46,7 @@ impl Watch {
         }
         if self.before.len() == WATCHED_KEYS_MAX {
             self.lost = true;
-            self.before = HashMap::new();
+            self.before = BTreeMap::new();
             return;
         }
         self.before.insert(key.clone(), visible());
@@ -107,8 +107,7 @@ impl State {
             return Ok(Watched::default());
         };
         let lost = std::mem::take(&mut watch.lost);
-        let mut before: Vec<_> = watch.before.drain().collect();
-        before.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let before = std::mem::take(&mut watch.before);
         let view = self.view()?;
         let mut changes = Vec::new();
         for (key, old) in before {

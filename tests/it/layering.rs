@@ -21,13 +21,20 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "peer-core",
         "peer/core",
-        &["plants", "sync-protocol", "store", "module-host"],
+        &[
+            "plants",
+            "sync-protocol",
+            "client-messages",
+            "store",
+            "module-host",
+        ],
     ),
     (
         "peer",
         "peer",
         &[
             "sync-protocol",
+            "client-messages",
             "store",
             "module-host",
             "bindings",
@@ -40,6 +47,7 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
         &[
             "plants",
             "sync-protocol",
+            "client-messages",
             "store",
             "module-host",
             "peer-core",
@@ -59,7 +67,13 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "benchmarks",
         "benchmarks",
-        &["sync-protocol", "store", "module-host", "peer-core"],
+        &[
+            "sync-protocol",
+            "client-messages",
+            "store",
+            "module-host",
+            "peer-core",
+        ],
     ),
     // Built before anything else, in seconds.
     ("xtask", "xtask", &[]),

@@ -1,7 +1,7 @@
 //! A query that stays: whole rows of one table, each wanted or not by itself, or by those of another
 //! table that belong to it. What a client subscribes to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use spacetimedb_sats::AlgebraicType;
 use store::{Row, Schema, State, TableId};
@@ -196,7 +196,7 @@ impl Selection {
                 self.count(sides, (row, &other), *sign, &mut counts)?;
             }
         }
-        let mut by_value: HashMap<Vec<u8>, Vec<(&Row, i64)>> = HashMap::new();
+        let mut by_value: BTreeMap<Vec<u8>, Vec<(&Row, i64)>> = BTreeMap::new();
         for (other, sign) in &of_second {
             let value = self.value(second, other)?;
             for row in first.matches(&value, state)? {

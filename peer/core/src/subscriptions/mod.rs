@@ -8,7 +8,8 @@
 mod deliver;
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 use store::{Schema, State, TableId};
@@ -47,7 +48,7 @@ struct Query {
 #[derive(Debug, Default)]
 struct OfTable {
     /// Those that ask for one value of a column, by column and value.
-    points: BTreeMap<usize, HashMap<Vec<u8>, BTreeSet<QueryId>>>,
+    points: BTreeMap<usize, BTreeMap<Vec<u8>, BTreeSet<QueryId>>>,
     /// All others.
     rest: BTreeSet<QueryId>,
     /// Cells that the queries have to see, at most.
@@ -112,9 +113,9 @@ impl Subscriptions {
         let mut rows = Vec::new();
         for text in texts {
             let (written, selection) = tie(text, who, state.schema())?;
-            if !tied.contains_key(&written) {
+            if let Entry::Vacant(first) = tied.entry(written) {
                 rows.push(rows_of(&selection, state)?);
-                tied.insert(written, selection);
+                first.insert(selection);
             }
         }
         let tied = tied.into_iter();
