@@ -74,7 +74,6 @@ impl<'a> Tables<'a> {
         }))
     }
 
-    #[expect(clippy::type_complexity, reason = "as `plan` gives it")]
     pub(super) fn plan(
         &self,
         query: &Query,
