@@ -161,6 +161,8 @@ impl World {
             // The power failed over it: there is no ticket, so nothing is lost.
             None => Ok(()),
             Some(Err(_)) if self.nodes[0].in_trouble => Ok(()),
+            // It was ahead, and refuses until it is started again.
+            Some(Err(error)) if self.not_now(&error) => Ok(()),
             other => Err(format!("inviting gave {other:?}")),
         }
     }

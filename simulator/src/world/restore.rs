@@ -30,6 +30,9 @@ impl World {
 
     /// Copies the finaliser's directory, or tries again later.
     pub(super) fn back_up(&mut self) {
+        if !self.faults.restored_backup {
+            return; // the world has healed
+        }
         // What is not final yet is what it would make final at once if it did not ask.
         let tail = self.status(FINALISER).map_or(0, |status| status.tail);
         if tail == 0 || self.nodes[FINALISER].in_trouble {
