@@ -231,7 +231,7 @@ pub(super) async fn call(
         database,
         reducer,
         arguments: Arguments::Json(arguments),
-        connection: one_shot_connection(),
+        connection: fresh_connection(),
         one_shot: true,
         client: None,
     };
@@ -248,8 +248,8 @@ pub(super) async fn call(
     }
 }
 
-/// A connection for one call. All zero would mean none.
-fn one_shot_connection() -> ConnectionId {
+/// A connection that nobody has. All zero would mean none.
+pub(super) fn fresh_connection() -> ConnectionId {
     let mut id = ConnectionId(dice());
     id.0[0] |= 1;
     id
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn connections_differ_and_are_never_none() {
-        let (one, two) = (one_shot_connection(), one_shot_connection());
+        let (one, two) = (fresh_connection(), fresh_connection());
         assert_ne!(one, two);
         assert_ne!(one, ConnectionId::ZERO);
     }

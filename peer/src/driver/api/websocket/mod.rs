@@ -21,7 +21,7 @@ use sync_protocol::ConnectionId;
 use super::Api;
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
-use crate::driver::clock::dice;
+use super::database::fresh_connection;
 
 use session::Session;
 
@@ -59,7 +59,7 @@ pub(super) async fn subscribe(
         return Err(Refusal::bad_request("confirmed is true or false"));
     }
     let connection = match options.connection_id.as_deref() {
-        None => drawn(),
+        None => fresh_connection(),
         Some(text) => connection_of(text).ok_or_else(|| {
             Refusal::bad_request("connection_id is 32 hexadecimal digits that are not all zero")
         })?,
@@ -96,12 +96,6 @@ pub(super) async fn subscribe(
         .into_response())
 }
 
-fn drawn() -> ConnectionId {
-    let mut id = ConnectionId(dice());
-    id.0[0] |= 1;
-    id
-}
-
 /// Hexadecimal shows the most significant byte first, the wire the least.
 fn connection_of(text: &str) -> Option<ConnectionId> {
     let text = text.strip_prefix("0x").unwrap_or(text);
@@ -129,6 +123,5 @@ mod tests {
         for bad in ["", "00", &"0".repeat(32), &"g".repeat(32), &"1".repeat(33)] {
             assert_eq!(connection_of(bad), None, "{bad}");
         }
-        assert_ne!(drawn(), ConnectionId::ZERO);
     }
 }

@@ -9,7 +9,6 @@ use client_messages::v2::{
     ClientMessage, ProcedureStatus, QueryRows, QuerySetUpdate, ReducerOutcome, ServerMessage,
     SingleTableRows, TableUpdate, TableUpdateRows, TransactionUpdate,
 };
-use client_messages::{BsatnRowList, RowListBuilder};
 use peer_core::{
     Arguments, Called, ChangedRows, ClientId, ErrorKind, Reply, Request, RequestError, TableRows,
     Update,
@@ -318,20 +317,11 @@ fn rows_of(rows: Vec<TableRows>) -> QueryRows {
     let mut tables: Vec<SingleTableRows> = Vec::new();
     for TableRows { table, rows, .. } in rows {
         match tables.iter_mut().find(|known| known.table == table) {
-            Some(known) => known.rows = joined(&known.rows, &rows),
+            Some(known) => known.rows = known.rows.iter().chain(&rows).collect(),
             None => tables.push(SingleTableRows { table, rows }),
         }
     }
     QueryRows { tables }
-}
-
-fn joined(one: &BsatnRowList, other: &BsatnRowList) -> BsatnRowList {
-    let bytes = one.rows_data().len() + other.rows_data().len();
-    let mut list = RowListBuilder::with_capacity(bytes);
-    for row in one.iter().chain(other) {
-        list.push(row);
-    }
-    list.finish()
 }
 
 fn update_of(update: Update) -> TransactionUpdate {
