@@ -137,8 +137,9 @@ impl Selection {
         })
     }
 
-    /// Whether the tables are still those that this was tied to.
-    pub(crate) fn fits(&self, schema: &Schema) -> bool {
+    /// The same, tied to the tables of another module, which may have other indexes. `None`: the
+    /// rows that a client holds mean something else there, or nothing.
+    pub(crate) fn tied_to(&self, schema: &Schema) -> Option<Self> {
         let again = Self::new(&self.text, schema, self.access);
         let same = |again: &Self| {
             let sides = |of: &Self| -> Vec<AlgebraicType> {
@@ -150,7 +151,7 @@ impl Selection {
                 && again.columns == self.columns
                 && sides(again) == sides(self)
         };
-        again.is_ok_and(|again| same(&again))
+        again.ok().filter(same)
     }
 
     /// The first cells of a row of one of its tables.

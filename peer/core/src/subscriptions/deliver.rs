@@ -1,11 +1,11 @@
 //! From changed rows to what each client hears of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use store::{Row, RowChange, State, TableId, Watched};
 
-use super::{ChangedRows, Query, QueryId, SetChange, Subscriptions, TableChange, Update};
+use super::{ChangedRows, QueryId, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
 use crate::execute::Event;
 use crate::request::ClientId;
@@ -86,13 +86,13 @@ impl Subscriptions {
             return;
         }
         self.schema = Some(Arc::clone(schema));
-        let changed = |query: &&Query| !query.selection.fits(schema);
-        let changed = self.queries.values().filter(changed);
-        let mut followers: Vec<ClientId> = changed
-            .flat_map(|query| query.followers.iter().map(|(client, _)| *client))
-            .collect();
-        followers.sort_unstable();
-        followers.dedup();
+        let mut followers = BTreeSet::new();
+        for query in self.queries.values_mut() {
+            match query.selection.tied_to(schema) {
+                Some(selection) => query.selection = selection,
+                None => followers.extend(query.followers.iter().map(|(client, _)| *client)),
+            }
+        }
         for client in followers {
             self.forget(client);
             effects.push(Effect::DropClient {
