@@ -162,12 +162,14 @@ impl Node {
     }
 }
 
-/// A quarter of all starts has hardly any memory, so that tails of a few calls are spilled. Follows from
-/// the epoch: a draw of its own would shift every later one.
+/// A quarter of all starts has little memory, so that tails of a few calls are spilled. Follows from the
+/// epoch: a draw of its own would shift every later one. Never so little that each call is a write to
+/// disk: a peer whose clock is hours ahead runs its whole tail again for every entry it hears, and the
+/// world would not end in a day.
 fn memory_of(epoch: u64) -> MemoryBudget {
     let mut memory = MemoryBudget::default();
     if epoch.is_multiple_of(4) {
-        memory.overlay.commits = usize::try_from(epoch / 4 % 8).unwrap_or_default();
+        memory.overlay.commits = 4 << (epoch / 4 % 6);
     }
     memory
 }
