@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let DeserializeWrapper(module) =
         serde_json::from_reader::<_, DeserializeWrapper<RawModuleDefV10>>(stdin())?;
     fs::create_dir_all(&folder)?;
-    for (file, text) in bindings::typescript_of(RawModuleDef::V10(module))? {
+    for (file, text) in bindings::typescript_of(RawModuleDef::V10(module), &[])? {
         fs::write(folder.join(file), text)?;
     }
     Ok(())

@@ -25,6 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use spacetimedb_lib::RawModuleDef;
+use spacetimedb_sats::AlgebraicType;
 
 pub use error::BindingsError;
 pub use typescript::MARK;
@@ -32,15 +33,30 @@ pub use typescript::MARK;
 /// Files by their names relative to the folder that they are for, `/` between folders.
 pub type Files = BTreeMap<String, String>;
 
+/// A table that is no module's: a view that the peer itself makes.
+#[derive(Clone, Debug)]
+pub struct LocalTable {
+    /// Its name, on the wire and in the source alike.
+    pub name: String,
+    /// Names and types of its columns. Types refer to no others.
+    pub columns: Vec<(String, AlgebraicType)>,
+    /// Whether the first column is the primary key.
+    pub keyed: bool,
+}
+
 /// Writes TypeScript for the npm package `spacetimedb` 2.10.
 ///
 /// `raw` is BSATN of `RawModuleDef`, version 9 or 10. What clients cannot reach is left out:
-/// private tables and views, life-cycle reducers, functions that are for the owner alone.
+/// private tables and views, life-cycle reducers, functions that are for the owner alone. `local` are
+/// tables that the peer has besides.
 ///
 /// # Errors
 /// [`BindingsError`], for the first thing that cannot be written.
-pub fn typescript(raw: &[u8]) -> Result<Files, BindingsError> {
-    typescript_of(module_host::decode(raw).map_err(BindingsError::Undecodable)?)
+pub fn typescript(raw: &[u8], local: &[LocalTable]) -> Result<Files, BindingsError> {
+    typescript_of(
+        module_host::decode(raw).map_err(BindingsError::Undecodable)?,
+        local,
+    )
 }
 
 /// Writes TypeScript as [`typescript`] does, for a definition that is decoded already, by something
@@ -48,6 +64,9 @@ pub fn typescript(raw: &[u8]) -> Result<Files, BindingsError> {
 ///
 /// # Errors
 /// [`BindingsError`], for the first thing that cannot be written.
-pub fn typescript_of(definition: RawModuleDef) -> Result<Files, BindingsError> {
-    typescript::files(&read::module(definition)?)
+pub fn typescript_of(
+    definition: RawModuleDef,
+    local: &[LocalTable],
+) -> Result<Files, BindingsError> {
+    typescript::files(&read::module(definition, local)?)
 }

@@ -11,17 +11,22 @@ use spacetimedb_lib::db::raw_def::v9::RawIndexAlgorithm;
 use spacetimedb_lib::db::view::extract_view_return_product_type_ref;
 use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, Typespace};
 
+use crate::LocalTable;
 use crate::error::BindingsError;
 use crate::model::{Column, Function, Index, Module, Table};
 use crate::names::{accessor, take, unnamed};
 
-/// Reads a definition.
-pub(crate) fn module(definition: RawModuleDef) -> Result<Module, BindingsError> {
-    let module = match definition {
+/// Reads a definition, and adds the tables that no module has.
+pub(crate) fn module(
+    definition: RawModuleDef,
+    local: &[LocalTable],
+) -> Result<Module, BindingsError> {
+    let mut module = match definition {
         RawModuleDef::V9(module) => v9::module(module)?,
         RawModuleDef::V10(module) => v10::module(module)?,
         _ => return Err(BindingsError::Old),
     };
+    module.tables.extend(local.iter().map(local_table));
     let mut taken = BTreeSet::new();
     for table in &module.tables {
         take(&mut taken, || "tables".into(), &table.accessor)?;
@@ -36,6 +41,23 @@ pub(crate) fn module(definition: RawModuleDef) -> Result<Module, BindingsError> 
         }
     }
     Ok(module)
+}
+
+fn local_table(table: &LocalTable) -> Table {
+    let columns = table.columns.iter().map(|(name, ty)| Column {
+        accessor: accessor(name),
+        wire_name: name.clone(),
+        ty: ty.clone(),
+    });
+    Table {
+        accessor: accessor(&table.name),
+        wire_name: table.name.clone(),
+        columns: columns.collect(),
+        primary_key: table.keyed.then_some(0),
+        unique: BTreeSet::new(),
+        indexes: Vec::new(),
+        event: false,
+    }
 }
 
 /// What both versions say of a table.

@@ -8,15 +8,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use spacetimedb_lib::RawModuleDef;
-use spacetimedb_sats::bsatn;
+use spacetimedb_sats::{AlgebraicType, bsatn};
 
 use super::modules;
-use crate::typescript;
+use crate::{LocalTable, typescript};
 
 fn check(name: &str, module: RawModuleDef) {
+    check_with(name, module, &[]);
+}
+
+fn check_with(name: &str, module: RawModuleDef, local: &[LocalTable]) {
     let raw = bsatn::to_vec(&module).unwrap();
-    let files = typescript(&raw).unwrap();
-    assert_eq!(typescript(&raw).unwrap(), files, "twice the same");
+    let files = typescript(&raw, local).unwrap();
+    assert_eq!(typescript(&raw, local).unwrap(), files, "twice the same");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
         .join(name);
@@ -81,4 +85,29 @@ fn types_that_contain_themselves() {
 #[test]
 fn a_module_with_nothing_in_it() {
     check("empty", modules::empty());
+}
+
+#[test]
+fn tables_of_the_peer() {
+    let text = || AlgebraicType::String;
+    let local = [
+        LocalTable {
+            name: "st_cut".to_owned(),
+            columns: vec![
+                ("height".to_owned(), AlgebraicType::U64),
+                ("state_root".to_owned(), text()),
+            ],
+            keyed: true,
+        },
+        LocalTable {
+            name: "st_invocation".to_owned(),
+            columns: vec![
+                ("caller".to_owned(), AlgebraicType::identity()),
+                ("timestamp".to_owned(), AlgebraicType::timestamp()),
+                ("error".to_owned(), AlgebraicType::option(text())),
+            ],
+            keyed: false,
+        },
+    ];
+    check_with("local", modules::empty(), &local);
 }

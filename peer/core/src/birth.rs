@@ -20,6 +20,7 @@ use crate::execute::Executor;
 use crate::finality::contest::Contest;
 use crate::finality::right_rows;
 use crate::identity::Claims;
+use crate::local_views::RecentCalls;
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
@@ -220,6 +221,7 @@ pub(crate) fn living(
         tail_since: None,
         logged: BTreeSet::new(),
         told_events: BTreeSet::new(),
+        recent_calls: RecentCalls::default(),
         events: Vec::new(),
         links: BTreeMap::new(),
         neighbours: Neighbours::default(),

@@ -258,7 +258,7 @@ impl Core {
             }
         }
         self.flush_overdue(now);
-        self.tell_clients();
+        self.tell_clients(now);
         self.spread_addresses(now);
         self.choose_links(now);
         self.schedule(now);
@@ -377,6 +377,10 @@ impl Core {
             if let Some(due) = replica.wake(&ctx) {
                 wake = wake.min(due);
             }
+        }
+        let views = self.subscriptions.values();
+        for due in views.filter_map(Subscriptions::views_due) {
+            wake = wake.min(due.max(now.tick));
         }
         for joining in self.joins.values() {
             if let Some(due) = joining.wake() {

@@ -353,6 +353,11 @@ impl Replica {
         if into_log && planted!(BaseBeforeLog) {
             self.log.put_cut_of_tail(&cut, stubs)?;
         }
+        self.recent_calls.note_final(
+            &self.executed[..segment.len()],
+            &self.bodies,
+            (&self.log, database),
+        )?;
         // Lines of the history of rights are written only where rights changed.
         let rights_changed = self
             .executed

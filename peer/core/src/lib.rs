@@ -34,6 +34,7 @@ mod input;
 mod joining;
 mod leftovers;
 mod limits;
+pub mod local_views;
 mod memory;
 mod mesh_time;
 mod modules;

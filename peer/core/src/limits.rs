@@ -27,6 +27,16 @@ pub(crate) const BODIES_BYTES_MAX: usize = 4 << 20;
 /// as much as its memory holds; who waits for the answer gets all of it.
 pub(crate) const KEPT_TEXT_BYTES_MAX: usize = 256;
 
+/// Calls of a database that `st_invocation` still shows when they have become final.
+pub(crate) const RECENT_CALLS_MAX: usize = 1_024;
+
+/// The newest calls of a tail: `st_invocation` shows those of them that it may.
+pub(crate) const TAIL_CALLS_SHOWN_MAX: usize = 4_096;
+
+/// Milliseconds between two looks at views of this peer that clients follow: made anew each time, they
+/// cost what they hold, not what changed.
+pub(crate) const VIEWS_EVERY_MS: u64 = 100;
+
 /// Bytes of what the calls of one database's tail have read. Of the oldest it is forgotten when there
 /// is more: a change before one of them makes it run again, whatever it read. In tests so little that
 /// it happens.

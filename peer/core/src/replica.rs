@@ -23,6 +23,7 @@ use crate::error::Stop;
 use crate::execute::{Event, Executor, Trace};
 use crate::finality::contest::Contest;
 use crate::leftovers::Leftovers;
+use crate::local_views::RecentCalls;
 use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
@@ -186,6 +187,8 @@ pub(crate) struct Replica {
     pub(crate) logged: BTreeSet<EntryId>,
     /// Entries of the tail whose events clients have been told.
     pub(crate) told_events: BTreeSet<EntryId>,
+    /// For `st_invocation`.
+    pub(crate) recent_calls: RecentCalls,
     /// Events that clients are about to be told.
     pub(crate) events: Vec<Event>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,

@@ -146,6 +146,14 @@ impl Fields {
         self
     }
 
+    /// A string or an array of bytes, or none.
+    pub(crate) fn option(self, bytes: Option<&[u8]>) -> Self {
+        match bytes {
+            Some(bytes) => self.u8(0).bytes(bytes),
+            None => self.u8(1),
+        }
+    }
+
     /// A string or an array of bytes.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use bindings::{Files, MARK};
+use bindings::{Files, LocalTable, MARK};
 use clap::{Args, ValueEnum};
 use module_host::{HostEngine, Limits, Module};
 use serde_json::{Value, json};
@@ -47,6 +47,9 @@ pub(crate) struct Generate {
     /// A running database, by name or identity
     #[arg(long, value_name = "NAME", group = "module")]
     database: Option<String>,
+    /// Also for the peer's own views: st_peer, st_member, st_invocation, st_cut and so on
+    #[arg(long)]
+    system_tables: bool,
     /// Print the names of the files as JSON
     #[arg(long)]
     json: bool,
@@ -55,10 +58,14 @@ pub(crate) struct Generate {
 impl Generate {
     pub(super) fn run(self, target: &Target) -> anyhow::Result<()> {
         let Language::Typescript = self.lang;
+        let local = match self.system_tables {
+            true => views(),
+            false => Vec::new(),
+        };
         let files = match (&self.bin_path, &self.project_path, &self.database) {
-            (Some(wasm), _, _) => of_wasm(wasm)?,
-            (_, Some(project), _) => of_wasm(&compiled(project)?)?,
-            (_, _, Some(name)) => of_database(&Client::of(target)?, name)?,
+            (Some(wasm), _, _) => of_wasm(wasm, &local)?,
+            (_, Some(project), _) => of_wasm(&compiled(project)?, &local)?,
+            (_, _, Some(name)) => of_database(&Client::of(target)?, name, &local)?,
             _ => bail!("say which module: --bin-path, --project-path or --database"),
         };
         let removed = write(&self.out_dir, &files)?;
@@ -73,20 +80,35 @@ impl Generate {
     }
 }
 
-fn of_wasm(path: &Path) -> anyhow::Result<Files> {
+/// The views that every peer has.
+fn views() -> Vec<LocalTable> {
+    let views = peer_core::local_views::schemas().into_iter();
+    let views = views.map(|view| LocalTable {
+        name: view.name,
+        columns: view
+            .columns
+            .into_iter()
+            .map(|it| (it.name, it.ty))
+            .collect(),
+        keyed: view.primary_key.is_some(),
+    });
+    views.collect()
+}
+
+fn of_wasm(path: &Path, local: &[LocalTable]) -> anyhow::Result<Files> {
     let wasm = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let engine = HostEngine::new().context("wasm cannot be run on this machine")?;
     let module = Module::prepare(&engine, &wasm, Limits::default())
         .with_context(|| format!("{} is no module", path.display()))?;
-    Ok(bindings::typescript(&module.def().raw)?)
+    Ok(bindings::typescript(&module.def().raw, local)?)
 }
 
-fn of_database(client: &Client, name: &str) -> anyhow::Result<Files> {
+fn of_database(client: &Client, name: &str, local: &[LocalTable]) -> anyhow::Result<Files> {
     let schema = client.get(&database(name, "/schema?version=10"))?;
     let DeserializeWrapper(module) =
         serde_json::from_value::<DeserializeWrapper<RawModuleDefV10>>(schema)
             .context("the peer told a schema that cannot be read")?;
-    Ok(bindings::typescript_of(RawModuleDef::V10(module))?)
+    Ok(bindings::typescript_of(RawModuleDef::V10(module), local)?)
 }
 
 /// Compiles a module, and says where the result is.

@@ -1,12 +1,13 @@
 //! Clients that follow rows.
 
+use sync_protocol::{DatabaseId, Now};
+
 use crate::core::Core;
 use crate::error::refuse;
-use crate::identity::Claims;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::ClientId;
-use crate::sql::SqlError;
-use crate::subscriptions::{SubscribeError, select_once};
+use crate::sql::{Access, SqlError};
+use crate::subscriptions::{SubscribeError, Subscriptions, select_once};
 
 const GONE: &str = "the database is gone: connect again";
 
@@ -15,11 +16,11 @@ impl Core {
         &self,
         database: &str,
         text: &str,
-        caller: &Claims,
-        owner: bool,
+        access: Access,
     ) -> Result<Reply, RequestError> {
-        let state = self.serving(database)?.state()?;
-        let rows = select_once(text, (caller, owner), state).map_err(refused)?;
+        let replica = self.serving(database)?;
+        let views = self.local_views(replica, access);
+        let rows = select_once(text, &views.reading(replica.state()?)).map_err(refused)?;
         Ok(Reply::Selected(vec![rows]))
     }
 
@@ -29,17 +30,20 @@ impl Core {
         client: ClientId,
         set: u32,
         queries: &[String],
-        who: (&Claims, bool),
+        access: Access,
     ) -> Result<Reply, RequestError> {
         let id = self.serving(database)?.id;
-        let state = self.replicas.get_mut(&id).and_then(|it| it.state.as_mut());
-        let state = state.ok_or_else(|| refuse(ErrorKind::Unavailable, GONE))?;
-        let subscriptions = self.subscriptions.entry(id).or_default();
-        let rows = subscriptions.subscribe(client, set, queries, who, state);
-        if subscriptions.is_empty() {
-            self.subscriptions.remove(&id);
-        }
-        Ok(Reply::Selected(rows.map_err(not_followed)?))
+        let mut subscriptions = self.subscriptions.remove(&id).unwrap_or_default();
+        let replica = self.serving(database)?;
+        let views = self.local_views(replica, access);
+        let rows = match replica.state() {
+            Ok(state) => subscriptions
+                .subscribe(client, set, queries, &views.reading(state))
+                .map_err(not_followed),
+            Err(_) => Err(refuse(ErrorKind::Unavailable, GONE)),
+        };
+        self.put_back(id, subscriptions);
+        Ok(Reply::Selected(rows?))
     }
 
     pub(super) fn unsubscribe(
@@ -50,18 +54,29 @@ impl Core {
         rows: bool,
     ) -> Result<Reply, RequestError> {
         let id = self.serving(database)?.id;
-        let state = self.replicas.get_mut(&id).and_then(|it| it.state.as_mut());
-        let state = state.ok_or_else(|| refuse(ErrorKind::Unavailable, GONE))?;
         let none = || not_followed(SubscribeError::NoSuchSet(set));
-        let subscriptions = self.subscriptions.get_mut(&id).ok_or_else(none)?;
-        let rows = subscriptions.unsubscribe(client, set, rows, state);
-        if subscriptions.is_empty() {
-            self.subscriptions.remove(&id);
-        }
-        Ok(match rows.map_err(not_followed)? {
+        let mut subscriptions = self.subscriptions.remove(&id).ok_or_else(none)?;
+        let rows = match self.replicas.get(&id).and_then(|it| it.state.as_ref()) {
+            Some(state) => subscriptions
+                .unsubscribe(client, set, rows, state)
+                .map_err(not_followed),
+            None => Err(refuse(ErrorKind::Unavailable, GONE)),
+        };
+        self.put_back(id, subscriptions);
+        Ok(match rows? {
             Some(rows) => Reply::Selected(rows),
             None => Reply::Done,
         })
+    }
+
+    /// After what is followed has changed.
+    fn put_back(&mut self, id: DatabaseId, subscriptions: Subscriptions) {
+        if let Some(state) = self.replicas.get_mut(&id).and_then(|it| it.state.as_mut()) {
+            subscriptions.watch(state);
+        }
+        if !subscriptions.is_empty() {
+            self.subscriptions.insert(id, subscriptions);
+        }
     }
 
     /// A client's connection is gone.
@@ -78,7 +93,7 @@ impl Core {
     }
 
     /// Tells clients what changed since the last input.
-    pub(crate) fn tell_clients(&mut self) {
+    pub(crate) fn tell_clients(&mut self, now: Now) {
         let effects = &mut self.parts.effects;
         for (id, replica) in &mut self.replicas {
             let events = std::mem::take(&mut replica.events);
@@ -97,6 +112,31 @@ impl Core {
         }
         self.subscriptions
             .retain(|_, subscriptions| !subscriptions.is_empty());
+        self.tell_views(now);
+    }
+
+    /// Tells clients that follow views of this peer what is different, if they are to be looked at.
+    fn tell_views(&mut self, now: Now) {
+        let due = |(id, subscriptions): (&DatabaseId, &Subscriptions)| {
+            let due = subscriptions.views_due()?;
+            (due <= now.tick).then_some(*id)
+        };
+        let ids: Vec<DatabaseId> = self.subscriptions.iter().filter_map(due).collect();
+        let mut effects = Vec::new();
+        for id in ids {
+            let Some(mut subscriptions) = self.subscriptions.remove(&id) else {
+                continue;
+            };
+            let replica = self.replicas.get(&id).filter(|it| it.serves());
+            if let Some((replica, state)) = replica.and_then(|it| Some((it, it.state.as_ref()?))) {
+                let here = |access| self.local_views(replica, access);
+                subscriptions.deliver_views(now.tick, (state, here), &mut effects);
+            }
+            if !subscriptions.is_empty() {
+                self.subscriptions.insert(id, subscriptions);
+            }
+        }
+        self.parts.effects.append(&mut effects);
     }
 }
 

@@ -21,6 +21,7 @@ use crate::identity::Claims;
 use crate::replica::Replica;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::{Request, RequestId};
+use crate::sql::Access;
 use query::{query, schema};
 
 /// Purpose of a ticket's one-time key.
@@ -130,17 +131,23 @@ impl Core {
         owner: bool,
         request: Request,
     ) -> Result<Reply, RequestError> {
+        let access = Access {
+            owner,
+            sender: caller.identity(),
+        };
         Ok(match request {
             Request::Sql { database, text } => {
-                Reply::Rows(query(self.serving(&database)?, &text, caller, owner)?)
+                let replica = self.serving(&database)?;
+                let views = self.local_views(replica, access);
+                Reply::Rows(query(&views.reading(replica.state()?), &text)?)
             }
-            Request::Select { database, text } => self.select(&database, &text, caller, owner)?,
+            Request::Select { database, text } => self.select(&database, &text, access)?,
             Request::Subscribe {
                 database,
                 client,
                 set,
                 queries,
-            } => self.subscribe(&database, client, set, &queries, (caller, owner))?,
+            } => self.subscribe(&database, client, set, &queries, access)?,
             Request::Unsubscribe {
                 database,
                 client,

@@ -1,36 +1,16 @@
 //! Queries and schemas, in the forms that clients get.
 
 use serde_json::value::RawValue;
-use store::{Row, TableSchema};
 
 use crate::error::refuse;
-use crate::identity::Claims;
 use crate::replica::Replica;
 use crate::reply::{ErrorKind, RequestError, SqlRows};
 use crate::request::SchemaVersion;
-use crate::{sql, values};
+use crate::sql::Reading;
+use crate::values;
 
-/// Local `st_*` views are not built yet.
-struct NoViews;
-
-impl sql::VirtualTables for NoViews {
-    fn table(&self, _name: &str) -> Option<(TableSchema, Vec<Row>)> {
-        None
-    }
-}
-
-pub(super) fn query(
-    replica: &Replica,
-    text: &str,
-    caller: &Claims,
-    owner: bool,
-) -> Result<SqlRows, RequestError> {
-    let state = replica.state()?;
-    let access = sql::Access {
-        owner,
-        sender: caller.identity(),
-    };
-    let result = sql::run(text, state.schema(), state, &NoViews, access).map_err(|error| {
+pub(super) fn query(here: &Reading<'_>, text: &str) -> Result<SqlRows, RequestError> {
+    let result = here.ask(text).map_err(|error| {
         let kind = if error.is_ours() {
             ErrorKind::Internal
         } else {

@@ -18,13 +18,15 @@ mod run;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use spacetimedb_sats::AlgebraicType;
-use store::{Row, TableSchema};
+use store::{Row, State, TableSchema};
 
 pub(crate) use error::SqlError;
 pub(crate) use run::run;
 pub(crate) use selection::Selection;
+pub(crate) use view::followed_view;
 
 /// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
 /// 512 KiB of one overflows a thread's stack.
@@ -56,6 +58,30 @@ pub(crate) struct Access {
 pub(crate) trait VirtualTables {
     /// The table with this name and all its rows.
     fn table(&self, name: &str) -> Option<(TableSchema, Vec<Row>)>;
+}
+
+/// What is read, and for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) views: &'a dyn VirtualTables,
+    pub(crate) access: Access,
+}
+
+impl Reading<'_> {
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// Those of [`run`](run()).
+    pub(crate) fn ask(&self, text: &str) -> Result<SqlResult, SqlError> {
+        run(
+            text,
+            self.state.schema(),
+            self.state,
+            self.views,
+            self.access,
+        )
+    }
 }
 
 /// What a query answered.

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use store::{Row, RowChange, State, TableId, Watched};
+use sync_protocol::Tick;
 
 use super::{ChangedRows, QueryId, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
 use crate::execute::Event;
+use crate::local_views::LocalViews;
 use crate::request::ClientId;
-use crate::sql::{Selection, SqlError};
+use crate::sql::{Access, Selection, SqlError};
 
 /// What a client is told whose rows cannot be followed any further.
 const READ_AGAIN: &str = "the database was opened anew: connect again";
@@ -66,6 +68,23 @@ impl Subscriptions {
         };
         for (client, update) in updates {
             tell(client, update, effects);
+        }
+    }
+
+    /// When the views of this peer that clients follow are to be looked at.
+    pub(crate) fn views_due(&self) -> Option<Tick> {
+        self.views.due()
+    }
+
+    /// Tells the clients what is different in the views of this peer.
+    pub(crate) fn deliver_views<'a>(
+        &mut self,
+        now: Tick,
+        here: (&State, impl Fn(Access) -> LocalViews<'a>),
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.views.deliver(now, here, effects).is_err() {
+            self.drop_all(READ_AGAIN, effects);
         }
     }
 

@@ -7,16 +7,18 @@
 
 mod deliver;
 mod rows;
+mod views;
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
-use store::{Schema, State, TableId};
+use store::{Schema, State, TableId, TableSchema};
 
-use crate::identity::Claims;
+use crate::local_views;
 use crate::request::ClientId;
-use crate::sql::{Access, Selection, SqlError};
+use crate::sql::{Access, Reading, Selection, SqlError, followed_view};
+use views::Views;
 
 pub use rows::{ChangedRows, SetChange, TableChange, TableRows, Update};
 
@@ -81,6 +83,8 @@ pub(crate) struct Subscriptions {
     by_text: BTreeMap<Written, QueryId>,
     tables: BTreeMap<TableId, OfTable>,
     clients: BTreeMap<ClientId, BTreeMap<u32, Vec<QueryId>>>,
+    /// Queries of views of this peer.
+    views: Views,
     next: u64,
     /// The tables that the queries are tied to.
     schema: Option<Arc<Schema>>,
@@ -92,14 +96,14 @@ impl Subscriptions {
         self.clients.is_empty()
     }
 
-    /// Follows queries from now on, and gives the rows they ask for now.
+    /// Follows queries from now on, and gives the rows they ask for now. The tables have to be watched
+    /// afterwards.
     pub(crate) fn subscribe(
         &mut self,
         client: ClientId,
         set: u32,
         texts: &[String],
-        who: (&Claims, bool),
-        state: &mut State,
+        here: &Reading<'_>,
     ) -> Result<Vec<TableRows>, SubscribeError> {
         let sets = self.clients.get(&client);
         if sets.is_some_and(|sets| sets.contains_key(&set)) {
@@ -109,50 +113,57 @@ impl Subscriptions {
         if held + texts.len() > QUERIES_MAX {
             return Err(SubscribeError::TooMany);
         }
+        let state = here.state;
         let mut tied = BTreeMap::new();
         let mut rows = Vec::new();
         for text in texts {
-            let (written, selection) = tie(text, who, state.schema())?;
+            let (written, asked) = tie(text, here)?;
             if let Entry::Vacant(first) = tied.entry(written) {
-                rows.push(rows_of(&selection, state)?);
-                first.insert(selection);
+                match &asked {
+                    Asked::Rows(selection) => rows.push(rows_of(selection, state)?),
+                    Asked::View(view) => rows.push(views::rows_of(text, view, here)?),
+                }
+                first.insert(asked);
             }
         }
-        let tied = tied.into_iter();
-        let ids = tied.map(|(written, selection)| self.follow((client, set), written, selection));
-        let ids = ids.collect();
+        let follower = (client, set);
+        let mut ids = Vec::new();
+        for (written, asked) in tied {
+            ids.push(match asked {
+                Asked::Rows(selection) => self.follow(follower, written, *selection),
+                Asked::View(view) => self.follow_view(follower, written, &view, here)?,
+            });
+        }
         self.clients.entry(client).or_default().insert(set, ids);
         self.schema = Some(Arc::clone(state.schema()));
-        self.watch(state);
         Ok(rows)
     }
 
-    /// Follows the set no more; gives the rows that its queries ask for, if they are wanted.
+    /// Follows the set no more; gives the rows that its queries ask for, if they are wanted. The tables
+    /// have to be watched afterwards.
     pub(crate) fn unsubscribe(
         &mut self,
         client: ClientId,
         set: u32,
         wants_rows: bool,
-        state: &mut State,
+        state: &State,
     ) -> Result<Option<Vec<TableRows>>, SubscribeError> {
         let sets = self.clients.get_mut(&client);
         let ids = sets
             .and_then(|sets| sets.remove(&set))
             .ok_or(SubscribeError::NoSuchSet(set))?;
-        let rows = match wants_rows {
-            true => {
-                let selections = ids.iter().map(|id| &self.queries[id].selection);
-                let rows = selections.map(|selection| rows_of(selection, state));
-                Some(rows.collect::<Result<_, _>>()?)
-            }
-            false => None,
-        };
+        let mut rows = Vec::new();
+        for id in ids.iter().filter(|_| wants_rows) {
+            rows.push(match self.queries.get(id) {
+                Some(query) => rows_of(&query.selection, state)?,
+                None => self.views.shown(*id),
+            });
+        }
         for id in ids {
             self.unfollow(id, (client, set));
         }
         self.clients.retain(|_, sets| !sets.is_empty());
-        self.watch(state);
-        Ok(rows)
+        Ok(wants_rows.then_some(rows))
     }
 
     /// A client is gone. True if it had followed something.
@@ -205,8 +216,32 @@ impl Subscriptions {
         id
     }
 
+    fn follow_view(
+        &mut self,
+        follower: (ClientId, u32),
+        written: Written,
+        view: &TableSchema,
+        here: &Reading<'_>,
+    ) -> Result<QueryId, SqlError> {
+        let id = match self.by_text.get(&written) {
+            Some(id) => *id,
+            None => {
+                self.next += 1;
+                let id = QueryId(self.next);
+                self.views.insert(id, written.clone(), view, here)?;
+                self.by_text.insert(written, id);
+                id
+            }
+        };
+        self.views.follow(id, follower);
+        Ok(id)
+    }
+
     fn unfollow(&mut self, id: QueryId, follower: (ClientId, u32)) {
         let Some(query) = self.queries.get_mut(&id) else {
+            if let Some(written) = self.views.unfollow(id, follower) {
+                self.by_text.remove(&written);
+            }
             return;
         };
         query.followers.remove(&follower);
@@ -272,30 +307,40 @@ impl OfTable {
     }
 }
 
-/// Answers a query once, in the words of a subscription.
-pub(crate) fn select_once(
-    text: &str,
-    who: (&Claims, bool),
-    state: &State,
-) -> Result<TableRows, SqlError> {
-    let (_, selection) = tie(text, who, state.schema())?;
-    rows_of(&selection, state)
+/// What a text asks for.
+enum Asked {
+    Rows(Box<Selection>),
+    /// Rows of a view of this peer.
+    View(TableSchema),
 }
 
-fn tie(
-    text: &str,
-    (caller, owner): (&Claims, bool),
-    schema: &Schema,
-) -> Result<(Written, Selection), SqlError> {
-    let sender = caller.identity();
-    let selection = Selection::new(text, schema, Access { owner, sender })?;
+/// Answers a query once, in the words of a subscription.
+pub(crate) fn select_once(text: &str, here: &Reading<'_>) -> Result<TableRows, SqlError> {
+    Ok(match tie(text, here)? {
+        (_, Asked::Rows(selection)) => rows_of(&selection, here.state)?,
+        (_, Asked::View(view)) => views::rows_of(text, &view, here)?,
+    })
+}
+
+fn tie(text: &str, here: &Reading<'_>) -> Result<(Written, Asked), SqlError> {
+    let Access { owner, sender } = here.access;
+    let schema = here.state.schema();
+    let view = followed_view(text, |name| match schema.table_by_name(name) {
+        Some(_) => None,
+        None => local_views::schema_of(name),
+    })?;
+    // A text that has these letters elsewhere is kept once for each caller, and that is all.
+    let is_personal = view.is_some() || text.contains(":sender");
     let written = Written {
         text: text.into(),
         owner,
-        // A text that has these letters elsewhere is kept once for each caller, and that is all.
-        sender: text.contains(":sender").then_some(sender),
+        sender: is_personal.then_some(sender),
     };
-    Ok((written, selection))
+    let asked = match view {
+        Some(view) => Asked::View(view),
+        None => Asked::Rows(Box::new(Selection::new(text, schema, here.access)?)),
+    };
+    Ok((written, asked))
 }
 
 fn rows_of(selection: &Selection, state: &State) -> Result<TableRows, SqlError> {

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use store::State;
+use store::{Row, State, TableSchema};
 
 use super::harness::{Dice, Mesh};
 use crate::effect::Effect;
 use crate::identity::Claims;
 use crate::request::ClientId;
+use crate::sql::{Access, Reading, VirtualTables};
 use crate::subscriptions::{ChangedRows, Subscriptions, TableRows, Update, select_once};
 use crate::{Arguments, Input, Reply, Request};
 
@@ -39,6 +40,28 @@ pub(super) struct Followers {
     next: u64,
     /// Updates that were told.
     pub(super) told: u64,
+}
+
+/// The views of a peer are followed by other means.
+struct NoViews;
+
+impl VirtualTables for NoViews {
+    fn table(&self, _name: &str) -> Option<(TableSchema, Vec<Row>)> {
+        None
+    }
+}
+
+/// What a client that owns nothing sees.
+fn reading(state: &State) -> Reading<'_> {
+    let access = Access {
+        owner: false,
+        sender: claims().identity(),
+    };
+    Reading {
+        state,
+        views: &NoViews,
+        access,
+    }
 }
 
 fn claims() -> Claims {
@@ -73,6 +96,7 @@ impl Followers {
             } else {
                 let dropped = self.subscriptions.unsubscribe(client, 1, true, state);
                 assert!(dropped.expect("it followed").is_some());
+                self.subscriptions.watch(state);
             }
             return;
         }
@@ -80,11 +104,11 @@ impl Followers {
         let client = ClientId(self.next);
         let chosen: Vec<usize> = (0..QUERIES.len()).filter(|_| dice.below(2) == 0).collect();
         let texts: Vec<String> = chosen.iter().map(|at| QUERIES[*at].to_owned()).collect();
-        let who = claims();
         let rows = self
             .subscriptions
-            .subscribe(client, 1, &texts, (&who, false), state)
+            .subscribe(client, 1, &texts, &reading(state))
             .expect("they can be followed");
+        self.subscriptions.watch(state);
         let mut known = Rows::new();
         add(&mut known, &rows);
         self.clients.insert(client, (chosen, known));
@@ -105,11 +129,10 @@ impl Followers {
             let (_, rows) = self.clients.get_mut(&client).expect("it follows");
             apply(rows, &update);
         }
-        let who = claims();
         for (client, (chosen, known)) in &self.clients {
             let mut now = Rows::new();
             for at in chosen {
-                let rows = select_once(QUERIES[*at], (&who, false), state);
+                let rows = select_once(QUERIES[*at], &reading(state));
                 add(&mut now, &[rows.expect("it can be asked")]);
             }
             assert_eq!(*known, now, "entry set {seed}, client {}", client.0);

@@ -1,0 +1,145 @@
+//! Views of this peer that clients follow. They are made anew, not told by changes: a few times a second
+//! at most, and what is told is the difference to what was told before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use store::{State, TableSchema};
+use sync_protocol::Tick;
+
+use super::{ChangedRows, QueryId, SetChange, TableChange, TableRows, Update, Written};
+use crate::effect::Effect;
+use crate::limits::VIEWS_EVERY_MS;
+use crate::local_views::LocalViews;
+use crate::request::ClientId;
+use crate::sql::{Access, Reading, SqlError};
+
+#[derive(Debug)]
+struct FollowedView {
+    written: Written,
+    name: Arc<str>,
+    table_id: u32,
+    access: Access,
+    followers: BTreeSet<(ClientId, u32)>,
+    /// What the followers were told last.
+    shown: BTreeSet<Vec<u8>>,
+}
+
+/// All of one database.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    followed: BTreeMap<QueryId, FollowedView>,
+    looked_at: Option<Tick>,
+}
+
+impl Views {
+    pub(super) fn insert(
+        &mut self,
+        id: QueryId,
+        written: Written,
+        view: &TableSchema,
+        here: &Reading<'_>,
+    ) -> Result<(), SqlError> {
+        let followed = FollowedView {
+            shown: rows(&written.text, here)?.into_iter().collect(),
+            written,
+            name: view.name.as_str().into(),
+            table_id: view.id.0,
+            access: here.access,
+            followers: BTreeSet::new(),
+        };
+        self.followed.insert(id, followed);
+        Ok(())
+    }
+
+    pub(super) fn follow(&mut self, id: QueryId, follower: (ClientId, u32)) {
+        if let Some(view) = self.followed.get_mut(&id) {
+            view.followers.insert(follower);
+        }
+    }
+
+    /// Gives the text of a query that nobody follows any more.
+    pub(super) fn unfollow(&mut self, id: QueryId, follower: (ClientId, u32)) -> Option<Written> {
+        let view = self.followed.get_mut(&id)?;
+        view.followers.remove(&follower);
+        if !view.followers.is_empty() {
+            return None;
+        }
+        self.followed.remove(&id).map(|view| view.written)
+    }
+
+    /// What the followers of a query were told last.
+    pub(super) fn shown(&self, id: QueryId) -> TableRows {
+        let view = self.followed.get(&id);
+        TableRows {
+            table: view.map_or_else(|| "".into(), |view| Arc::clone(&view.name)),
+            table_id: view.map_or(0, |view| view.table_id),
+            rows: view.into_iter().flat_map(|view| &view.shown).collect(),
+        }
+    }
+
+    /// When the views are to be looked at again; `None` if nobody follows one.
+    pub(super) fn due(&self) -> Option<Tick> {
+        let looked_at = (!self.followed.is_empty()).then_some(self.looked_at)?;
+        Some(looked_at.map_or(Tick(0), |at| at.plus_ms(VIEWS_EVERY_MS)))
+    }
+
+    /// Tells the followers what is different now.
+    pub(super) fn deliver<'a>(
+        &mut self,
+        now: Tick,
+        (state, here): (&State, impl Fn(Access) -> LocalViews<'a>),
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        self.looked_at = Some(now);
+        let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
+        for view in self.followed.values_mut() {
+            let here = here(view.access);
+            let rows = rows(&view.written.text, &here.reading(state))?;
+            let rows: BTreeSet<Vec<u8>> = rows.into_iter().collect();
+            if rows == view.shown {
+                continue;
+            }
+            let change = Arc::new(TableChange {
+                table: Arc::clone(&view.name),
+                table_id: view.table_id,
+                rows: ChangedRows::Kept {
+                    inserts: rows.difference(&view.shown).collect(),
+                    deletes: view.shown.difference(&rows).collect(),
+                },
+            });
+            view.shown = rows;
+            for (client, set) in &view.followers {
+                let sets = updates.entry(*client).or_default();
+                sets.entry(*set).or_default().push(Arc::clone(&change));
+            }
+        }
+        effects.extend(updates.into_iter().map(|(client, sets)| {
+            let sets = sets.into_iter();
+            let sets = sets.map(|(set, tables)| SetChange { set, tables });
+            let sets = sets.collect();
+            Effect::Update {
+                client,
+                update: Update { sets },
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// The rows that a text asks of a view for, now.
+pub(super) fn rows_of(
+    text: &str,
+    view: &TableSchema,
+    here: &Reading<'_>,
+) -> Result<TableRows, SqlError> {
+    Ok(TableRows {
+        table: view.name.as_str().into(),
+        table_id: view.id.0,
+        rows: rows(text, here)?.iter().collect(),
+    })
+}
+
+fn rows(text: &str, here: &Reading<'_>) -> Result<Vec<Vec<u8>>, SqlError> {
+    Ok(here.ask(text)?.rows)
+}
