@@ -23,6 +23,28 @@ pub struct Call<'a> {
     pub units: u64,
 }
 
+/// A view that is to be computed.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewCall<'a> {
+    /// Which one.
+    pub view: &'a crate::ViewDef,
+    /// For whom: an `Identity`, little-endian. One that is the same for everybody does not look.
+    pub sender: [u8; 32],
+    /// The database's `Identity`, little-endian.
+    pub database: [u8; 32],
+    /// Units it may use.
+    pub units: u64,
+}
+
+/// What a view gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewRows {
+    /// BSATN of a list of rows, not checked.
+    Rows(Vec<u8>),
+    /// A query, whose answer are the rows.
+    Query(String),
+}
+
 /// What an invocation came to. The same on every peer, texts included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -8,6 +8,9 @@ use store::{TableId, TableSchema};
 /// The first number of a module's tables, and of its indexes: those below are the peer's own.
 pub(crate) const FIRST_ID: u32 = 4_096;
 
+/// The first number of a module's views.
+pub(crate) const FIRST_VIEW_ID: u32 = 2_200;
+
 /// A module's tables and reducers, with canonical names and every type resolved.
 #[derive(Clone, Debug)]
 pub struct ModuleDef {
@@ -18,6 +21,10 @@ pub struct ModuleDef {
     pub reducers: Vec<ReducerDef>,
     /// Values for columns that a later version of the module adds to a table with rows.
     pub defaults: Vec<ColumnDefault>,
+    /// Tables whose rows say when a reducer runs.
+    pub schedules: Vec<ScheduleDef>,
+    /// Tables that the module computes when they are asked for.
+    pub views: Vec<ViewDef>,
     /// BSATN of `RawModuleDef`, exactly as the module described itself.
     pub raw: Vec<u8>,
     by_name: BTreeMap<String, usize>,
@@ -40,6 +47,28 @@ pub struct ReducerDef {
     pub arguments_type: [u8; 8],
     /// Whether clients may call it; if not, only the database's owner may.
     pub client_callable: bool,
+}
+
+/// A table whose rows say when a reducer runs, with the row as its one argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleDef {
+    /// The table's canonical name. Its primary key is a `u64`.
+    pub table: String,
+    /// Place of the column that says when: a `ScheduleAt`.
+    pub column: u16,
+    /// Place of the reducer in [`ModuleDef::reducers`].
+    pub reducer: usize,
+}
+
+/// A table that the module computes from others, for everybody alike or for each caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewDef {
+    /// Its rows, as a table that has no indexes. Numbers count up from 2200.
+    pub table: TableSchema,
+    /// The number the module knows it by, among those of its kind.
+    pub index: u32,
+    /// Whether it is the same for everybody.
+    pub anonymous: bool,
 }
 
 /// Events that call a reducer.
@@ -71,6 +100,8 @@ impl ModuleDef {
         tables: Vec<TableSchema>,
         reducers: Vec<ReducerDef>,
         defaults: Vec<ColumnDefault>,
+        schedules: Vec<ScheduleDef>,
+        views: Vec<ViewDef>,
         raw: Vec<u8>,
     ) -> Self {
         let by_name = reducers
@@ -87,6 +118,8 @@ impl ModuleDef {
             tables,
             reducers,
             defaults,
+            schedules,
+            views,
             raw,
             by_name,
             lifecycle,

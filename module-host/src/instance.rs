@@ -12,13 +12,14 @@ use std::sync::Arc;
 use store::Transaction;
 use wasmtime::{Global, Instance, Memory, Store, TypedFunc, Val};
 
-use crate::call::{Call, Outcome, Report};
+use crate::call::{Call, Outcome, Report, ViewCall, ViewRows};
 use crate::error::{HostError, PrepareError};
 use crate::imports::session::{Caller, Session, Source};
-use crate::limits::{MARK_PAGE_BYTES, MARKED_PAGES_MAX};
+use crate::limits::{MARK_PAGE_BYTES, MARKED_PAGES_MAX, VIEW_BYTES_MAX};
 use crate::module::Inner;
 use crate::prepare::{
-    CALL_REDUCER, DEPTH, Ending, Guard, MARKS, MEMORY, SPILL_BYTES, UNITS, instantiate, set_fuel,
+    CALL_REDUCER, CALL_VIEW, CALL_VIEW_ANON, DEPTH, Ending, Guard, MARKS, MEMORY, SPILL_BYTES,
+    UNITS, instantiate, set_fuel,
 };
 use crate::prices;
 
@@ -44,11 +45,19 @@ const _: fn() = || {
 /// Number, sender, connection, time, arguments, sink; all but the first and the last two 64 bits.
 type Params = (u32, u64, u64, u64, u64, u64, u64, u64, u32, u32);
 
+/// Number, sender, arguments, sink.
+type ViewParams = (u32, u64, u64, u64, u64, u32, u32);
+
+/// Number, arguments, sink.
+type AnonymousViewParams = (u32, u32, u32);
+
 /// A running instance with the handles that a call needs.
 struct Live {
     store: Store<Session>,
     instance: Instance,
     call_reducer: TypedFunc<Params, u32>,
+    call_view: Option<TypedFunc<ViewParams, u32>>,
+    call_view_anon: Option<TypedFunc<AnonymousViewParams, u32>>,
     memory: Memory,
     marks: Memory,
     units: Global,
@@ -59,6 +68,9 @@ struct Live {
 
 /// What a reducer returns when it wrote an error text.
 const FAILED: u32 = 1;
+
+/// What a view returns when it wrote what kind of answer it gives, and the answer.
+const WITH_HEADER: u32 = 2;
 
 impl Runner {
     pub(crate) fn new(module: Arc<Inner>) -> Result<Self, HostError> {
@@ -109,6 +121,40 @@ impl Runner {
             report.outcome = Outcome::OutOfUnits;
         }
         Ok((transaction, report))
+    }
+
+    /// Computes a view. It sees the rows of the transaction, and can change none.
+    ///
+    /// The error is for people: why the module gave no rows.
+    ///
+    /// # Errors
+    /// As for [`Runner::call`].
+    pub fn view(
+        &mut self,
+        call: ViewCall<'_>,
+        transaction: Transaction,
+    ) -> Result<(Transaction, Result<ViewRows, String>), HostError> {
+        self.ready()?;
+        self.clean = false;
+        let given = call.units.min(self.module.limits.units_per_invocation);
+        let ended = self.live.run_view(&call, given, transaction);
+        let sink = std::mem::take(&mut self.live.store.data_mut().sink);
+        let status = *ended.as_ref().unwrap_or(&0);
+        // A status that no reducer has would be told as an error of one.
+        let ended = ended.map(|status| match status {
+            WITH_HEADER => 0,
+            other => other,
+        });
+        let (transaction, report) = self.live.report(ended, given, &self.module)?;
+        self.set_back()?;
+        let rows = match report.outcome {
+            Outcome::Ok => answer_of(status, sink),
+            Outcome::Failed(_) => Err(String::from_utf8_lossy(&sink).into_owned()),
+            Outcome::Trapped(why) => Err(why),
+            Outcome::OutOfUnits => Err("it used up its units: it loops, or does too much".into()),
+            Outcome::TooDeep => Err("it called itself too deeply".into()),
+        };
+        Ok((transaction, rows))
     }
 
     /// Makes sure that nothing is left of an earlier call, even of one that ended in a panic of
@@ -215,6 +261,9 @@ impl Live {
         let call_reducer = instance
             .get_typed_func(&mut store, CALL_REDUCER)
             .map_err(|error| HostError::Bug(format!("{error:#}")))?;
+        // Their types were checked when the module was prepared.
+        let call_view = instance.get_typed_func(&mut store, CALL_VIEW).ok();
+        let call_view_anon = instance.get_typed_func(&mut store, CALL_VIEW_ANON).ok();
         let mut globals = Vec::with_capacity(module.globals.len());
         for name in &module.globals {
             let global = instance
@@ -227,6 +276,8 @@ impl Live {
             store,
             instance,
             call_reducer,
+            call_view,
+            call_view_anon,
             memory,
             marks,
             units,
@@ -262,11 +313,8 @@ impl Live {
                 })
                 .unwrap_or(0)
         };
+        self.fill_up(units)?;
         let store = &mut self.store;
-        // At most `UNITS_MAX`, which fits.
-        self.units.set(&mut *store, Val::I64(units.cast_signed()))?;
-        self.depth.set(&mut *store, Val::I32(0))?;
-        set_fuel(store, units)?;
         let sender = words::<4>(&call.sender);
         let connection = words::<2>(&call.connection.0);
         let reducer = u32::try_from(call.reducer).unwrap_or(u32::MAX);
@@ -277,6 +325,47 @@ impl Live {
             &mut *store,
             (reducer, s0, s1, s2, s3, c0, c1, call.time.0, args, sink),
         )
+    }
+
+    /// Computes a view, to its return or to its end.
+    fn run_view(
+        &mut self,
+        call: &ViewCall<'_>,
+        units: u64,
+        transaction: Transaction,
+    ) -> wasmtime::Result<u32> {
+        let session = self.store.data_mut();
+        session.clear();
+        session.transaction = Some(transaction);
+        session.read_only = true;
+        session.sink_is_open = true;
+        session.sink_bytes_max = VIEW_BYTES_MAX;
+        session.caller = Caller {
+            connection: None,
+            claims: None,
+            database: Some(call.database),
+        };
+        self.fill_up(units)?;
+        let lacks = || wasmtime::Error::msg("the module computes no views");
+        let index = call.view.index;
+        let sink = crate::imports::session::FIRST_HANDLE;
+        let store = &mut self.store;
+        if call.view.anonymous {
+            let function = self.call_view_anon.as_ref().ok_or_else(lacks)?;
+            return function.call(store, (index, 0, sink));
+        }
+        let function = self.call_view.as_ref().ok_or_else(lacks)?;
+        let [s0, s1, s2, s3] = words::<4>(&call.sender);
+        function.call(store, (index, s0, s1, s2, s3, 0, sink))
+    }
+
+    /// Gives a call its units.
+    fn fill_up(&mut self, units: u64) -> wasmtime::Result<()> {
+        let store = &mut self.store;
+        // At most `UNITS_MAX`, which fits.
+        self.units.set(&mut *store, Val::I64(units.cast_signed()))?;
+        self.depth.set(&mut *store, Val::I32(0))?;
+        Ok(set_fuel(store, units)?)
     }
 
     /// Says what the call came to.
@@ -329,6 +418,25 @@ impl Live {
                 console_dropped: console.dropped,
             },
         ))
+    }
+}
+
+/// What a view wrote: rows alone, or what kind of answer and then the answer.
+fn answer_of(status: u32, sink: Vec<u8>) -> Result<ViewRows, String> {
+    if status != WITH_HEADER {
+        return Ok(ViewRows::Rows(sink));
+    }
+    match sink.split_first() {
+        // Nothing at all are no rows.
+        None => Ok(ViewRows::Rows(0_u32.to_le_bytes().to_vec())),
+        Some((0, rows)) => Ok(ViewRows::Rows(rows.to_vec())),
+        Some((1, text)) => {
+            let query = text.split_first_chunk::<4>().map(|(_, text)| text.to_vec());
+            let query = query.and_then(|text| String::from_utf8(text).ok());
+            let query = query.ok_or("it gave a query that is no text")?;
+            Ok(ViewRows::Query(query))
+        }
+        Some((other, _)) => Err(format!("it gave an answer of unknown kind {other}")),
     }
 }
 

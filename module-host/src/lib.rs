@@ -44,8 +44,8 @@ mod reasons;
 
 #[cfg(feature = "run")]
 pub use artifact::{ArtifactKey, Artifacts};
-pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report};
-pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef};
+pub use call::{Call, ConsoleLevel, ConsoleLine, Outcome, Report, ViewCall, ViewRows};
+pub use def::{ColumnDefault, Lifecycle, ModuleDef, ReducerDef, ScheduleDef, ViewDef};
 pub use describe::{Names, decode, describe};
 #[cfg(feature = "run")]
 pub use engine::{Backend, ENGINE, HostEngine};

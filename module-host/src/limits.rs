@@ -127,6 +127,9 @@ pub const REASONS_MAX: usize = 64;
 /// Bytes that a reducer may say about its failure.
 pub const ERROR_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of the rows that a view may give.
+pub const VIEW_BYTES_MAX: usize = 16 << 20;
+
 /// Console lines kept of one call; later ones are counted.
 pub const CONSOLE_LINES_MAX: usize = 256;
 

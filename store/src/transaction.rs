@@ -250,6 +250,25 @@ impl Transaction {
         })
     }
 
+    /// The rows of a table that are different now, in key order.
+    pub fn changes_of(&self, table: TableId) -> impl Iterator<Item = RowChange> {
+        let space = Space::Rows(table).bytes();
+        let writes = self.buffer.writes.range(Key::from(&space[..])..);
+        let writes = writes.take_while(move |(key, _)| key.as_bytes().starts_with(&space));
+        let changed = writes.filter(|(_, write)| write.old != write.new);
+        changed.map(move |(_, write)| RowChange {
+            table,
+            old: write.old.clone(),
+            new: write.new.clone(),
+        })
+    }
+
+    /// Forgets what was written. What was read stays noted: whatever the call does instead depends on
+    /// it.
+    pub fn undo(&mut self) {
+        self.buffer.clear();
+    }
+
     /// Keeps what the call did. Returns the rows that are different now, in key order, events
     /// among them.
     ///

@@ -71,7 +71,7 @@ pub use message::{Message, MessageError};
 pub use order::{POSITION_BYTES, Position};
 pub use reconcile::{TailIndex, TailItem};
 pub use system_call::{
-    Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
+    Fire, Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
 };
 pub use ticket::{
     JOIN_BYTES_MAX, JoinAnswer, JoinError, JoinRequest, TICKET_ADDRESSES_MAX, TICKET_MEMBERS_MAX,

@@ -60,6 +60,22 @@ pub enum SystemCall {
         /// The new finaliser: a member who may write.
         to: DeviceKey,
     },
+    /// A row that says when its reducer runs is due. Whoever calls first fires it; later calls find
+    /// that it was done.
+    Fire(Fire),
+}
+
+/// Which row is due, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fire {
+    /// Number of its table.
+    pub table: u32,
+    /// Its primary key.
+    pub key: u64,
+    /// Time of the call that wrote it.
+    pub set_at: Hlc,
+    /// When it is due.
+    pub due: Hlc,
 }
 
 /// A module for a database that exists already.
@@ -238,6 +254,14 @@ mod tests {
         check_golden(&SystemCall::Publish(new_module), &golden);
         let golden = format!("07{}", "bb".repeat(32));
         check_golden(&SystemCall::MoveFinaliser { to: member }, &golden);
+        let fire = Fire {
+            table: 4_100,
+            key: u64::MAX,
+            set_at: Hlc(1_000_000),
+            due: Hlc(2_000_000),
+        };
+        let golden = "088420ffffffffffffffffff01c0843d80897a";
+        check_golden(&SystemCall::Fire(fire), golden);
     }
 
     #[test]

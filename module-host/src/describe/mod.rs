@@ -5,10 +5,12 @@
 //! refused, every reason at once; what a module merely exports is never a reason.
 
 mod names;
+mod schedules;
 mod tables;
 mod types;
 mod v10;
 mod v9;
+mod views;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -16,7 +18,7 @@ use std::collections::BTreeSet;
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v9::{RawIndexAlgorithm, RawModuleDefV9Builder};
 use spacetimedb_primitives::ColList;
-use spacetimedb_sats::{AlgebraicTypeRef, ProductType, Typespace, bsatn};
+use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, Typespace, bsatn};
 use store::Schema;
 
 use crate::def::{Lifecycle, ModuleDef, ReducerDef};
@@ -34,6 +36,27 @@ struct Draft {
     tables: Vec<TableDraft>,
     reducers: Vec<ReducerDraft>,
     types: Vec<TypeDraft>,
+    schedules: Vec<ScheduleDraft>,
+    views: Vec<ViewDraft>,
+}
+
+/// A table that the module computes, in names of the source.
+struct ViewDraft {
+    source_name: String,
+    index: u32,
+    anonymous: bool,
+    public: bool,
+    params: usize,
+    return_type: AlgebraicType,
+    /// Names of the columns of its primary key.
+    key: Vec<String>,
+}
+
+/// A table whose rows say when a reducer runs, in names of the source.
+struct ScheduleDraft {
+    table: String,
+    column: u16,
+    function: String,
 }
 
 /// A type that generated code has a name for.
@@ -127,12 +150,18 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
         tables,
         reducers,
         types,
+        schedules,
+        views,
     } = draft;
     at_most(reasons, "tables", tables.len(), DEFINED_TABLES_MAX);
     at_most(reasons, "reducers", reducers.len(), DEFINED_REDUCERS_MAX);
     let mut resolver = Resolver::new(&typespace, &names);
     let (tables, defaults) = tables::build(&tables, &names, &mut resolver, reasons);
     let reducers = build_reducers(reducers, &names, &mut resolver, reasons);
+    at_most(reasons, "schedules", schedules.len(), DEFINED_TABLES_MAX);
+    let schedules = schedules::build(&schedules, &tables, &reducers, reasons);
+    at_most(reasons, "views", views.len(), DEFINED_TABLES_MAX);
+    let views = views::build(&views, &tables, &names, &mut resolver, reasons);
     check_types(&types, &typespace, &names, reasons);
     // What the store refuses has been refused above, with all reasons and not only the first; the
     // store has the last word all the same.
@@ -141,7 +170,7 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
     {
         reasons.add(error.to_string());
     }
-    ModuleDef::new(tables, reducers, defaults, raw)
+    ModuleDef::new(tables, reducers, defaults, schedules, views, raw)
 }
 
 fn at_most(reasons: &mut Reasons, what: &str, count: usize, max: usize) {

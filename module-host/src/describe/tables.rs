@@ -63,6 +63,38 @@ pub(super) fn build(
     (tables, defaults)
 }
 
+/// Builds the table that a view is read as.
+pub(super) fn view(
+    id: u32,
+    name: String,
+    draft: &TableDraft,
+    names: &Names,
+    resolver: &mut Resolver<'_>,
+    reasons: &mut Reasons,
+) -> TableSchema {
+    if !is_identifier(&name) || name.starts_with(RESERVED) {
+        reasons.add(format!("{name:?} cannot be the name of a view"));
+    }
+    let mut table = Builder {
+        schema: TableSchema {
+            id: TableId(id),
+            name,
+            source_name: draft.source_name.clone(),
+            columns: Vec::new(),
+            primary_key: None,
+            indexes: Vec::new(),
+            auto_inc: Vec::new(),
+            public: draft.public,
+            event: false,
+        },
+        names,
+        next_index: &mut 0,
+        reasons,
+    };
+    table.columns(draft, resolver);
+    table.schema
+}
+
 /// How names of tables begin that a database has beside the module's.
 const RESERVED: &str = "sys_";
 

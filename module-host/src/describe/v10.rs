@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 use spacetimedb_lib::db::raw_def::v9::{TableAccess, TableType};
 use spacetimedb_lib::db::raw_def::v10::{
     CaseConversionPolicy, ExplicitNames, FunctionVisibility, RawLifeCycleReducerDefV10,
-    RawModuleDefV10, RawModuleDefV10Section as Section, RawReducerDefV10, RawSequenceDefV10,
-    RawTableDefV10, RawTypeDefV10, reducer_default_err_return_type, reducer_default_ok_return_type,
+    RawModuleDefV10, RawModuleDefV10Section as Section, RawReducerDefV10, RawScheduleDefV10,
+    RawSequenceDefV10, RawTableDefV10, RawTypeDefV10, RawViewDefV10, RawViewPrimaryKeyDefV10,
+    reducer_default_err_return_type, reducer_default_ok_return_type,
 };
 use spacetimedb_sats::Typespace;
 
 use super::names::Names;
 use super::v9::{lifecycle, unique};
-use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft, TypeDraft};
+use super::{
+    Draft, IndexDraft, ReducerDraft, ScheduleDraft, SequenceDraft, TableDraft, TypeDraft, ViewDraft,
+};
 use crate::reasons::Reasons;
 
 /// Reads a module's description, noting what is not supported.
@@ -21,7 +24,8 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
     let mut policy = CaseConversionPolicy::default();
     let mut explicit = ExplicitNames::default();
     let (mut tables, mut reducers, mut events) = (Vec::new(), Vec::new(), Vec::new());
-    let mut types = Vec::new();
+    let (mut types, mut schedules) = (Vec::new(), Vec::new());
+    let (mut views, mut keys) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for section in module.sections {
         if !seen.insert(place(&section)) {
@@ -33,6 +37,9 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
             Section::Tables(some) => tables = some,
             Section::Reducers(some) => reducers = some,
             Section::LifeCycleReducers(some) => events = some,
+            Section::Schedules(some) => schedules = some,
+            Section::Views(some) => views = some,
+            Section::ViewPrimaryKeys(some) => keys = some,
             Section::CaseConversionPolicy(some) => policy = some,
             Section::ExplicitNames(some) => explicit = some,
             section => refuse_section(section, reasons),
@@ -57,9 +64,13 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
             ));
         }
     }
-    let reducers = reducers
-        .into_iter()
-        .map(|reducer| reducer_draft(reducer, &events, reasons));
+    let reducers = reducers.into_iter().map(|reducer| {
+        let is_it = |schedule: &RawScheduleDefV10| schedule.function_name == reducer.source_name;
+        let is_scheduled = schedules.iter().any(is_it);
+        let mut draft = reducer_draft(reducer, &events, reasons);
+        draft.client_callable &= !is_scheduled;
+        draft
+    });
     let reducers = reducers.collect();
     let types = types.into_iter().map(|ty: RawTypeDefV10| TypeDraft {
         scope: ty
@@ -77,6 +88,31 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
         tables,
         reducers,
         types: types.collect(),
+        schedules: schedules.into_iter().map(schedule_draft).collect(),
+        views: views.into_iter().map(|it| view_draft(it, &keys)).collect(),
+    }
+}
+
+fn view_draft(view: RawViewDefV10, keys: &[RawViewPrimaryKeyDefV10]) -> ViewDraft {
+    let is_its = |key: &&RawViewPrimaryKeyDefV10| key.view_source_name == view.source_name;
+    let key = keys.iter().find(is_its);
+    let columns = key.into_iter().flat_map(|key| &key.columns);
+    ViewDraft {
+        key: columns.map(ToString::to_string).collect(),
+        source_name: view.source_name.to_string(),
+        index: view.index,
+        anonymous: view.is_anonymous,
+        public: view.is_public,
+        params: view.params.elements.len(),
+        return_type: view.return_type,
+    }
+}
+
+fn schedule_draft(schedule: RawScheduleDefV10) -> ScheduleDraft {
+    ScheduleDraft {
+        table: schedule.table_name.to_string(),
+        column: schedule.schedule_at_col.0,
+        function: schedule.function_name.to_string(),
     }
 }
 
@@ -112,21 +148,6 @@ fn refuse_section(section: Section, reasons: &mut Reasons) {
         Section::Procedures(some) => {
             some.iter()
                 .for_each(|procedure| refuse("a procedure", &procedure.source_name));
-        }
-        Section::Views(some) => some
-            .iter()
-            .for_each(|view| refuse("a view", &view.source_name)),
-        Section::ViewPrimaryKeys(some) => {
-            some.iter()
-                .for_each(|key| refuse("a primary key of a view", &key.view_source_name));
-        }
-        Section::Schedules(some) => {
-            for schedule in some {
-                reasons.add(format!(
-                    "table {} schedules {}: not supported yet",
-                    schedule.table_name, schedule.function_name
-                ));
-            }
         }
         Section::RowLevelSecurity(some) => {
             some.iter()

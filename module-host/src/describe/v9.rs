@@ -7,7 +7,9 @@ use spacetimedb_lib::db::raw_def::v9::{
 use spacetimedb_primitives::ColList;
 
 use super::names::Names;
-use super::{Draft, IndexDraft, ReducerDraft, SequenceDraft, TableDraft, TypeDraft};
+use super::{
+    Draft, IndexDraft, ReducerDraft, ScheduleDraft, SequenceDraft, TableDraft, TypeDraft, ViewDraft,
+};
 use crate::def::Lifecycle;
 use crate::reasons::Reasons;
 
@@ -33,9 +35,7 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
                     procedure.name
                 ));
             }
-            RawMiscModuleExportV9::View(view) => {
-                reasons.add(format!("it has a view ({}): not supported yet", view.name));
-            }
+            RawMiscModuleExportV9::View(_) => {} // read below
             _ => reasons.add("it exports something of a kind that is not known"),
         }
     }
@@ -50,6 +50,31 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
     for name in indexes.filter_map(|index| index.name.as_ref()) {
         names.keep_index(name);
     }
+    let schedules = module.tables.iter().filter_map(|table| {
+        let schedule = table.schedule.as_ref()?;
+        Some(ScheduleDraft {
+            table: table.name.to_string(),
+            column: schedule.scheduled_at_column.0,
+            function: schedule.reducer_name.to_string(),
+        })
+    });
+    let schedules = schedules.collect();
+    let views = module
+        .misc_exports
+        .iter()
+        .filter_map(|export| match export {
+            RawMiscModuleExportV9::View(view) => Some(ViewDraft {
+                source_name: view.name.to_string(),
+                index: view.index,
+                anonymous: view.is_anonymous,
+                public: view.is_public,
+                params: view.params.elements.len(),
+                return_type: view.return_type.clone(),
+                key: Vec::new(),
+            }),
+            _ => None,
+        });
+    let views = views.collect();
     let misc_exports = &module.misc_exports;
     let tables = module
         .tables
@@ -75,6 +100,8 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
         names,
         tables,
         types: types.collect(),
+        schedules,
+        views,
     }
 }
 
@@ -107,12 +134,6 @@ fn table_draft(
     misc_exports: &[RawMiscModuleExportV9],
     reasons: &mut Reasons,
 ) -> TableDraft {
-    if let Some(schedule) = &table.schedule {
-        reasons.add(format!(
-            "table {} schedules {}: not supported yet",
-            table.name, schedule.reducer_name
-        ));
-    }
     if table.table_type == TableType::System {
         reasons.add(format!(
             "table {} says that it belongs to the system",

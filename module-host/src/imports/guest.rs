@@ -58,7 +58,8 @@ errnos!(
     NO_SUCH_ROW,
     AUTO_INC_OVERFLOW,
     WOULD_BLOCK_TRANSACTION,
-    TRANSACTION_NOT_ANONYMOUS
+    TRANSACTION_NOT_ANONYMOUS,
+    TRANSACTION_IS_READ_ONLY
 );
 
 /// How an import ends when it does not give what it was asked for.

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) reach: Option<Reach>,
     /// The rows; none while a module is initialised.
     pub(crate) transaction: Option<Transaction>,
+    /// Whether rows may be looked at only.
+    pub(crate) read_only: bool,
     /// Who calls, from where.
     pub(crate) caller: Caller,
     /// What the module may read, by handle.
@@ -172,6 +174,7 @@ impl Session {
         Self {
             reach: None,
             transaction: None,
+            read_only: false,
             caller: Caller::default(),
             sources: Handles::new(SOURCES_MAX),
             sink: Vec::new(),
@@ -188,6 +191,7 @@ impl Session {
     /// Forgets the last invocation, but for how to reach the instance.
     pub(crate) fn clear(&mut self) {
         self.transaction = None;
+        self.read_only = false;
         self.caller = Caller::default();
         self.sources.clear();
         self.sink.clear();

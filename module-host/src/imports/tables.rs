@@ -176,6 +176,7 @@ pub(super) fn close(caller: Caller<'_, Session>, iter: u32) -> Answer {
 /// `datastore_insert_bsatn(table_id, row_ptr, row_len_ptr) -> u16`
 pub(super) fn insert(caller: Caller<'_, Session>, table: u32, at: u32, len_at: u32) -> Answer {
     answer(caller, |guest| {
+        may_write(guest)?;
         let len = guest.u32_at(len_at)?;
         guest.in_bounds(at, len)?;
         guest.charge(prices::ROW_WRITTEN + prices::written(len as usize))?;
@@ -195,6 +196,7 @@ pub(super) fn update(
     len_at: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        may_write(guest)?;
         let len = guest.u32_at(len_at)?;
         guest.in_bounds(at, len)?;
         guest.charge(prices::SCAN + prices::ROW_WRITTEN + prices::written(len as usize))?;
@@ -219,6 +221,7 @@ pub(super) fn delete_all_by_eq(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        may_write(guest)?;
         guest.in_bounds(at, len)?;
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN + prices::written(len as usize))?;
@@ -245,6 +248,7 @@ pub(super) fn delete_range(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        may_write(guest)?;
         let bounds = Bounds {
             prefix,
             prefix_len,
@@ -268,6 +272,7 @@ pub(super) fn delete_point(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
+        may_write(guest)?;
         guest.in_bounds(point, point_len)?;
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
@@ -281,6 +286,7 @@ pub(super) fn delete_point(
 /// `datastore_clear(table_id, out) -> u16`
 pub(super) fn clear(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer {
     answer(caller, |guest| {
+        may_write(guest)?;
         guest.in_bounds(out, 8)?;
         guest.charge(prices::SCAN)?;
         // Paid for before it is done: a table may hold more than any other call can touch.
@@ -311,6 +317,14 @@ const fn user_index(index: u32) -> Result<IndexId, DataError> {
         Err(DataError::NoSuchIndex(index))
     } else {
         Ok(index)
+    }
+}
+
+/// Views look at rows, and change none.
+fn may_write(guest: &mut Guest<'_>) -> Result<(), Refusal> {
+    match guest.session().read_only {
+        true => Err(Errno::TRANSACTION_IS_READ_ONLY.into()),
+        false => Ok(()),
     }
 }
 

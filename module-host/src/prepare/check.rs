@@ -31,6 +31,10 @@ pub(crate) const INITIALIZE: &str = "_initialize";
 pub(crate) const SETUP: &str = "__setup__";
 pub(crate) const DESCRIBE: &str = "__describe_module__";
 pub(crate) const CALL_REDUCER: &str = "__call_reducer__";
+/// The export that computes a view for a caller.
+pub(crate) const CALL_VIEW: &str = "__call_view__";
+/// The export that computes a view that is the same for everybody.
+pub(crate) const CALL_VIEW_ANON: &str = "__call_view_anon__";
 
 /// What the passes need to know of a module that passed.
 #[derive(Debug)]
@@ -280,6 +284,8 @@ impl<'a> Checker<'a> {
             SETUP => (&[I32], &[I32]),
             DESCRIBE => (&[I32], &[]),
             CALL_REDUCER => (&[I32, I64, I64, I64, I64, I64, I64, I64, I32, I32], &[I32]),
+            CALL_VIEW => (&[I32, I64, I64, I64, I64, I32, I32], &[I32]),
+            CALL_VIEW_ANON => (&[I32, I32, I32], &[I32]),
             name if name.starts_with(PREINIT_PREFIX) => (&[], &[]),
             _ => return,
         };

@@ -6,7 +6,7 @@ mod initialise;
 mod mark;
 mod meter;
 
-pub(crate) use check::{CALL_REDUCER, Initialisers, MEMORY};
+pub(crate) use check::{CALL_REDUCER, CALL_VIEW, CALL_VIEW_ANON, Initialisers, MEMORY};
 pub(crate) use initialise::{Ending, Guard, instantiate, set_fuel};
 pub(crate) use mark::{MARKS, REFUSED, SPILL_BYTES};
 pub(crate) use meter::{DEPTH, UNITS};

@@ -223,8 +223,7 @@ fn everything_that_is_wrong_is_listed() {
     let reasons = read(module).unwrap_err();
     for expected in [
         "it has a procedure (p): not supported yet",
-        "it has a view (v): not supported yet",
-        "table b schedules go: not supported yet",
+        "table b schedules go: its primary key has to be a u64",
         "it has a visibility filter (SELECT 1): not supported yet",
         "it has an HTTP handler (h): not supported yet",
         "table a: two columns are called my_field",

@@ -80,11 +80,11 @@ fn each_reason_is_told_by_name() {
     );
     check(
         |module| module.add_view("v", 0, true, true, ProductType::unit(), T::array(T::U8)),
-        &["it has a view (v): not supported yet"],
+        &["view v does not return rows"],
     );
     check(
-        |module| module.add_schedule("t", 0, "go"),
-        &["table t schedules go: not supported yet"],
+        |module| module.add_schedule("nothing", 0, "go"),
+        &["table nothing schedules go, and does not exist"],
     );
     check(
         |module| module.add_row_level_security("SELECT 1"),
@@ -101,7 +101,7 @@ fn each_reason_is_told_by_name() {
                 .with_schedule("ring", 1)
                 .finish();
         },
-        &["table alarm schedules ring: not supported yet"],
+        &["table alarm schedules ring: its primary key has to be a u64"],
     );
     check_v9(
         |module| module.add_procedure("p", ProductType::unit(), T::U8),

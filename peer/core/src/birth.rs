@@ -26,6 +26,7 @@ use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, FinalsAt, Health, OwnChain, Replica, latest_final};
 use crate::reply::{ErrorKind, RequestError};
+use crate::schedules::Firing;
 use crate::system_tables::{self, RIGHT};
 use crate::upgrade::{Parked, Ruling};
 
@@ -209,6 +210,7 @@ pub(crate) fn living(
         executed: Vec::new(),
         trace_bytes: 0,
         dirty: false,
+        behind: false,
         next_due: None,
         final_time,
         members: BTreeMap::new(),
@@ -222,6 +224,7 @@ pub(crate) fn living(
         logged: BTreeSet::new(),
         told_events: BTreeSet::new(),
         recent_calls: RecentCalls::default(),
+        firing: Firing::default(),
         events: Vec::new(),
         links: BTreeMap::new(),
         neighbours: Neighbours::default(),

@@ -324,6 +324,7 @@ impl Core {
                     replica.retry_pending_cut(ctx)?;
                 }
                 replica.disconnect_leftovers(ctx)?;
+                replica.fire_due(ctx)?;
                 replica.make_cut(ctx)?;
                 replica.sweep(ctx)?;
                 replica.answer_late_publishers(ctx);

@@ -48,6 +48,7 @@ mod request;
 mod requests;
 mod restart;
 mod room;
+mod schedules;
 mod sql;
 mod status;
 mod subscriptions;

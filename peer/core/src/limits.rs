@@ -27,6 +27,13 @@ pub(crate) const BODIES_BYTES_MAX: usize = 4 << 20;
 /// as much as its memory holds; who waits for the answer gets all of it.
 pub(crate) const KEPT_TEXT_BYTES_MAX: usize = 256;
 
+/// Microseconds that each member after the author of a row waits longer before it fires it. In tests so
+/// little that several do.
+pub(crate) const FIRE_GRACE_US: u64 = if cfg!(test) { 20_000 } else { 2_000_000 };
+
+/// Rows that are due, or the next ones to be, that are looked at each time.
+pub(crate) const FIRES_LOOKED_AT_MAX: usize = 1_024;
+
 /// Calls of a database that `st_invocation` still shows when they have become final.
 pub(crate) const RECENT_CALLS_MAX: usize = 1_024;
 

@@ -29,6 +29,7 @@ use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::partials::Partials;
+use crate::schedules::Firing;
 use crate::upgrade::{Judged, Parked, Publisher};
 
 /// What runs again when something changed in the past. The rows are the same.
@@ -168,6 +169,9 @@ pub(crate) struct Replica {
     pub(crate) trace_bytes: usize,
     /// Entries came in that have not run.
     pub(crate) dirty: bool,
+    /// Calls that had run were taken back for a cut and have not run again: what is visible is not to
+    /// be seen by anybody.
+    pub(crate) behind: bool,
     /// When an entry that is held back may run.
     pub(crate) next_due: Option<Hlc>,
     /// The latest time of what is final.
@@ -187,6 +191,8 @@ pub(crate) struct Replica {
     pub(crate) logged: BTreeSet<EntryId>,
     /// Entries of the tail whose events clients have been told.
     pub(crate) told_events: BTreeSet<EntryId>,
+    /// Rows that this peer fires.
+    pub(crate) firing: Firing,
     /// For `st_invocation`.
     pub(crate) recent_calls: RecentCalls,
     /// Events that clients are about to be told.

@@ -64,6 +64,7 @@ impl Replica {
             self.next_due = self.dag.next_due(self.time(ctx));
             self.answer_what_cannot_run(ctx);
         }
+        self.behind = false;
         self.refresh_members(&ctx.device)
     }
 
@@ -84,6 +85,7 @@ impl Replica {
             return Ok(());
         };
         let from = first.entry.position(0);
+        self.behind = true;
         self.rewind_state(&from)?;
         self.members_stale |= self.executed[keep..].iter().any(|ran| ran.rights_changed);
         self.executed.truncate(keep);

@@ -21,6 +21,11 @@ pub(crate) const CLIENT: TableId = TableId(4);
 /// judged at the height an entry names. Nothing in the tail ever reads it.
 pub(crate) const RIGHT: TableId = TableId(6);
 
+/// `sys_schedule(slot, due, set_at, author)`: when rows of tables with a schedule are due.
+pub(crate) const SCHEDULE: TableId = TableId(10);
+/// The index over when they are due.
+pub(crate) const SCHEDULE_DUE: IndexId = IndexId(64);
+
 /// No role: the right ended at that height.
 const ROLE_NONE: u8 = u8::MAX;
 
@@ -117,6 +122,7 @@ pub(crate) fn schemas() -> Vec<TableSchema> {
             false,
         ),
     ];
+    schemas.push(crate::schedules::schema());
     schemas.extend(crate::upgrade::rows::schemas());
     schemas
 }
@@ -127,7 +133,7 @@ pub(crate) fn is_system(table: TableId) -> bool {
 }
 
 /// The index over a keyed system table's first column.
-fn index_of(table: TableId) -> IndexId {
+pub(crate) fn index_of(table: TableId) -> IndexId {
     IndexId(table.0)
 }
 
@@ -206,7 +212,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn find(tx: &Transaction, table: TableId, key: &[u8]) -> Result<Option<Row>, DataError> {
+pub(crate) fn find(tx: &Transaction, table: TableId, key: &[u8]) -> Result<Option<Row>, DataError> {
     Ok(tx
         .scan_range(index_of(table), &Range::point(key))?
         .into_iter()

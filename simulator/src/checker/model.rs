@@ -184,7 +184,9 @@ impl Model {
                 self.published.push(module.module);
             }
             // Changes no row of the module.
-            SystemCall::MoveFinaliser { .. } | SystemCall::ReportEquivocation(_) => {}
+            SystemCall::MoveFinaliser { .. }
+            | SystemCall::ReportEquivocation(_)
+            | SystemCall::Fire(_) => {}
         }
         Ok(())
     }

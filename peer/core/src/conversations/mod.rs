@@ -404,6 +404,7 @@ impl Replica {
             .chain(self.cut_due(ctx))
             .chain(self.publishers_due())
             .chain(self.leftovers_due())
+            .chain(self.firing.wake())
             .chain(held_back)
             .chain(self.addresses.save_due())
             .min()

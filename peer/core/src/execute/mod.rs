@@ -5,13 +5,14 @@
 //! a pass of their own (ORDERING 6).
 
 mod console;
+mod schedule;
 mod system;
 
-use module_host::{Call, Lifecycle, Module, Outcome, Runner};
+use module_host::{Call, Lifecycle, Module, Outcome, Runner, ViewCall, ViewDef, ViewRows};
 use store::{CallContext, Changed, Reads, Row, RowChange, State, TableId, Transaction};
 use sync_protocol::{
-    ConnectionId, DatabaseId, DeviceKey, Entry, Hlc, Invocation, Options, Role, SYSTEM_CALL_NAME,
-    SystemCall,
+    ConnectionId, DatabaseId, DeviceKey, Entry, EntryId, Hlc, Invocation, Options, Position, Role,
+    SYSTEM_CALL_NAME, SystemCall,
 };
 
 use crate::error::Stop;
@@ -281,6 +282,35 @@ impl Executor {
         Ok((ended.state, ran))
     }
 
+    /// Computes a view from the visible rows. After an error of the host the state is gone, as with
+    /// [`Executor::run`].
+    pub(crate) fn view(
+        &mut self,
+        state: State,
+        view: &ViewDef,
+        sender: [u8; 32],
+    ) -> Result<(State, Result<ViewRows, String>), Stop> {
+        // Behind everything that has run, whose rows it sees; nothing is written there.
+        let end = Position {
+            hlc: Hlc(u64::MAX),
+            author: DeviceKey([u8::MAX; 32]),
+            entry: EntryId([u8::MAX; 32]),
+            index: u16::MAX,
+        };
+        let tx = state.begin(CallContext {
+            position: end,
+            time: end.hlc,
+        });
+        let call = ViewCall {
+            view,
+            sender,
+            database: self.identity,
+            units: self.options.units_per_invocation,
+        };
+        let (tx, rows) = self.runner.view(call, tx)?;
+        Ok((tx.abort(), rows))
+    }
+
     fn targets(&self, entry: &Entry) -> Vec<Target> {
         let def = self.module.def();
         entry
@@ -382,12 +412,15 @@ impl Executor {
     ) -> Result<(Transaction, CallOutcome, u64), Stop> {
         let time = call.time;
         let budget = call.units;
-        let (tx, report) = self.runner.call(call, tx)?;
+        let (mut tx, report) = self.runner.call(call, tx)?;
         run.console
             .extend(report.console.iter().map(|line| console::json(line, time)));
         let outcome = match report.outcome {
-            Outcome::Ok => CallOutcome::Ok {
-                units: report.units,
+            Outcome::Ok => match schedule::note(self.module.def(), &mut tx)? {
+                Ok(()) => CallOutcome::Ok {
+                    units: report.units,
+                },
+                Err(why) => CallOutcome::Failed(why),
             },
             Outcome::Failed(text) => CallOutcome::Failed(text),
             Outcome::Trapped(text) => CallOutcome::Trapped(text),

@@ -7,7 +7,7 @@ use sync_protocol::{
     Signature, SystemCall, check_admission,
 };
 
-use super::{EntryRun, Executor, Ran};
+use super::{EntryRun, Executor, Ran, schedule};
 use crate::error::Stop;
 use crate::outcome::CallOutcome;
 use crate::system_tables::{
@@ -29,9 +29,9 @@ pub(super) struct Place<'a> {
     pub(super) role: Option<Role>,
 }
 
-const DONE: CallOutcome = CallOutcome::Ok { units: 0 };
+pub(super) const DONE: CallOutcome = CallOutcome::Ok { units: 0 };
 
-fn refused(tx: Transaction, why: &str) -> Ran {
+pub(super) fn refused(tx: Transaction, why: &str) -> Ran {
     (tx, CallOutcome::Refused(why.to_owned()))
 }
 
@@ -57,7 +57,8 @@ pub(super) fn run(
         ));
     }
     let may_write = place.role.is_some_and(Role::may_write) || planted!(SkipRightsCheck);
-    if for_clients && !may_write {
+    let is_ordinary = for_clients || matches!(call, SystemCall::Fire(_));
+    if is_ordinary && !may_write {
         return Ok(refused(tx, "this device may not write to the database"));
     }
     match call {
@@ -86,6 +87,7 @@ pub(super) fn run(
         SystemCall::ClientDisconnected => disconnected(executor, tx, place, run),
         SystemCall::MoveFinaliser { to } => move_finaliser(tx, place, to, run),
         SystemCall::Publish(new_module) => publish(tx, place, new_module, run),
+        SystemCall::Fire(fire) => schedule::fire(executor, tx, place, fire, run),
     }
 }
 
@@ -296,14 +298,12 @@ fn disconnected(
         .def()
         .lifecycle(Lifecycle::ClientDisconnected)
     {
-        let context = *tx.context();
-        let (ran, outcome) = lifecycle(executor, tx, place, reducer, connection, run)?;
+        let (mut ran, outcome) = lifecycle(executor, tx, place, reducer, connection, run)?;
         // The client is gone whatever its reducer says, so an error costs its changes only.
-        tx = if outcome.is_ok() {
-            ran
-        } else {
-            ran.abort().begin(context)
-        };
+        if !outcome.is_ok() {
+            ran.undo();
+        }
+        tx = ran;
     }
     ClientRow::delete(&mut tx, &connection)?;
     Ok((tx, DONE))

@@ -1,8 +1,9 @@
-//! Views of this peer: tables named `st_…` that say how the database is here. They can be asked and
-//! followed like any table, are made when they are asked for, and are no part of the state: two peers
-//! show different rows.
+//! Views: tables that are made when they are asked for, and are no part of the state. Those named `st_…`
+//! say how the database is on this peer, and two peers show different rows; others the module
+//! computes. They can be asked and followed like any table.
 
 mod calls;
+mod computed;
 mod tables;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::status::role_word;
 use crate::system_tables::{self, Fields};
 
 pub(crate) use calls::RecentCalls;
+pub(crate) use computed::Computed;
 
 /// The first table number of views; modules' tables have higher ones, replicated system tables lower.
 const FIRST_TABLE: u32 = 2_048;
@@ -153,8 +155,8 @@ pub fn schemas() -> Vec<TableSchema> {
     VIEWS.iter().map(|view| view.schema()).collect()
 }
 
-/// The schema of the view of that name.
-pub(crate) fn schema_of(name: &str) -> Option<TableSchema> {
+/// The schema of the peer's own view of that name.
+fn schema_of(name: &str) -> Option<TableSchema> {
     let view = VIEWS.into_iter().find(|view| view.name() == name)?;
     Some(view.schema())
 }
@@ -165,16 +167,20 @@ pub(crate) struct LocalViews<'a> {
     device: DeviceKey,
     remotes: Vec<RemoteInfo>,
     access: Access,
+    /// Views of the module, as far as they are asked for.
+    computed: Computed,
 }
 
 impl Core {
-    /// The views of a database of this peer.
+    /// The views of a database of this peer, beside those of its module.
     pub(crate) fn local_views<'a>(
         &'a self,
         replica: &'a Replica,
         access: Access,
+        computed: Computed,
     ) -> LocalViews<'a> {
         LocalViews {
+            computed,
             replica,
             device: self.parts.device,
             remotes: self.remotes(Some(&replica.id)),
@@ -184,7 +190,18 @@ impl Core {
 }
 
 impl VirtualTables for LocalViews<'_> {
+    fn schema(&self, name: &str) -> Option<TableSchema> {
+        let of_module = self.replica.view_named(name, self.access.owner);
+        match of_module {
+            Some(view) => Some(view.table.clone()),
+            None => schema_of(name),
+        }
+    }
+
     fn table(&self, name: &str) -> Option<(TableSchema, Vec<Row>)> {
+        if let Some(computed) = self.computed.get(name) {
+            return Some(computed.clone());
+        }
         let view = VIEWS.into_iter().find(|view| view.name() == name)?;
         let rows = match view {
             View::Peer => self.peers(),

@@ -4,38 +4,70 @@ use sync_protocol::{DatabaseId, Now};
 
 use crate::core::Core;
 use crate::error::refuse;
+use crate::local_views::Computed;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::ClientId;
-use crate::sql::{Access, SqlError};
-use crate::subscriptions::{SubscribeError, Subscriptions, select_once};
+use crate::sql::{Access, Reading, SqlError};
+use crate::subscriptions::{SubscribeError, Subscriptions, ViewNow, select_once};
 
 const GONE: &str = "the database is gone: connect again";
 
 impl Core {
+    /// Computes the views of the module that the texts name.
+    fn compute_views<'a>(
+        &mut self,
+        id: DatabaseId,
+        texts: impl IntoIterator<Item = &'a str>,
+        access: Access,
+        now: Now,
+    ) -> Result<Computed, RequestError> {
+        let computed = self.with(id, now, |replica, _| replica.compute_views(texts, access));
+        let gone = || refuse(ErrorKind::Unavailable, GONE);
+        computed.ok_or_else(gone)?.map_err(refused)
+    }
+
+    /// Answers a query of any kind.
+    pub(super) fn ask_rows<T>(
+        &mut self,
+        (database, now): (&str, Now),
+        text: &str,
+        access: Access,
+        ask: impl FnOnce(&Reading<'_>, &str) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
+        let id = self.serving(database)?.id;
+        let computed = self.compute_views(id, [text], access, now)?;
+        let replica = self.serving(database)?;
+        let views = self.local_views(replica, access, computed);
+        ask(&views.reading(replica.state()?), text)
+    }
+
     pub(super) fn select(
-        &self,
-        database: &str,
+        &mut self,
+        at: (&str, Now),
         text: &str,
         access: Access,
     ) -> Result<Reply, RequestError> {
-        let replica = self.serving(database)?;
-        let views = self.local_views(replica, access);
-        let rows = select_once(text, &views.reading(replica.state()?)).map_err(refused)?;
+        let ask = |reading: &Reading<'_>, text: &str| select_once(text, reading).map_err(refused);
+        let rows = self.ask_rows(at, text, access, ask)?;
         Ok(Reply::Selected(vec![rows]))
     }
 
     pub(super) fn subscribe(
         &mut self,
-        database: &str,
+        (database, now): (&str, Now),
         client: ClientId,
         set: u32,
         queries: &[String],
         access: Access,
     ) -> Result<Reply, RequestError> {
         let id = self.serving(database)?.id;
+        let texts = queries.iter().map(String::as_str);
+        let computed = self.compute_views(id, texts, access, now)?;
         let mut subscriptions = self.subscriptions.remove(&id).unwrap_or_default();
-        let replica = self.serving(database)?;
-        let views = self.local_views(replica, access);
+        let Some(replica) = self.replicas.get(&id) else {
+            return Err(refuse(ErrorKind::Unavailable, GONE));
+        };
+        let views = self.local_views(replica, access, computed);
         let rows = match replica.state() {
             Ok(state) => subscriptions
                 .subscribe(client, set, queries, &views.reading(state))
@@ -96,8 +128,14 @@ impl Core {
     pub(crate) fn tell_clients(&mut self, now: Now) {
         let effects = &mut self.parts.effects;
         for (id, replica) in &mut self.replicas {
+            let subscriptions = self.subscriptions.get_mut(id);
+            if replica.behind {
+                // The next sweep brings back what a cut has taken back.
+                subscriptions.into_iter().for_each(|it| it.hold(effects));
+                continue;
+            }
             let events = std::mem::take(&mut replica.events);
-            let Some(subscriptions) = self.subscriptions.get_mut(id) else {
+            let Some(subscriptions) = subscriptions else {
                 continue;
             };
             let serves = replica.serves();
@@ -115,7 +153,28 @@ impl Core {
         self.tell_views(now);
     }
 
-    /// Tells clients that follow views of this peer what is different, if they are to be looked at.
+    /// The rows that a followed text asks of a view for, and what they are rows of.
+    fn ask_view(
+        &mut self,
+        (id, now): (DatabaseId, Now),
+        text: &str,
+        access: Access,
+    ) -> Option<Result<ViewNow, SqlError>> {
+        let computed = self.with(id, now, |replica, _| replica.compute_views([text], access))?;
+        let computed = match computed {
+            Ok(computed) => computed,
+            Err(error) => return Some(Err(error)),
+        };
+        let replica = self.replicas.get(&id).filter(|it| it.serves())?;
+        let views = self.local_views(replica, access, computed);
+        let answer = views.reading(replica.state.as_ref()?).ask(text);
+        Some(answer.map(|answer| ViewNow {
+            types: answer.columns.into_iter().map(|(_, ty)| ty).collect(),
+            rows: answer.rows.into_iter().collect(),
+        }))
+    }
+
+    /// Tells clients that follow views what is different, if they are to be looked at.
     fn tell_views(&mut self, now: Now) {
         let due = |(id, subscriptions): (&DatabaseId, &Subscriptions)| {
             let due = subscriptions.views_due()?;
@@ -127,11 +186,8 @@ impl Core {
             let Some(mut subscriptions) = self.subscriptions.remove(&id) else {
                 continue;
             };
-            let replica = self.replicas.get(&id).filter(|it| it.serves());
-            if let Some((replica, state)) = replica.and_then(|it| Some((it, it.state.as_ref()?))) {
-                let here = |access| self.local_views(replica, access);
-                subscriptions.deliver_views(now.tick, (state, here), &mut effects);
-            }
+            let ask = |text: &str, access| self.ask_view((id, now), text, access);
+            subscriptions.deliver_views(now.tick, ask, &mut effects);
             if !subscriptions.is_empty() {
                 self.subscriptions.insert(id, subscriptions);
             }

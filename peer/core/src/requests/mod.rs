@@ -45,12 +45,21 @@ impl Core {
         owner: bool,
         request: Request,
     ) {
+        self.bring_up(now);
         let reply = match self.answer(now, id, caller, owner, request) {
             Ok(Answer::Later) => return,
             Ok(Answer::Now(reply)) => Ok(reply),
             Err(error) => Err(error),
         };
         self.parts.effects.push(Effect::Reply { id, reply });
+    }
+
+    /// Nobody is to see what a cut has taken back and no sweep has brought back yet.
+    fn bring_up(&mut self, now: Now) {
+        let behind = self.replicas.values().filter(|replica| replica.behind);
+        for id in behind.map(|replica| replica.id).collect::<Vec<_>>() {
+            self.with(id, now, |replica, ctx| replica.sweep(ctx));
+        }
     }
 
     fn answer(
@@ -137,17 +146,15 @@ impl Core {
         };
         Ok(match request {
             Request::Sql { database, text } => {
-                let replica = self.serving(&database)?;
-                let views = self.local_views(replica, access);
-                Reply::Rows(query(&views.reading(replica.state()?), &text)?)
+                Reply::Rows(self.ask_rows((&database, now), &text, access, query)?)
             }
-            Request::Select { database, text } => self.select(&database, &text, access)?,
+            Request::Select { database, text } => self.select((&database, now), &text, access)?,
             Request::Subscribe {
                 database,
                 client,
                 set,
                 queries,
-            } => self.subscribe(&database, client, set, &queries, access)?,
+            } => self.subscribe((&database, now), client, set, &queries, access)?,
             Request::Unsubscribe {
                 database,
                 client,

@@ -63,6 +63,14 @@ pub(crate) enum SqlError {
         /// Those that the caller may read.
         known: String,
     },
+    /// A view of the module gave no rows.
+    #[error("the view `{name}` failed: {why}")]
+    View {
+        /// As written.
+        name: String,
+        /// The module's text, or what it did wrong.
+        why: String,
+    },
     /// No such column.
     #[error("table `{table}` has no column `{name}` ({place}). It has {known}")]
     NoSuchColumn {

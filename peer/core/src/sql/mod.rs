@@ -26,7 +26,7 @@ use store::{Row, State, TableSchema};
 pub(crate) use error::SqlError;
 pub(crate) use run::run;
 pub(crate) use selection::Selection;
-pub(crate) use view::followed_view;
+pub(crate) use view::{followed_view, tables_named};
 
 /// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
 /// 512 KiB of one overflows a thread's stack.
@@ -58,6 +58,11 @@ pub(crate) struct Access {
 pub(crate) trait VirtualTables {
     /// The table with this name and all its rows.
     fn table(&self, name: &str) -> Option<(TableSchema, Vec<Row>)>;
+
+    /// The table with this name, without its rows.
+    fn schema(&self, name: &str) -> Option<TableSchema> {
+        self.table(name).map(|(schema, _)| schema)
+    }
 }
 
 /// What is read, and for whom.

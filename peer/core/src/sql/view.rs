@@ -30,3 +30,13 @@ pub(crate) fn followed_view(
     }
     Ok(Some(view))
 }
+
+/// The tables that a text names, of whatever kind.
+///
+/// # Errors
+/// [`SqlError`] names what is wrong with the text.
+pub(crate) fn tables_named(text: &str) -> Result<Vec<String>, SqlError> {
+    let query = parse(text)?;
+    let joined = query.join.map(|join| join.table.text);
+    Ok([query.table.text].into_iter().chain(joined).collect())
+}

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use store::{Row, RowChange, State, TableId, Watched};
 use sync_protocol::Tick;
 
+use super::views::ViewNow;
 use super::{ChangedRows, QueryId, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
 use crate::execute::Event;
-use crate::local_views::LocalViews;
 use crate::request::ClientId;
 use crate::sql::{Access, Selection, SqlError};
 
@@ -51,6 +51,10 @@ impl Subscriptions {
         events: &[Event],
         effects: &mut Vec<Effect>,
     ) {
+        effects.splice(0..0, std::mem::take(&mut self.held));
+        if self.tables.is_empty() {
+            return; // views alone, or nothing
+        }
         if !state.is_watched() {
             return self.drop_all(READ_AGAIN, effects);
         }
@@ -71,21 +75,31 @@ impl Subscriptions {
         }
     }
 
+    /// Keeps answers to calls that went well until their rows can be seen.
+    pub(crate) fn hold(&mut self, effects: &mut Vec<Effect>) {
+        let is_ours = |effect: &mut Effect| match effect {
+            Effect::Told { client, result, .. } => {
+                result.is_ok() && self.clients.contains_key(client)
+            }
+            _ => false,
+        };
+        self.held.extend(effects.extract_if(.., is_ours));
+    }
+
     /// When the views of this peer that clients follow are to be looked at.
     pub(crate) fn views_due(&self) -> Option<Tick> {
         self.views.due()
     }
 
-    /// Tells the clients what is different in the views of this peer.
-    pub(crate) fn deliver_views<'a>(
+    /// Tells the clients what is different in the views that they follow.
+    pub(crate) fn deliver_views(
         &mut self,
         now: Tick,
-        here: (&State, impl Fn(Access) -> LocalViews<'a>),
+        ask: impl FnMut(&str, Access) -> Option<Result<ViewNow, SqlError>>,
         effects: &mut Vec<Effect>,
     ) {
-        if self.views.deliver(now, here, effects).is_err() {
-            self.drop_all(READ_AGAIN, effects);
-        }
+        let lost = self.views.deliver(now, ask, effects);
+        self.let_go(lost, effects);
     }
 
     /// Lets go of all clients, with the reason.
@@ -112,14 +126,19 @@ impl Subscriptions {
                 None => followers.extend(query.followers.iter().map(|(client, _)| *client)),
             }
         }
-        for client in followers {
+        self.let_go(followers, effects);
+        self.watch(state);
+    }
+
+    /// Lets go of clients whose rows mean something else now.
+    fn let_go(&mut self, clients: BTreeSet<ClientId>, effects: &mut Vec<Effect>) {
+        for client in clients {
             self.forget(client);
             effects.push(Effect::DropClient {
                 client,
                 why: TABLES_CHANGED.to_owned(),
             });
         }
-        self.watch(state);
     }
 
     fn updates(

@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use store::{Schema, State, TableId, TableSchema};
 
-use crate::local_views;
+use crate::effect::Effect;
 use crate::request::ClientId;
 use crate::sql::{Access, Reading, Selection, SqlError, followed_view};
 use views::Views;
+
+pub(crate) use views::ViewNow;
 
 pub use rows::{ChangedRows, SetChange, TableChange, TableRows, Update};
 
@@ -85,6 +87,8 @@ pub(crate) struct Subscriptions {
     clients: BTreeMap<ClientId, BTreeMap<u32, Vec<QueryId>>>,
     /// Queries of views of this peer.
     views: Views,
+    /// Answers to calls whose rows cannot be seen yet.
+    held: Vec<Effect>,
     next: u64,
     /// The tables that the queries are tied to.
     schema: Option<Arc<Schema>>,
@@ -327,7 +331,7 @@ fn tie(text: &str, here: &Reading<'_>) -> Result<(Written, Asked), SqlError> {
     let schema = here.state.schema();
     let view = followed_view(text, |name| match schema.table_by_name(name) {
         Some(_) => None,
-        None => local_views::schema_of(name),
+        None => here.views.schema(name),
     })?;
     // A text that has these letters elsewhere is kept once for each caller, and that is all.
     let is_personal = view.is_some() || text.contains(":sender");

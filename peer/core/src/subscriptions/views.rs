@@ -1,18 +1,24 @@
-//! Views of this peer that clients follow. They are made anew, not told by changes: a few times a second
+//! Views that clients follow. They are made anew, not told by changes: a few times a second
 //! at most, and what is told is the difference to what was told before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use store::{State, TableSchema};
+use spacetimedb_sats::AlgebraicType;
+use store::TableSchema;
 use sync_protocol::Tick;
 
 use super::{ChangedRows, QueryId, SetChange, TableChange, TableRows, Update, Written};
 use crate::effect::Effect;
 use crate::limits::VIEWS_EVERY_MS;
-use crate::local_views::LocalViews;
 use crate::request::ClientId;
 use crate::sql::{Access, Reading, SqlError};
+
+/// What a text asks of a view for now.
+pub(crate) struct ViewNow {
+    pub(crate) types: Vec<AlgebraicType>,
+    pub(crate) rows: BTreeSet<Vec<u8>>,
+}
 
 #[derive(Debug)]
 struct FollowedView {
@@ -20,6 +26,8 @@ struct FollowedView {
     name: Arc<str>,
     table_id: u32,
     access: Access,
+    /// Types of its columns: if they change, what was told means nothing.
+    types: Vec<AlgebraicType>,
     followers: BTreeSet<(ClientId, u32)>,
     /// What the followers were told last.
     shown: BTreeSet<Vec<u8>>,
@@ -40,7 +48,9 @@ impl Views {
         view: &TableSchema,
         here: &Reading<'_>,
     ) -> Result<(), SqlError> {
+        let types = view.columns.iter().map(|column| column.ty.clone());
         let followed = FollowedView {
+            types: types.collect(),
             shown: rows(&written.text, here)?.into_iter().collect(),
             written,
             name: view.name.as_str().into(),
@@ -84,19 +94,29 @@ impl Views {
         Some(looked_at.map_or(Tick(0), |at| at.plus_ms(VIEWS_EVERY_MS)))
     }
 
-    /// Tells the followers what is different now.
-    pub(super) fn deliver<'a>(
+    /// Tells the followers what is different now. Gives those whose view is no more what it was.
+    ///
+    /// A view that fails stays as it was told last. `ask` gives `None` where the database is out of
+    /// service.
+    pub(super) fn deliver(
         &mut self,
         now: Tick,
-        (state, here): (&State, impl Fn(Access) -> LocalViews<'a>),
+        mut ask: impl FnMut(&str, Access) -> Option<Result<ViewNow, SqlError>>,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), SqlError> {
+    ) -> BTreeSet<ClientId> {
         self.looked_at = Some(now);
+        let mut lost = BTreeSet::new();
         let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
         for view in self.followed.values_mut() {
-            let here = here(view.access);
-            let rows = rows(&view.written.text, &here.reading(state))?;
-            let rows: BTreeSet<Vec<u8>> = rows.into_iter().collect();
+            let (types, rows) = match ask(&view.written.text, view.access) {
+                Some(Ok(ViewNow { types, rows })) => (types, rows),
+                Some(Err(SqlError::View { .. })) | None => continue,
+                Some(Err(_)) => (Vec::new(), BTreeSet::new()),
+            };
+            if types != view.types {
+                lost.extend(view.followers.iter().map(|(client, _)| *client));
+                continue;
+            }
             if rows == view.shown {
                 continue;
             }
@@ -123,7 +143,7 @@ impl Views {
                 update: Update { sets },
             }
         }));
-        Ok(())
+        lost
     }
 }
 

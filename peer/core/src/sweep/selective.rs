@@ -286,13 +286,14 @@ fn concerns_all(ran: &Executed) -> bool {
     ran.rights_changed || ran.publishes || ran.finaliser.is_some()
 }
 
-/// Whether an entry only calls reducers, and says which clients are there.
+/// Whether an entry only calls reducers, by name or because they were due, and says which clients are
+/// there.
 fn is_ordinary(entry: &Entry) -> bool {
     let mut calls = entry.system_calls();
     calls.all(|(_, call)| {
         matches!(
             call,
-            SystemCall::ClientConnected | SystemCall::ClientDisconnected
+            SystemCall::ClientConnected | SystemCall::ClientDisconnected | SystemCall::Fire(_)
         )
     })
 }

@@ -43,6 +43,16 @@ impl Dice {
 }
 
 /// All tests share one preparation of the module.
+/// A module that only tests use, compiled by `cargo xtask wasm`.
+pub(super) fn compiled(name: &str) -> Vec<u8> {
+    let program = std::env::current_exe().expect("this program has a path");
+    let folder = program.ancestors().map(|folder| folder.join("wasm"));
+    let file = folder.map(|folder| folder.join(format!("{name}.wasm")));
+    let file = file.into_iter().find(|file| file.exists());
+    let file = file.expect("`cargo xtask wasm` compiles it");
+    std::fs::read(file).expect("it can be read")
+}
+
 pub(crate) fn modules() -> Modules {
     modules_on(Backend::default())
 }

@@ -17,5 +17,6 @@ mod mesh;
 mod network;
 mod replay;
 mod rogue;
+mod schedules;
 mod upgrades;
 mod views;

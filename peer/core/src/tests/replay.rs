@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_host::Module;
 use store::limits::LOG_CACHE_BYTES;
@@ -12,8 +11,8 @@ use sync_protocol::{
     Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, SecretKey, StateRoot,
 };
 
-use super::following::Followers;
-use super::harness::{CHAT, Dice, Mesh, modules};
+use super::following::{CHAT_QUERIES, Followers};
+use super::harness::{CHAT, Dice, Mesh, compiled, modules};
 use crate::birth::{self, Unborn};
 use crate::effect::Effect;
 use crate::finality::{TakenCut, right_rows};
@@ -22,13 +21,9 @@ use crate::outcome::CallOutcome;
 use crate::replica::{Context, OwnChain, Replay, Replica};
 use crate::system_tables::{self, RIGHT};
 
-/// Meshes that make entries, and entry sets drawn from each.
-const MESHES: u64 = 32;
+/// Entry sets drawn from those of each mesh.
 const SETS_PER_MESH: u64 = 8;
 const DELIVERY_ORDERS: u64 = 8;
-
-/// What clients were told meanwhile.
-static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Some entries of one database, and what is needed to run them.
 struct EntrySet {
@@ -48,17 +43,60 @@ struct Result {
     outcomes: Vec<Vec<CallOutcome>>,
 }
 
+/// A module, and what is done with it.
+struct Play {
+    wasm: Vec<u8>,
+    /// Meshes that make entries.
+    meshes: u64,
+    /// Before the tail begins.
+    opening: (&'static str, &'static str),
+    random_call: fn(&mut Mesh, &mut Dice) -> crate::Request,
+    /// What clients follow meanwhile.
+    queries: &'static [&'static str],
+    /// Milliseconds that pass between two calls, at most.
+    pause_ms: u64,
+}
+
 #[test]
 fn any_delivery_order_gives_the_rows_of_a_serial_run() {
+    check(&Play {
+        wasm: CHAT.to_vec(),
+        meshes: 32,
+        opening: ("open_accounts", "[4]"),
+        random_call: random_chat_call,
+        queries: &CHAT_QUERIES,
+        pause_ms: 0,
+    });
+}
+
+/// Rows that are due fire once, whoever calls first; clients leave although their reducer fails.
+#[test]
+fn what_is_due_fires_alike_in_any_delivery_order() {
+    check(&Play {
+        wasm: compiled("clockwork"),
+        meshes: 12,
+        opening: ("set_alarm", r#"[3600000, "later", 0]"#),
+        random_call: random_clockwork_call,
+        queries: &[
+            "SELECT * FROM alarm",
+            "SELECT * FROM rung WHERE note <> 'tick'",
+            "SELECT a.* FROM alarm a JOIN rung r ON a.id = r.id",
+        ],
+        pause_ms: 60,
+    });
+}
+
+fn check(play: &Play) {
     let options = birth::default_options(false);
     let module = modules()
-        .prepare(CHAT, &options, &MemoryDisk::default())
-        .expect("chat is sound");
+        .prepare(&play.wasm, &options, &MemoryDisk::default())
+        .expect("it is sound");
     let mut failed_somewhere = 0;
+    let mut told = 0;
     let mut whole = None;
-    for seed in 0..MESHES * SETS_PER_MESH {
+    for seed in 0..play.meshes * SETS_PER_MESH {
         if seed % SETS_PER_MESH == 0 {
-            whole = Some(entries_of_mesh(seed));
+            whole = Some(entries_of_mesh(play, seed));
         }
         let whole = whole.as_ref().expect("made first");
         let set = subset(whole, &mut Dice(seed));
@@ -71,7 +109,7 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
             .count();
         let mut heads = None;
         for order in 0..DELIVERY_ORDERS {
-            let (delivered, hash) = deliver(&module, &set, seed << 8 | order);
+            let (delivered, hash) = deliver((play, &module), &set, seed << 8 | order, &mut told);
             assert_eq!(
                 delivered, serial,
                 "replay: entry set {seed}, delivery order {order}"
@@ -87,16 +125,16 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
         failed_somewhere > 100,
         "conflicts must happen: {failed_somewhere} failures"
     );
-    let told = TOLD.load(Ordering::Relaxed);
-    assert!(told > 1_000, "clients must be told of changes: {told}");
+    assert!(told > 20 * play.meshes, "clients must be told of changes: {told}");
 }
 
 /// Three authors that hear of each other now and then. No cut happens: little time passes.
-fn entries_of_mesh(seed: u64) -> EntrySet {
+fn entries_of_mesh(play: &Play, seed: u64) -> EntrySet {
     let mut dice = Dice(seed);
     let mut mesh = Mesh::new(3, seed);
-    let id = mesh.publish_and_join();
-    mesh.call(0, "open_accounts", "[4]").expect("opens");
+    let id = mesh.publish_wasm_and_join(&play.wasm);
+    let (reducer, arguments) = play.opening;
+    mesh.call(0, reducer, arguments).expect("opens");
     mesh.pass_ms(5_000);
     for _ in 0..24 {
         let at = usize::try_from(dice.below(3)).expect("small");
@@ -108,10 +146,13 @@ fn entries_of_mesh(seed: u64) -> EntrySet {
             }
         }
         for _ in 0..=dice.below(3) {
-            let request = random_call(&mut mesh, &mut dice);
+            let request = (play.random_call)(&mut mesh, &mut dice);
             mesh.ask_later(at, request);
         }
         mesh.settle();
+        if play.pause_ms > 0 {
+            mesh.pass_ms(dice.below(play.pause_ms + 1));
+        }
     }
     collect(&mesh, id)
 }
@@ -145,7 +186,7 @@ fn subset(whole: &EntrySet, dice: &mut Dice) -> EntrySet {
     }
 }
 
-fn random_call(mesh: &mut Mesh, dice: &mut Dice) -> crate::Request {
+fn random_chat_call(mesh: &mut Mesh, dice: &mut Dice) -> crate::Request {
     match dice.below(4) {
         0 => mesh.call_request("set_name", &format!(r#"["name {}"]"#, dice.below(3))),
         1 => mesh.call_request("send_message", r#"["lobby", "hello"]"#),
@@ -154,6 +195,30 @@ fn random_call(mesh: &mut Mesh, dice: &mut Dice) -> crate::Request {
             let (from, amount) = (dice.below(4), 1 + dice.below(900));
             let to = (from + 1 + dice.below(3)) % 4;
             mesh.call_request("transfer", &format!("[{from}, {to}, {amount}]"))
+        }
+    }
+}
+
+fn random_clockwork_call(mesh: &mut Mesh, dice: &mut Dice) -> crate::Request {
+    let notes = ["tick", "once more", "snooze", "soon"];
+    let note = notes[usize::try_from(dice.below(4)).expect("small")];
+    match dice.below(8) {
+        0 => mesh.call_request(
+            "set_interval",
+            &format!(r#"[{}, "{note}"]"#, dice.below(90)),
+        ),
+        1 => mesh.call_request("cancel", &format!(r#"["{note}"]"#)),
+        2 => mesh.call_request(
+            "set_jam",
+            if dice.below(2) == 0 {
+                "[true]"
+            } else {
+                "[false]"
+            },
+        ),
+        _ => {
+            let after = i64::try_from(dice.below(140)).expect("small") - 40;
+            mesh.call_request("set_alarm", &format!(r#"[{after}, "{note}", 2]"#))
         }
     }
 }
@@ -237,7 +302,12 @@ fn settled(mut state: State, last: &Entry, height: u64) -> State {
     state
 }
 
-fn deliver(module: &Module, set: &EntrySet, seed: u64) -> (Result, HeadsHash) {
+fn deliver(
+    (play, module): (&Play, &Module),
+    set: &EntrySet,
+    seed: u64,
+    told: &mut u64,
+) -> (Result, HeadsHash) {
     let dice = &mut Dice(seed);
     let mut order = set.entries.clone();
     for at in (1..order.len()).rev() {
@@ -279,7 +349,7 @@ fn deliver(module: &Module, set: &EntrySet, seed: u64) -> (Result, HeadsHash) {
             assert_eq!(taken, TakenCut::Taken);
         }
         let sender = SecretKey::from_bytes(&[3; 32]).public();
-        let mut followers = Followers::default();
+        let mut followers = Followers::of(play.queries);
         for entry in &order {
             if dice.below(4) == 0 {
                 let state = replica.state.as_mut().expect("it runs");
@@ -299,7 +369,7 @@ fn deliver(module: &Module, set: &EntrySet, seed: u64) -> (Result, HeadsHash) {
         replica.sweep(ctx).expect("runs");
         let state = replica.state.as_mut().expect("it runs");
         followers.check(state, seed);
-        TOLD.fetch_add(followers.told, Ordering::Relaxed);
+        *told += followers.told;
         let result = Result {
             root: replica.state().expect("runs").root().expect("reads"),
             outcomes: replica

@@ -1,8 +1,8 @@
-//! The views that a peer has of itself: asked once, and followed.
+//! Views, asked once and followed: those that a peer has of itself, and those that a module computes.
 
 use std::collections::BTreeSet;
 
-use super::harness::Mesh;
+use super::harness::{Mesh, compiled};
 use crate::effect::Effect;
 use crate::identity::Claims;
 use crate::request::{ClientId, RequestId};
@@ -210,4 +210,101 @@ fn views_cannot_be_joined_or_cut_short_by_followers() {
     check("SELECT * FROM st_cut LIMIT 1", "LIMIT");
     check("SELECT * FROM st_cut WHERE none = 1", "none");
     check("SELECT * FROM st_nothing", "no table `st_nothing`");
+}
+
+/// A peer with the clockwork, and somebody who left it twice.
+fn clockwork(seed: u64) -> Mesh {
+    let mut mesh = Mesh::new(1, seed);
+    mesh.publish_wasm_and_join(&compiled("clockwork"));
+    mesh.pass_ms(500);
+    mesh.call(0, "set_alarm", r#"[0, "loud", 0]"#)
+        .expect("fine");
+    mesh.call(0, "set_alarm", r#"[3600000, "later", 0]"#)
+        .expect("fine");
+    mesh.pass_ms(500);
+    mesh
+}
+
+#[test]
+fn a_module_computes_views_for_all_and_for_each() {
+    let mut mesh = clockwork(26);
+    assert_eq!(mesh.rows(0, "SELECT note FROM loud_ring"), [["loud"]]);
+    let own = "SELECT \"left\" FROM my_visits";
+    assert_eq!(mesh.rows(0, own), [["2"]]);
+    let by_query = "SELECT \"left\" FROM visits_by_query WHERE \"left\" > 1";
+    assert_eq!(mesh.rows(0, by_query), [["2"]]);
+    assert_eq!(mesh.rows(0, "SELECT alarms, rung FROM tally"), [["1", "2"]]);
+    // Somebody else has never been here.
+    let id = RequestId(1 << 40);
+    let request = Request::Sql {
+        database: "chat".to_owned(),
+        text: own.to_owned(),
+    };
+    mesh.input(
+        0,
+        Input::Request {
+            id,
+            caller: stranger(),
+            owner: false,
+            request,
+        },
+    );
+    let Ok(Reply::Rows(rows)) = mesh.reply(id) else {
+        panic!("it can be asked");
+    };
+    assert!(rows.text.is_empty());
+    mesh.call(0, "set_jam", "[true]").expect("fine");
+    let request = Request::Sql {
+        database: "chat".to_owned(),
+        text: "SELECT * FROM tally".to_owned(),
+    };
+    let error = mesh.ask(0, request).expect_err("it panics");
+    assert!(error.message.contains("the view `tally` failed"), "{error}");
+    assert!(error.message.contains("nobody can count now"), "{error}");
+    mesh.call(0, "set_jam", "[false]").expect("it goes on");
+    assert_eq!(mesh.rows(0, "SELECT alarms FROM tally"), [["1"]]);
+}
+
+#[test]
+fn followers_of_a_view_hear_of_it_unless_it_fails() {
+    let mut mesh = clockwork(27);
+    let subscribe = Request::Subscribe {
+        database: "chat".to_owned(),
+        client: ClientId(1),
+        set: 1,
+        queries: vec!["SELECT * FROM tally".to_owned()],
+    };
+    let Ok(Reply::Selected(rows)) = mesh.ask(0, subscribe) else {
+        panic!("it can be followed");
+    };
+    assert_eq!(rows[0].rows.len(), 1);
+    mesh.pass_ms(500);
+    mesh.told.clear();
+    let told = |mesh: &mut Mesh| {
+        mesh.pass_ms(500);
+        let told = std::mem::take(&mut mesh.told).into_iter();
+        let updates = told.map(|effect| match effect {
+            Effect::Update { update, .. } => update,
+            other => panic!("{other:?}"),
+        });
+        updates.collect::<Vec<_>>()
+    };
+    mesh.call(0, "set_alarm", r#"[3600000, "later", 0]"#)
+        .expect("fine");
+    let updates = told(&mut mesh);
+    assert_eq!(updates.len(), 1, "{updates:?}");
+    let change = &updates[0].sets[0].tables[0];
+    assert_eq!(&*change.table, "tally");
+    let ChangedRows::Kept { inserts, deletes } = &change.rows else {
+        panic!("there are no events");
+    };
+    let row = |alarms: u64, rung: u64| [alarms.to_le_bytes(), rung.to_le_bytes()].concat();
+    assert_eq!(inserts.into_iter().collect::<Vec<_>>(), [row(2, 2)]);
+    assert_eq!(deletes.into_iter().collect::<Vec<_>>(), [row(1, 2)]);
+    mesh.call(0, "set_jam", "[true]").expect("fine");
+    mesh.call(0, "set_alarm", r#"[3600000, "later", 0]"#)
+        .expect("fine");
+    assert!(told(&mut mesh).is_empty(), "it stays as it was told last");
+    mesh.call(0, "set_jam", "[false]").expect("fine");
+    assert_eq!(told(&mut mesh).len(), 1);
 }

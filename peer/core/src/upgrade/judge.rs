@@ -1,6 +1,6 @@
 //! The judgement at a cut: which of its publishes are accepted, and what that does to the rows.
 
-use module_host::Module;
+use module_host::{Module, ScheduleDef, ViewDef};
 use store::{Migration, RowWrite, TableSchema};
 use sync_protocol::Position;
 
@@ -39,6 +39,8 @@ pub(crate) struct Judged {
 /// Where the upgrades of one cut have led so far.
 pub(super) struct Course {
     tables: Vec<TableSchema>,
+    schedules: Vec<ScheduleDef>,
+    views: Vec<ViewDef>,
     numbers: Numbers,
     migration: Option<Migration>,
 }
@@ -48,6 +50,8 @@ impl Course {
     pub(super) fn of(replica: &Replica) -> Result<Self, Stop> {
         Ok(Self {
             tables: replica.module_tables()?,
+            schedules: replica.executor.module().def().schedules.clone(),
+            views: replica.executor.module().def().views.clone(),
             numbers: replica.numbers()?,
             migration: None,
         })
@@ -61,6 +65,11 @@ impl Course {
         break_clients: bool,
         height: u64,
     ) -> Result<Result<Steps, Vec<String>>, Stop> {
+        let current = rules::Current {
+            tables: &self.tables,
+            schedules: &self.schedules,
+            views: &self.views,
+        };
         let Plan {
             tables,
             numbers,
@@ -69,7 +78,7 @@ impl Course {
             checks,
             appended,
             ended,
-        } = match rules::plan(&self.tables, &self.numbers, module.def(), height) {
+        } = match rules::plan(current, &self.numbers, module.def(), height) {
             Ok(plan) => plan,
             Err(reasons) => return Ok(Err(reasons)),
         };
@@ -109,6 +118,8 @@ impl Course {
         }
         *self = Self {
             tables,
+            schedules: module.def().schedules.clone(),
+            views: module.def().views.clone(),
             numbers,
             migration: Some(migration),
         };

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use module_host::ModuleDef;
+use module_host::{ModuleDef, ScheduleDef, ViewDef};
 use spacetimedb_sats::{AlgebraicType, SumType};
 use store::{Column, DataCheck, IndexSchema, TableId, TableSchema};
 
@@ -31,18 +31,28 @@ pub(crate) struct Plan {
     pub(crate) ended: Vec<(TableId, u16)>,
 }
 
+/// What the module has that is here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current<'a> {
+    /// Its tables, with their numbers.
+    pub(crate) tables: &'a [TableSchema],
+    pub(crate) schedules: &'a [ScheduleDef],
+    pub(crate) views: &'a [ViewDef],
+}
+
 /// Compares the module's tables that are here, with their numbers, with the next module's; the
 /// numbers of what is new count from the cut at `height`.
 ///
 /// # Errors
 /// Every reason why not, one sentence each.
 pub(crate) fn plan(
-    current: &[TableSchema],
+    current: Current<'_>,
     numbers: &Numbers,
     next: &ModuleDef,
     height: u64,
 ) -> Result<Plan, Vec<String>> {
     let mut rules = Rules {
+        current,
         next,
         height,
         reasons: Vec::new(),
@@ -56,17 +66,19 @@ pub(crate) fn plan(
             ended: Vec::new(),
         },
     };
-    for table in current {
+    for table in current.tables {
         if !next.tables.iter().any(|other| other.name == table.name) {
             rules.drop_table(table);
         }
     }
     for table in &next.tables {
-        match current.iter().find(|other| other.name == table.name) {
+        let mut tables = current.tables.iter();
+        match tables.find(|other| other.name == table.name) {
             Some(before) => rules.change_table(before, table),
             None => rules.add_table(table),
         }
     }
+    rules.views();
     if rules.reasons.is_empty() {
         Ok(rules.plan)
     } else {
@@ -75,6 +87,7 @@ pub(crate) fn plan(
 }
 
 struct Rules<'a> {
+    current: Current<'a>,
     next: &'a ModuleDef,
     height: u64,
     reasons: Vec<String>,
@@ -143,11 +156,63 @@ impl Rules<'_> {
             let access = if after.public { "public" } else { "private" };
             self.step(format!("table {} becomes {access}", after.name));
         }
+        self.schedule(before.id, after);
         self.columns(before, after);
         self.primary_key(before, after);
         self.constraints(before, after);
         self.numbering(before, after);
         self.indexes(before, after);
+    }
+
+    /// Views hold no rows, but clients are compiled against them.
+    fn views(&mut self) {
+        let columns = |view: &ViewDef| -> Vec<(String, AlgebraicType)> {
+            let columns = view.table.columns.iter();
+            columns.map(|it| (it.name.clone(), it.ty.clone())).collect()
+        };
+        for before in self.current.views {
+            let name = &before.table.name;
+            let mut views = self.next.views.iter();
+            match views.find(|after| after.table.name == *name) {
+                None => self.breaking_step(format!("view {name} is dropped")),
+                Some(after) if columns(before) != columns(after) => {
+                    self.breaking_step(format!("view {name} has other columns"));
+                }
+                Some(_) => {}
+            }
+        }
+        for after in &self.next.views {
+            let name = &after.table.name;
+            let mut views = self.current.views.iter();
+            if !views.any(|before| before.table.name == *name) {
+                self.step(format!("view {name} is added"));
+            }
+        }
+    }
+
+    /// When a row is due is noted when it is written: rows that are there already would never be.
+    fn schedule(&mut self, id: TableId, table: &TableSchema) {
+        let find = |all: &[ScheduleDef]| {
+            let schedule = all.iter().find(|schedule| schedule.table == table.name);
+            schedule.map(|schedule| (schedule.column, schedule.reducer))
+        };
+        let name = &table.name;
+        let (before, after) = (find(self.current.schedules), find(&self.next.schedules));
+        match (before, after) {
+            (Some((old, _)), Some((new, _))) if old == new => {}
+            (None, None) => {}
+            (Some(_), None) => self.step(format!("table {name} schedules nothing any more")),
+            (_, Some((_, reducer))) => {
+                let reducer = &self.next.reducers[reducer].name;
+                self.step(format!("table {name} schedules {reducer}"));
+                self.check(
+                    DataCheck::Empty { table: id },
+                    format!(
+                        "table {name}: rows that are there already would never be due: delete them before it schedules {reducer}"
+                    ),
+                );
+            }
+        }
     }
 
     fn columns(&mut self, before: &TableSchema, after: &TableSchema) {

@@ -4,7 +4,7 @@
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sync_protocol::{
     BlobHash, Body, CallName, Caller, ConnectionId, Cut, CutDraft, CutId, CutRef, DatabaseId,
-    DeviceKey, Draft, Entry, EntryId, EquivocationProof, Genesis, Hlc, Invocation, NewModule,
+    DeviceKey, Draft, Entry, EntryId, EquivocationProof, Fire, Genesis, Hlc, Invocation, NewModule,
     Options, Role, SecretKey, Signature, StateRoot, SystemCall, Term, Ticket, TicketMember,
     order_root,
 };
@@ -205,6 +205,15 @@ fn calls(genesis: &Entry, proof: Box<EquivocationProof>) -> Vec<(&'static str, S
             }),
         ),
         ("move", SystemCall::MoveFinaliser { to: member }),
+        (
+            "fire",
+            SystemCall::Fire(Fire {
+                table: 4_100,
+                key: 7,
+                set_at: Hlc(1_000_000),
+                due: Hlc(2_000_000),
+            }),
+        ),
     ]
 }
 

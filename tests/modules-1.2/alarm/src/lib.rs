@@ -1,5 +1,4 @@
-//! Rings at a time: a table that schedules a reducer, which is not built yet. So this is a module
-//! that is refused, by name.
+//! Rings at a time: a table that schedules a reducer.
 
 use spacetimedb::{ReducerContext, ScheduleAt, reducer, table};
 

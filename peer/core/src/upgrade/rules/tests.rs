@@ -31,6 +31,14 @@ const fn steps(steps: &'static [&'static str]) -> Expected {
     }
 }
 
+fn here(tables: &[TableSchema]) -> Current<'_> {
+    Current {
+        tables,
+        schedules: &[],
+        views: &[],
+    }
+}
+
 fn module(tables: &[MadeTable]) -> Module {
     let options = default_options(false);
     modules()
@@ -44,7 +52,7 @@ fn check(name: &str, before: &[MadeTable], after: &[MadeTable], expected: &Expec
     let current = numbers
         .apply(&before.def().tables)
         .expect("all have numbers");
-    let found = plan(&current, &numbers, after.def(), 9);
+    let found = plan(here(&current), &numbers, after.def(), 9);
     let fits = |what: &str, found: &[String], parts: &[&str]| {
         let fit = found.len() == parts.len()
             && found
@@ -281,7 +289,7 @@ fn an_index_that_becomes_another_has_another_number() {
     let current = numbers
         .apply(&before.def().tables)
         .expect("all have numbers");
-    let planned = plan(&current, &numbers, after.def(), 3).expect("nothing in the way");
+    let planned = plan(here(&current), &numbers, after.def(), 3).expect("nothing in the way");
     assert_eq!(planned.tables[0].id, current[0].id);
     assert_ne!(planned.tables[0].indexes[0].id, current[0].indexes[0].id);
     assert!(planned.steps.iter().any(|step| step.contains("built anew")));
@@ -382,4 +390,72 @@ fn every_reason_is_told_at_once() {
         "column level was added without a default",
     ]);
     check("much at once", &[item()], &[worse], &expected);
+}
+
+#[test]
+fn rows_that_nobody_noted_the_time_of_must_not_be_there() {
+    let module = module(&[plain("alarm", &[("id", Type::U64)])]);
+    let numbers = Numbers::of_first(&module.def().tables);
+    let tables = numbers
+        .apply(&module.def().tables)
+        .expect("all have numbers");
+    let schedule = |column| ScheduleDef {
+        table: "alarm".to_owned(),
+        column,
+        reducer: 0,
+    };
+    let check = |before: &[ScheduleDef], after: &[ScheduleDef], steps: &[&str], asks: usize| {
+        let mut next = module.def().clone();
+        next.schedules = after.to_vec();
+        let current = Current {
+            schedules: before,
+            ..here(&tables)
+        };
+        let plan = plan(current, &numbers, &next, 9).expect("it may change");
+        assert_eq!(plan.steps, steps);
+        assert_eq!(plan.checks.len(), asks, "{:?}", plan.checks);
+    };
+    let name = &module.def().reducers[0].name;
+    let begins = format!("table alarm schedules {name}");
+    check(&[], &[], &[], 0);
+    check(&[], &[schedule(1)], &[&begins], 1);
+    check(&[schedule(0)], &[schedule(1)], &[&begins], 1);
+    check(&[schedule(1)], &[schedule(1)], &[], 0);
+    let ends = "table alarm schedules nothing any more";
+    check(&[schedule(1)], &[], &[ends], 0);
+}
+
+#[test]
+fn clients_break_when_a_view_goes_or_has_other_columns() {
+    let module = module(&[plain("alarm", &[("id", Type::U64)])]);
+    let numbers = Numbers::of_first(&module.def().tables);
+    let tables = numbers
+        .apply(&module.def().tables)
+        .expect("all have numbers");
+    let view = |ty: Type| {
+        let mut table = tables[0].clone();
+        "loud".clone_into(&mut table.name);
+        table.columns[0].ty = ty;
+        ViewDef {
+            table,
+            index: 0,
+            anonymous: true,
+        }
+    };
+    let check = |before: &[ViewDef], after: &[ViewDef], steps: &[&str], breaking: usize| {
+        let mut next = module.def().clone();
+        next.views = after.to_vec();
+        let current = Current {
+            views: before,
+            ..here(&tables)
+        };
+        let plan = plan(current, &numbers, &next, 9).expect("it may change");
+        assert_eq!(plan.steps, steps);
+        assert_eq!(plan.breaking.len(), breaking);
+    };
+    let (wide, narrow) = (view(Type::U64), view(Type::U32));
+    check(&[], &[wide.clone()], &["view loud is added"], 0);
+    check(&[wide.clone()], &[wide.clone()], &[], 0);
+    check(&[wide.clone()], &[], &["view loud is dropped"], 1);
+    check(&[wide], &[narrow], &["view loud has other columns"], 1);
 }
