@@ -1,10 +1,11 @@
-//! SpacetimeDB's client library and what the tests with it need, from npm, into
-//! `tests/node/node_modules`: exactly what `package-lock.json` says.
+//! What the tests need from npm: SpacetimeDB's client library, what builds the chat, what drives a
+//! browser. Each folder gets exactly what its `package-lock.json` says, into its `node_modules`.
 
 use crate::command::program;
 use crate::places;
 use crate::wasm::{is_debian, is_root};
 use anyhow::{Context, bail};
+use std::path::Path;
 
 /// The oldest Node that the library and `node --test` do with.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -20,11 +21,16 @@ pub(crate) fn provide() -> anyhow::Result<()> {
     }
     if !(node_is_enough() && runs("npm")) {
         bail!(
-            "tests with SpacetimeDB's client library need node and npm, Node {NODE_MAJOR_MIN} or \
-             newer: install them (https://nodejs.org), then try again"
+            "tests with packages from npm need node and npm, Node {NODE_MAJOR_MIN} or newer: install them (https://nodejs.org), then try again"
         );
     }
-    let folder = places::node_tests();
+    places::npm_packages()
+        .iter()
+        .try_for_each(|(folder, what)| packages(folder, what))
+}
+
+/// Installs what the lock file of a folder says, unless that has been done.
+fn packages(folder: &Path, what: &str) -> anyhow::Result<()> {
     let lock = std::fs::read(folder.join("package-lock.json"))
         .with_context(|| format!("cannot read the lock file in {}", folder.display()))?;
     // A copy of what was installed: npm's own record is written in another form.
@@ -33,7 +39,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         return Ok(());
     }
     eprintln!(
-        "installing the packages of {} (SpacetimeDB's client library, esbuild, typescript, undici)",
+        "installing the packages of {} ({what})",
         folder.join("package-lock.json").display()
     );
     program("npm")
@@ -46,7 +52,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
 }
 
 fn install() -> anyhow::Result<()> {
-    eprintln!("installing Debian's nodejs and npm for tests with SpacetimeDB's client library");
+    eprintln!("installing Debian's nodejs and npm for tests with packages from npm");
     program("apt-get").args(["update"]).run()?;
     program("apt-get")
         .args(["install", "--yes", "--no-install-recommends"])
