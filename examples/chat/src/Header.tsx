@@ -26,7 +26,7 @@ export function Header({ session, room, openDrawer, settings }: Props) {
           <p>
             {link.refused
               ? `The peer at ${session.place.peer} does not know you any more.`
-              : `Cannot reach ${session.place.database} at ${session.place.peer}. Trying again by itself.`}
+              : `Cannot reach the database ${session.place.database} at ${session.place.peer}. Trying again by itself.`}
           </p>
           {link.refused && <button onClick={() => session.startAnew()}>Start anew</button>}
           {!link.refused && <button onClick={() => session.tryNow()}>Try now</button>}
@@ -44,9 +44,10 @@ function LinkMark({ session }: { session: Session }) {
   return <span className={`link ${state}`} role="status" title={`${session.place.database} at ${session.place.peer}`}>{text}</span>;
 }
 
-/** How the peer stands with the others; which peer it is where it does not tell. */
+/** How the peer stands with the others; which peer it is where it does not tell, or cannot. */
 function SyncMark({ session }: { session: Session }) {
-  const sync = useCell(session.sync);
+  const told = useCell(session.sync);
+  const sync = useCell(session.link).state === 'online' ? told : undefined;
   const apart = sync !== undefined && ((sync.others > 0 && sync.connected === 0) || !sync.inSync);
   return (
     <p className={apart ? 'sync apart' : 'sync'} data-testid="sync">
@@ -58,7 +59,7 @@ function SyncMark({ session }: { session: Session }) {
 function inWords({ others, connected, inSync, notFinal }: Sync): string {
   const peers =
     others === 0 ? 'No other peers'
-    : connected === 0 ? `No peer in reach of ${others}`
+    : connected === 0 ? 'No other peer in reach'
     : connected < others ? `${connected} of ${others} peers`
     : `${others} ${others === 1 ? 'peer' : 'peers'}`;
   const state = connected === 0 ? [] : [inSync ? 'in sync' : 'catching up'];

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState, type ReactNode } from 'react';
+import { flushSync } from 'react-dom';
 import { Avatar } from './Avatar';
 import { useCell } from './cell';
 import { Close, Gear, Pen } from './icons';
@@ -99,15 +100,20 @@ function Profile({ session, settings }: { session: Session; settings: () => void
   const me = useCell(session.me);
   const self = useCell(session.shown.people).get(me ?? '');
   const [naming, setNaming] = useState(false);
+  const pen = useRef<HTMLButtonElement>(null);
+  const done = () => {
+    flushSync(() => setNaming(false));
+    pen.current?.focus();
+  };
   return (
     <div className="profile">
       {naming && self ? (
-        <NameForm session={session} initial={self.name.startsWith('guest ') ? '' : self.name} done={() => setNaming(false)} />
+        <NameForm session={session} initial={self.name.startsWith('guest ') ? '' : self.name} done={done} />
       ) : (
         <div className="person">
           {self && <Avatar person={self} />}
           <span className="cut-off grow" data-testid="own-name">{self?.name ?? ''}</span>
-          {self && <button className="icon" aria-label="Change your name" onClick={() => setNaming(true)}><Pen /></button>}
+          {self && <button ref={pen} className="icon" aria-label="Change your name" onClick={() => setNaming(true)}><Pen /></button>}
           <button className="icon" aria-label="Connection settings" onClick={settings}><Gear /></button>
         </div>
       )}

@@ -1,10 +1,11 @@
 import type { Identity } from 'spacetimedb';
 import { Cell } from './cell';
+import type { Late } from './late';
 import { DbConnection } from './module_bindings';
 import { forgetToken, recallToken, rememberToken, type Place } from './place';
 import { Redial } from './redial';
 import { Shown } from './shown';
-import { followSystem, type Late, type Sync } from './system';
+import { followSystem, type Sync } from './system';
 
 /** How the page stands with its peer. */
 export type Link =
@@ -120,7 +121,6 @@ export class Session {
   #abandon(): void {
     const conn = this.#conn;
     this.#conn = undefined;
-    this.sync.set(undefined);
     this.shown.end();
     for (const tell of this.#unanswered) {
       tell(new Error('The connection ended before the answer: look whether it arrived before you try again.'));

@@ -1,5 +1,6 @@
 import type { Identity } from 'spacetimedb';
-import { tables, type DbConnection, type StInvocation } from './module_bindings';
+import { followLate, isLost, type Late } from './late';
+import { tables, type DbConnection } from './module_bindings';
 
 /** How a call of our own stands. */
 export type Fate = 'tentative' | 'final' | 'failed';
@@ -13,12 +14,6 @@ export interface Sync {
   notFinal: number;
   /** Our messages, by when they were sent. */
   fates: ReadonlyMap<bigint, Fate>;
-}
-
-/** A call of ours that was good here and is not any more: another one came first. */
-export interface Late {
-  reducer: string;
-  error: string;
 }
 
 /**
@@ -48,9 +43,7 @@ export function followSystem(
     rows.onDelete(tell);
     rows.onUpdate(tell);
   }
-  db.stInvocation.onUpdate((_ctx, old, row) => {
-    if (row.caller.isEqual(me) && !isLost(old) && isLost(row)) late({ reducer: row.reducer, error: row.error ?? '' });
-  });
+  followLate(conn, me, late);
   conn.subscriptionBuilder()
     .onApplied(() => {
       applied = true;
@@ -67,7 +60,7 @@ function summary(db: DbConnection['db'], me: Identity): Sync {
   const fates = new Map<bigint, Fate>();
   for (const call of db.stInvocation.iter()) {
     if (call.reducer !== 'send_message' || !call.caller.isEqual(me)) continue;
-    fates.set(call.timestamp.microsSinceUnixEpoch, isLost(call) ? 'failed' : call.isFinal ? 'final' : 'tentative');
+    fates.set(call.timestamp.microsSinceUnixEpoch, isLost(call.status) ? 'failed' : call.isFinal ? 'final' : 'tentative');
   }
   return {
     others: others.length,
@@ -76,8 +69,4 @@ function summary(db: DbConnection['db'], me: Identity): Sync {
     notFinal: Number(cut?.notFinal ?? 0n),
     fates,
   };
-}
-
-function isLost(call: StInvocation): boolean {
-  return call.status === 'failed' || call.status === 'void';
 }

@@ -106,8 +106,6 @@ test('the keyboard is enough: rooms, lines, sending', async () => {
 
 test('apart both go on; together they show the same, in the same order', async () => {
   await b.cli('network', 'off');
-  await becomes(() => bob.sync.textContent().then(text => /^No peer in reach/.test(text)), true);
-  await becomes(() => ada.sync.textContent().then(text => /^No peer in reach/.test(text)), true);
   const said = { ada: [], bob: [] };
   for (let n = 1; n <= 5; n += 1) {
     said.ada.push(`Ada, apart, ${n}`);
@@ -118,10 +116,13 @@ test('apart both go on; together they show the same, in the same order', async (
   const before = ['Hello from my kitchen.', 'And from the train.'];
   await becomes(() => ada.texts(), [...before, ...said.ada]);
   await becomes(() => bob.texts(), [...before, ...said.bob]);
+  const places = await ada.places();
   // Ada's peer makes calls final, Bob's cannot.
   await becomes(() => ada.marks('Ada, apart'), Array(5).fill('final'));
-  assert.deepEqual(await bob.marks('Bob, apart'), Array(5).fill('tentative'));
-  assert.match(await bob.sync.textContent(), /\d+ calls not final yet$/);
+  assert.deepEqual(await ada.places(), places, 'a mark moves nothing');
+  await becomes(() => bob.marks('Bob, apart'), Array(5).fill('tentative'));
+  for (const chat of [ada, bob]) await becomes(() => chat.sync.textContent().then(text => text.split(',')[0]), 'No other peer in reach');
+  assert.match(await bob.sync.textContent(), /, \d+ calls not final yet$/);
   await bob.picture('apart');
   await b.cli('network', 'on');
   const all = [...before, ...said.ada, ...said.bob].sort();
@@ -145,6 +146,8 @@ test('a name that two took while apart goes to one of them, and the other is tol
     await chat.page.getByRole('textbox', { name: 'Your name' }).fill('Neptune');
     await chat.page.getByRole('textbox', { name: 'Your name' }).press('Enter');
     await becomes(() => chat.ownName.textContent(), 'Neptune');
+    // The focus is where it was before.
+    assert.equal(await chat.page.evaluate(() => document.activeElement.ariaLabel), 'Change your name');
   }
   await b.cli('network', 'on');
   // Ada's call was the earlier one.
@@ -249,4 +252,18 @@ test('another peer or database can be chosen, and a wrong address is refused bes
   await becomes(() => bob.ownName.textContent().then(name => /^guest /.test(name)), true);
   await becomes(() => bob.texts().then(texts => texts.at(-1)), 'It fits.');
   assert.match(page.url(), new RegExp(encodeURIComponent(a.url.replace('http', 'ws'))));
+});
+
+test('who is not known any more is told so, and can start anew', async () => {
+  const { page } = bob;
+  await page.evaluate(() => {
+    for (const key of Object.keys(localStorage).filter(key => key.includes('token'))) localStorage.setItem(key, 'not.a.token');
+  });
+  await page.reload();
+  await page.getByText('does not know you any more').waitFor();
+  await page.getByRole('button', { name: 'Start anew' }).click();
+  await becomes(() => bob.link.textContent(), 'Online');
+  await becomes(() => bob.texts().then(texts => texts.at(-1)), 'It fits.');
+  // The browser itself and the library write it down.
+  bob.complaints = bob.complaints.filter(text => !/401|Error connecting/.test(text));
 });

@@ -97,6 +97,11 @@ class Chat {
     return marks.map(mark => mark.replace('mark', '').trim());
   }
 
+  /** Where the messages stand, and how high they are. */
+  places() {
+    return this.page.locator('.said').evaluateAll(lines => lines.map(line => [line.offsetTop, line.offsetHeight]));
+  }
+
   /** The names of who is here. */
   async here() {
     return this.page.locator('section .person .cut-off').allTextContents();
