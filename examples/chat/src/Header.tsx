@@ -2,6 +2,7 @@ import { useCell } from './cell';
 import { Menu } from './icons';
 import type { Session } from './session';
 import type { Sync } from './system';
+import { useLasting } from './useLasting';
 
 interface Props {
   session: Session;
@@ -48,10 +49,12 @@ function LinkMark({ session }: { session: Session }) {
 function SyncMark({ session }: { session: Session }) {
   const told = useCell(session.sync);
   const sync = useCell(session.link).state === 'online' ? told : undefined;
-  const apart = sync !== undefined && ((sync.others > 0 && sync.connected === 0) || !sync.inSync);
+  // Each call takes a moment to get to the others.
+  const behind = useLasting(sync !== undefined && !sync.inSync, 1_000);
+  const alone = sync !== undefined && sync.others > 0 && sync.connected === 0;
   return (
-    <p className={apart ? 'sync apart' : 'sync'} data-testid="sync">
-      {sync ? inWords(sync) : `${session.place.database} at ${session.place.peer}`}
+    <p className={behind || alone ? 'sync apart' : 'sync'} data-testid="sync">
+      {sync ? inWords({ ...sync, inSync: !behind }) : `${session.place.database} at ${session.place.peer}`}
     </p>
   );
 }

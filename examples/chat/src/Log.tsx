@@ -1,4 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { flushSync } from 'react-dom';
 import { useCell } from './cell';
 import { Down } from './icons';
 import { Line } from './Line';
@@ -27,6 +28,13 @@ export function Log({ session, conversation }: { session: Session; conversation:
   const toEnd = () => {
     const log = box.current;
     if (log) log.scrollTop = log.scrollHeight;
+  };
+  /** Also at the very top, where the browser would show the new beginning instead. */
+  const showEarlier = () => {
+    const log = box.current;
+    const below = log ? log.scrollHeight - log.scrollTop : 0;
+    flushSync(() => setCount(count + STEP));
+    if (log) log.scrollTop = log.scrollHeight - below;
   };
   useLayoutEffect(() => {
     if (atEnd.current) toEnd();
@@ -61,7 +69,7 @@ export function Log({ session, conversation }: { session: Session; conversation:
           </div>
         )}
         {drawn.length < messages.length && (
-          <button className="earlier" onClick={() => setCount(count + STEP)}>Show earlier messages</button>
+          <button className="earlier" onClick={showEarlier}>Show earlier messages</button>
         )}
         <ol>
           {drawn.map((said, at) => {

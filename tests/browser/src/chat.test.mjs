@@ -197,6 +197,7 @@ test('a reload keeps who one is, and the room', async () => {
 });
 
 test('who reads what was said before is not carried away', async () => {
+  await Promise.all(Array.from({ length: 200 }, (_, n) => a.call('send_message', 'lobby', `Old news ${n}`)));
   for (let n = 1; n <= 40; n += 1) await a.call('send_message', 'lobby', `News ${n}`);
   await becomes(() => bob.texts().then(texts => texts.at(-1)), 'News 40');
   const place = () => bob.log.evaluate(log => Math.round(log.scrollHeight - log.scrollTop - log.clientHeight));
@@ -210,6 +211,17 @@ test('who reads what was said before is not carried away', async () => {
   await bob.page.getByRole('button', { name: 'New messages' }).click();
   await becomes(place, 0);
   await bob.page.getByRole('button', { name: 'New messages' }).waitFor({ state: 'hidden' });
+  // Earlier messages come above what is read.
+  const [first] = await bob.texts();
+  const height = () => bob.page.getByText(first, { exact: true }).evaluate(text => Math.round(text.getBoundingClientRect().top));
+  await bob.log.evaluate(log => { log.scrollTop = 0; });
+  await becomes(top, 0);
+  const before = await height();
+  await bob.page.getByRole('button', { name: 'Show earlier messages' }).click();
+  await bob.page.getByText('Hello from my kitchen.').waitFor({ state: 'attached' });
+  await becomes(height, before);
+  await bob.log.evaluate(log => { log.scrollTop = log.scrollHeight; });
+  await becomes(place, 0);
 });
 
 test('dark, and on a phone', async () => {
