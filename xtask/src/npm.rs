@@ -7,8 +7,8 @@ use crate::wasm::{is_debian, is_root};
 use anyhow::{Context, bail};
 use std::path::Path;
 
-/// The oldest Node that the library and `node --test` do with.
-const NODE_MAJOR_MIN: u32 = 20;
+/// The oldest Node that vite, the library and `node --test` do with.
+const NODE_MIN: (u32, u32) = (20, 19);
 
 /// Sees to it that Node and the packages are there.
 ///
@@ -21,7 +21,10 @@ pub(crate) fn provide() -> anyhow::Result<()> {
     }
     if !(node_is_enough() && runs("npm")) {
         bail!(
-            "tests with packages from npm need node and npm, Node {NODE_MAJOR_MIN} or newer: install them (https://nodejs.org), then try again"
+            "tests with packages from npm need node and npm, Node {}.{} or newer: install them \
+             (https://nodejs.org), then try again",
+            NODE_MIN.0,
+            NODE_MIN.1
         );
     }
     places::npm_packages()
@@ -68,9 +71,10 @@ fn runs(name: &str) -> bool {
 fn node_is_enough() -> bool {
     let version = program("node").args(["--version"]).output();
     version.is_some_and(|version| {
-        let major = version.trim_start_matches('v').split('.').next();
-        major
-            .and_then(|major| major.parse::<u32>().ok())
-            .is_some_and(|major| major >= NODE_MAJOR_MIN)
+        let mut numbers = version.trim_start_matches('v').split('.').map(str::parse);
+        matches!(
+            (numbers.next(), numbers.next()),
+            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= NODE_MIN
+        )
     })
 }

@@ -77,12 +77,13 @@ function Rooms({ session, opened }: { session: Session; opened: () => void }) {
 function People({ session }: { session: Session }) {
   const people = useCell(session.shown.people);
   const me = useCell(session.me);
+  const read = useCell(session.shown.rooms) !== undefined;
   const here = [...people.values()].filter(person => person.here);
   here.sort((a, b) => a.name.localeCompare(b.name));
   return (
     <section aria-labelledby="people">
-      <h2 id="people">Here now <span className="count">{here.length}</span></h2>
-      {here.length === 0 && <p className="hint">Nobody, as far as this peer knows.</p>}
+      <h2 id="people">Here now {read && <span className="count">{here.length}</span>}</h2>
+      {read && here.length === 0 && <p className="hint">Nobody, as far as this peer knows.</p>}
       <ul className="list">
         {here.map(person => (
           <li key={person.id} className="person">
