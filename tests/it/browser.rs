@@ -25,14 +25,13 @@ fn the_chat_is_right_by_its_types_and_can_be_built() {
 
 #[test]
 fn two_people_chat_in_a_browser() {
-    let chromium = Command::new("chromium").arg("--version").output();
-    if !chromium.is_ok_and(|it| it.status.success()) {
+    let Some(chromium) = on_the_path("chromium") else {
         eprintln!(
             "NOT RUN: there is no program `chromium`; `cargo xtask test` installs it on Debian as \
              root, elsewhere install it by hand"
         );
         return;
-    }
+    };
     let tests = root().join("tests/browser");
     installed(&tests);
     let page = built();
@@ -42,11 +41,20 @@ fn two_people_chat_in_a_browser() {
     peers[0].publish("chat", "chat");
     peers[1].join(&peers[0].invite("chat"));
     let more = [
+        ("TOMBOLO_CHROMIUM", chromium),
         ("TOMBOLO_PAGE", page),
         ("TOMBOLO_PICTURES", in_target("browser-tests")),
     ];
     let files = [tests.join("src/chat.test.mjs")];
     node::cases(&files, CASES_MIN, &names, &mut peers, &more);
+}
+
+/// Where a program lies.
+fn on_the_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// The built page, made from a copy: the example's own folder stays as it is.

@@ -28,7 +28,7 @@ export async function start() {
   const server = await serve();
   const profile = mkdtempSync(join(tmpdir(), 'tombolo-browser-'));
   const browser = await chromium.launch({
-    executablePath: process.env.TOMBOLO_CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: set('TOMBOLO_CHROMIUM'),
     // Chromium's sandbox refuses to run as root.
     chromiumSandbox: process.getuid() !== 0,
     args: ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
