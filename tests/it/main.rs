@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod abi_page;
+mod browser;
 mod cabinet;
 mod client;
 mod demo;
@@ -22,6 +23,7 @@ mod mesh;
 mod modules;
 mod network;
 mod network_namespaces;
+mod node;
 mod old_modules;
 mod repository;
 mod sdk;

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chromium;
 mod ci;
 mod command;
 mod demo_module;

@@ -1,13 +1,14 @@
-//! SpacetimeDB's client library and what the tests with it need, from npm, into
-//! `tests/node/node_modules`: exactly what `package-lock.json` says.
+//! What the tests need from npm: SpacetimeDB's client library, what builds the chat, what drives a
+//! browser. Each folder gets exactly what its `package-lock.json` says, into its `node_modules`.
 
 use crate::command::program;
 use crate::places;
 use crate::wasm::{is_debian, is_root};
 use anyhow::{Context, bail};
+use std::path::Path;
 
-/// The oldest Node that the library and `node --test` do with.
-const NODE_MAJOR_MIN: u32 = 20;
+/// The oldest Node that vite, the library and `node --test` do with.
+const NODE_MIN: (u32, u32) = (20, 19);
 
 /// Sees to it that Node and the packages are there.
 ///
@@ -20,11 +21,19 @@ pub(crate) fn provide() -> anyhow::Result<()> {
     }
     if !(node_is_enough() && runs("npm")) {
         bail!(
-            "tests with SpacetimeDB's client library need node and npm, Node {NODE_MAJOR_MIN} or \
-             newer: install them (https://nodejs.org), then try again"
+            "tests with packages from npm need node and npm, Node {}.{} or newer: install them \
+             (https://nodejs.org), then try again",
+            NODE_MIN.0,
+            NODE_MIN.1
         );
     }
-    let folder = places::node_tests();
+    places::npm_packages()
+        .iter()
+        .try_for_each(|(folder, what)| packages(folder, what))
+}
+
+/// Installs what the lock file of a folder says, unless that has been done.
+fn packages(folder: &Path, what: &str) -> anyhow::Result<()> {
     let lock = std::fs::read(folder.join("package-lock.json"))
         .with_context(|| format!("cannot read the lock file in {}", folder.display()))?;
     // A copy of what was installed: npm's own record is written in another form.
@@ -33,7 +42,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         return Ok(());
     }
     eprintln!(
-        "installing the packages of {} (SpacetimeDB's client library, esbuild, typescript, undici)",
+        "installing the packages of {} ({what})",
         folder.join("package-lock.json").display()
     );
     program("npm")
@@ -46,7 +55,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
 }
 
 fn install() -> anyhow::Result<()> {
-    eprintln!("installing Debian's nodejs and npm for tests with SpacetimeDB's client library");
+    eprintln!("installing Debian's nodejs and npm for tests with packages from npm");
     program("apt-get").args(["update"]).run()?;
     program("apt-get")
         .args(["install", "--yes", "--no-install-recommends"])
@@ -62,9 +71,10 @@ fn runs(name: &str) -> bool {
 fn node_is_enough() -> bool {
     let version = program("node").args(["--version"]).output();
     version.is_some_and(|version| {
-        let major = version.trim_start_matches('v').split('.').next();
-        major
-            .and_then(|major| major.parse::<u32>().ok())
-            .is_some_and(|major| major >= NODE_MAJOR_MIN)
+        let mut numbers = version.trim_start_matches('v').split('.').map(str::parse);
+        matches!(
+            (numbers.next(), numbers.next()),
+            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= NODE_MIN
+        )
     })
 }

@@ -49,9 +49,17 @@ pub(crate) fn all_modules() -> [PathBuf; 3] {
     [modules(), test_modules(), old_modules()]
 }
 
-/// The tests that drive a peer with SpacetimeDB's client library.
-pub(crate) fn node_tests() -> PathBuf {
-    root().join("tests/node")
+/// The folders with packages from npm, and what comes with each.
+pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 3] {
+    [
+        (
+            "tests/node",
+            "SpacetimeDB's client library, esbuild, typescript, undici",
+        ),
+        ("examples/chat", "the same library, react, vite, typescript"),
+        ("tests/browser", "playwright-core, which drives Chromium"),
+    ]
+    .map(|(folder, what)| (root().join(folder), what))
 }
 
 /// Where the compiled modules are put: `<name>.wasm`.

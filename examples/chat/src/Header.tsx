@@ -1,0 +1,71 @@
+import { useCell } from './cell';
+import { Menu } from './icons';
+import type { Session } from './session';
+import type { Sync } from './system';
+import { useLasting } from './useLasting';
+
+interface Props {
+  session: Session;
+  room: string | undefined;
+  /** Where the rooms are not beside the messages. */
+  openDrawer: (() => void) | undefined;
+  settings: () => void;
+}
+
+export function Header({ session, room, openDrawer, settings }: Props) {
+  const link = useCell(session.link);
+  return (
+    <>
+      <header className="header">
+        {openDrawer && <button className="icon" aria-label="Rooms and people" onClick={openDrawer}><Menu /></button>}
+        <h1>{room ?? 'Chat'}</h1>
+        <LinkMark session={session} />
+        <SyncMark session={session} />
+      </header>
+      {link.state === 'offline' && (
+        <div className="lost" role="alert">
+          <p>
+            {link.refused
+              ? `The peer at ${session.place.peer} does not know you any more.`
+              : `Cannot reach the database ${session.place.database} at ${session.place.peer}. Trying again by itself.`}
+          </p>
+          {link.refused && <button onClick={() => session.startAnew()}>Start anew</button>}
+          {!link.refused && <button onClick={() => session.tryNow()}>Try now</button>}
+          <button onClick={settings}>Settings</button>
+        </div>
+      )}
+    </>
+  );
+}
+
+/** Whether the page is connected to its own peer. */
+function LinkMark({ session }: { session: Session }) {
+  const { state } = useCell(session.link);
+  const text = { online: 'Online', connecting: 'Connecting', offline: 'Offline' }[state];
+  return <span className={`link ${state}`} role="status" title={`${session.place.database} at ${session.place.peer}`}>{text}</span>;
+}
+
+/** How the peer stands with the others; which peer it is where it does not tell, or cannot. */
+function SyncMark({ session }: { session: Session }) {
+  const told = useCell(session.sync);
+  const sync = useCell(session.link).state === 'online' ? told : undefined;
+  // Each call takes a moment to get to the others.
+  const behind = useLasting(sync !== undefined && !sync.inSync, 1_000);
+  const alone = sync !== undefined && sync.others > 0 && sync.connected === 0;
+  return (
+    <p className={behind || alone ? 'sync apart' : 'sync'} data-testid="sync">
+      {sync ? inWords({ ...sync, inSync: !behind }) : `${session.place.database} at ${session.place.peer}`}
+    </p>
+  );
+}
+
+function inWords({ others, connected, inSync, notFinal }: Sync): string {
+  const peers =
+    others === 0 ? 'No other peers'
+    : connected === 0 ? 'No other peer in reach'
+    : connected < others ? `${connected} of ${others} peers`
+    : `${others} ${others === 1 ? 'peer' : 'peers'}`;
+  const state = connected === 0 ? [] : [inSync ? 'in sync' : 'catching up'];
+  const final = notFinal === 0 ? 'all calls final' : `${notFinal} ${notFinal === 1 ? 'call' : 'calls'} not final yet`;
+  return [peers, ...state, final].join(', ');
+}

@@ -1,0 +1,127 @@
+// A browser, the built page on a web server of its own, and what a case does on a page.
+
+import { strict as assert } from 'node:assert';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { extname, join, normalize } from 'node:path';
+import { chromium } from 'playwright-core';
+import { PATIENCE_MS, set } from './peers.mjs';
+
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+
+/** Serves the built files on loopback, and gives the address. */
+async function serve() {
+  const folder = set('TOMBOLO_PAGE');
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url, 'http://page').pathname);
+    const file = join(folder, path === '/' ? 'index.html' : path);
+    if (!existsSync(file)) return response.writeHead(404).end();
+    response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' });
+    response.end(readFileSync(file));
+  });
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+export async function start() {
+  const server = await serve();
+  const profile = mkdtempSync(join(tmpdir(), 'tombolo-browser-'));
+  const browser = await chromium.launch({
+    executablePath: set('TOMBOLO_CHROMIUM'),
+    // Chromium's sandbox refuses to run as root.
+    chromiumSandbox: process.getuid() !== 0,
+    args: ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
+  });
+  const address = `http://127.0.0.1:${server.address().port}/`;
+  return {
+    /** A page of somebody who was never here, at a peer. */
+    async open(peer, more = {}) {
+      const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, colorScheme: 'light', locale: 'en-GB', ...more });
+      context.setDefaultTimeout(PATIENCE_MS);
+      const page = await context.newPage();
+      const chat = new Chat(page, address);
+      await page.goto(`${address}?peer=${encodeURIComponent(peer)}&database=chat`);
+      return chat;
+    },
+    async stop() {
+      await browser.close();
+      server.closeAllConnections();
+      server.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The chat on one page. */
+class Chat {
+  /** What the page complained of, and whom it asked that it should not. */
+  complaints = [];
+
+  constructor(page, address) {
+    this.page = page;
+    page.on('console', message => {
+      if (['error', 'warning'].includes(message.type())) this.complaints.push(message.text());
+    });
+    page.on('pageerror', error => this.complaints.push(String(error)));
+    page.on('request', request => {
+      const { hostname } = new URL(request.url());
+      if (hostname !== '127.0.0.1' && !request.url().startsWith('data:')) this.complaints.push(`asks ${request.url()}`);
+    });
+    this.address = address;
+    this.box = page.getByRole('textbox', { name: /^Message/ });
+    this.log = page.getByRole('log');
+    this.link = page.locator('.link');
+    this.sync = page.getByTestId('sync');
+    this.ownName = page.getByTestId('own-name');
+  }
+
+  /** What stands in the room, in order, with who said it. */
+  messages() {
+    return this.page.locator('.said').evaluateAll(lines => lines.map(line => {
+      const name = line.querySelector('.name, .unseen').textContent.replace(/: $/, '');
+      return [line.dataset.key, line.querySelector('.text').textContent, line.querySelector('.name') ? name : ''];
+    }));
+  }
+
+  async texts() {
+    return (await this.messages()).map(([, text]) => text);
+  }
+
+  /** The marks of the messages that start with these words. */
+  async marks(start) {
+    const marks = await this.page.locator('.said').evaluateAll((lines, start) => lines
+      .filter(line => line.querySelector('.text').textContent.startsWith(start))
+      .map(line => line.querySelector('.mark').className), start);
+    return marks.map(mark => mark.replace('mark', '').trim());
+  }
+
+  /** Where the messages stand, and how high they are. */
+  places() {
+    return this.page.locator('.said').evaluateAll(lines => lines.map(line => [line.offsetTop, line.offsetHeight]));
+  }
+
+  /** The names of who is here. */
+  async here() {
+    return this.page.locator('section .person .cut-off').allTextContents();
+  }
+
+  async say(text) {
+    await this.box.fill(text);
+    await this.box.press('Enter');
+    await this.page.waitForFunction(() => document.querySelector('textarea').value === '');
+  }
+
+  async picture(name) {
+    const folder = set('TOMBOLO_PICTURES');
+    mkdirSync(folder, { recursive: true });
+    await this.page.screenshot({ path: join(folder, `${name}.png`) });
+  }
+
+  /** Nothing sticks out to the side. */
+  async fits() {
+    const [inner, outer] = await this.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(inner <= outer, `${inner} pixels wide in ${outer}`);
+  }
+}
