@@ -26,5 +26,6 @@ mod network_namespaces;
 mod node;
 mod old_modules;
 mod repository;
+mod schedules;
 mod sdk;
 mod upgrades;

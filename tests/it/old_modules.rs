@@ -2,7 +2,7 @@
 //! its names stand for themselves, and it scans by the older names of the imports.
 
 use crate::client::Called;
-use crate::harness::{Peer, module, turn, wait_until_equal};
+use crate::harness::{Peer, turn, wait_until_equal};
 use serde_json::{Value, json};
 
 #[test]
@@ -135,21 +135,6 @@ fn old_names_stand_for_themselves(peer: &Peer, database: &str) {
 fn a_module_that_is_refused_says_everything_that_is_wrong() {
     let _turn = turn();
     let a = Peer::start("a");
-    let alarm = module("alarm_1_2");
-    let refused = a.cli(&[
-        "publish",
-        "alarm",
-        "--bin-path",
-        alarm.to_str().expect("a plain path"),
-    ]);
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(
-        refused
-            .stderr
-            .contains("table alarm schedules ring: not supported yet"),
-        "{refused:?}"
-    );
-
     // Two functions of a world that is not there, and nothing that a module has to have. Its bytes are
     // all below 128, so that they pass for text.
     let mut wasm = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0".to_vec();

@@ -125,7 +125,10 @@ fn check(play: &Play) {
         failed_somewhere > 100,
         "conflicts must happen: {failed_somewhere} failures"
     );
-    assert!(told > 20 * play.meshes, "clients must be told of changes: {told}");
+    assert!(
+        told > 20 * play.meshes,
+        "clients must be told of changes: {told}"
+    );
 }
 
 /// Three authors that hear of each other now and then. No cut happens: little time passes.

@@ -12,6 +12,7 @@ mod guard;
 mod identity;
 mod logs;
 mod members;
+mod metrics;
 mod peer;
 mod views;
 mod websocket;
@@ -159,6 +160,7 @@ fn small_routes() -> Router<Arc<Api>> {
         )
         .route("/v1/database/{database}/rebuild", post(finality::rebuild))
         .route("/v1/database/{database}/dump", post(finality::dump))
+        .route("/v1/metrics", get(metrics::metrics))
         .route("/v1/peer", get(peer::peer))
         .route("/v1/peer/databases", get(peer::databases))
         .route("/v1/peer/status", get(peer::status))

@@ -1,6 +1,6 @@
 //! Rings at a time: a table that schedules a reducer.
 
-use spacetimedb::{ReducerContext, ScheduleAt, reducer, table};
+use spacetimedb::{ReducerContext, ScheduleAt, Table, reducer, table};
 
 #[table(name = alarm, scheduled(ring, at = at))]
 pub struct Alarm {
@@ -9,6 +9,16 @@ pub struct Alarm {
     pub id: u64,
     pub at: ScheduleAt,
     pub text: String,
+}
+
+/// Rings at once.
+#[reducer]
+pub fn set(ctx: &ReducerContext, text: String) {
+    ctx.db.alarm().insert(Alarm {
+        id: 0,
+        at: ScheduleAt::Time(ctx.timestamp),
+        text,
+    });
 }
 
 #[reducer]

@@ -63,7 +63,10 @@ pub fn client_disconnected(ctx: &ReducerContext) -> Result<(), String> {
     match ctx.db.visitor().identity().find(identity) {
         Some(visitor) => {
             let left = visitor.left + 1;
-            ctx.db.visitor().identity().update(Visitor { left, ..visitor });
+            ctx.db
+                .visitor()
+                .identity()
+                .update(Visitor { left, ..visitor });
         }
         None => {
             ctx.db.visitor().insert(Visitor { identity, left: 1 });
@@ -155,7 +158,9 @@ fn my_visits(ctx: &ViewContext) -> Option<Visitor> {
 #[view(accessor = visits_by_query, public)]
 fn visits_by_query(ctx: &ViewContext) -> impl Query<Visitor> {
     let sender = ctx.sender();
-    ctx.from.visitor().r#where(move |row| row.identity.eq(sender))
+    ctx.from
+        .visitor()
+        .r#where(move |row| row.identity.eq(sender))
 }
 
 /// How much there is. Cannot be told while the clockwork is jammed.
