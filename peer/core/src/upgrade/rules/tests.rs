@@ -453,9 +453,9 @@ fn clients_break_when_a_view_goes_or_has_other_columns() {
         assert_eq!(plan.steps, steps);
         assert_eq!(plan.breaking.len(), breaking);
     };
-    let (wide, narrow) = (view(Type::U64), view(Type::U32));
-    check(&[], &[wide.clone()], &["view loud is added"], 0);
-    check(&[wide.clone()], &[wide.clone()], &[], 0);
-    check(&[wide.clone()], &[], &["view loud is dropped"], 1);
-    check(&[wide], &[narrow], &["view loud has other columns"], 1);
+    let (wide, narrow) = ([view(Type::U64)], [view(Type::U32)]);
+    check(&[], &wide, &["view loud is added"], 0);
+    check(&wide, &wide, &[], 0);
+    check(&wide, &[], &["view loud is dropped"], 1);
+    check(&wide, &narrow, &["view loud has other columns"], 1);
 }
