@@ -4,11 +4,15 @@ use std::fmt;
 
 use crate::values::BadValue;
 
-use super::{ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, SQL_BYTES_MAX, SQL_TOKENS_MAX};
+use super::{
+    ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, GATHERED_BYTES_MAX, GROUPS_MAX, SQL_BYTES_MAX,
+    SQL_TOKENS_MAX, TABLES_MAX,
+};
 
 /// What can be asked, for errors that refuse the rest.
-const SUPPORTED: &str = "Supported is SELECT of columns, * or COUNT(*) AS name FROM one table, or two with JOIN … ON a.x = b.y, \
-                         with WHERE (=, <>, !=, <, >, <=, >=, AND, OR) and LIMIT";
+const SUPPORTED: &str = "Supported is SELECT of *, columns, COUNT, SUM, MIN, MAX, AVG FROM tables, joined with JOIN … ON a.x = b.y, \
+                         with WHERE (=, <>, !=, <, >, <=, >=, AND, OR), GROUP BY, HAVING, ORDER BY, LIMIT, OFFSET, DISTINCT, \
+                         and EXPLAIN before it";
 
 /// Where in the text, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,8 @@ pub(crate) enum SqlError {
     },
     /// A query, but none whose rows can be followed.
     #[error(
-        "a subscription asks for whole rows: SELECT * FROM one table, with WHERE; {0} is for queries"
+        "a subscription asks for whole rows: SELECT * FROM one table, or t.* FROM two with JOIN … ON, \
+         with WHERE; {0} is for queries"
     )]
     NotSubscribable(&'static str),
     /// A statement that would change rows.
@@ -75,9 +80,9 @@ pub(crate) enum SqlError {
         /// Its columns.
         known: String,
     },
-    /// Both tables have such a column.
+    /// Several tables have such a column.
     #[error(
-        "both tables have a column `{name}` ({place}): write the table's name and a dot before it"
+        "more than one table has a column `{name}` ({place}): write the table's name and a dot before it"
     )]
     Ambiguous {
         /// As written.
@@ -85,9 +90,66 @@ pub(crate) enum SqlError {
         /// Where.
         place: Place,
     },
-    /// Columns of one table only.
-    #[error("ON has to compare a column of one table with a column of the other ({0})")]
+    /// Columns that do not tie the table to those before.
+    #[error(
+        "ON has to compare a column of the joined table with one of a table in front of it ({0})"
+    )]
     NotJoined(Place),
+    /// Two tables of one name.
+    #[error("two tables are called `{name}` ({place}): give one of them another name with AS")]
+    SameName {
+        /// The name.
+        name: String,
+        /// Where the second one is.
+        place: Place,
+    },
+    /// Too many tables.
+    #[error("a query joins {TABLES_MAX} tables at most ({0}). Split it")]
+    TooManyTables(Place),
+    /// A column beside groups.
+    #[error(
+        "column `{name}` ({place}) differs within a group: name it in GROUP BY, or take COUNT, SUM, MIN, \
+         MAX or AVG of it"
+    )]
+    NotGrouped {
+        /// As written.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// Sorted by what DISTINCT leaves out.
+    #[error("with DISTINCT, rows are sorted by what is selected, and `{name}` ({place}) is not")]
+    NotShown {
+        /// As written.
+        name: String,
+        /// Where.
+        place: Place,
+    },
+    /// A sum or average of something else.
+    #[error(
+        "{function} ({place}) is of integers up to 128 bits and of floats, and column `{column}` is of \
+         type {ty}. COUNT, MIN and MAX are of any column"
+    )]
+    NotANumber {
+        /// The aggregate.
+        function: &'static str,
+        /// The column.
+        column: String,
+        /// Its type.
+        ty: String,
+        /// Where the aggregate is.
+        place: Place,
+    },
+    /// A sum beyond its type.
+    #[error(
+        "{what} ({place}) is beyond 128 bits. Narrow it with WHERE, or take AVG, which is a float"
+    )]
+    Overflow {
+        /// The sum.
+        what: String,
+        /// Where it is.
+        place: Place,
+    },
     /// Two tables that cannot be followed together.
     #[error(
         "a subscription can join tables only by columns that both have an index; `{0}` has none"
@@ -138,6 +200,23 @@ pub(crate) enum SqlError {
          Ask for less with WHERE or LIMIT"
     )]
     TooLarge,
+    /// Too many groups.
+    #[error(
+        "there are over {GROUPS_MAX} groups, or they take over {ANSWER_BYTES_MAX} bytes. \
+         Narrow them with WHERE, or group by less"
+    )]
+    TooManyGroups,
+    /// A join without an index over too many rows.
+    #[error(
+        "`{table}` is joined by `{column}`, which has no index, and its rows take over \
+         {GATHERED_BYTES_MAX} bytes. Give the column an index, or narrow the table with WHERE"
+    )]
+    JoinTooLarge {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// A stored row does not fit its table. Ours, or the disk's.
     #[error("a row of table `{table}` is damaged: {source}")]
     Damaged {
