@@ -183,8 +183,10 @@ impl Model {
                 self.need(&author, |role| role == Role::Owner)?;
                 self.published.push(module.module);
             }
-            // Changes no row of the module.
-            SystemCall::MoveFinaliser { .. } | SystemCall::ReportEquivocation(_) => {}
+            // Change no row of the module; nobody in these worlds writes rows by SQL.
+            SystemCall::MoveFinaliser { .. }
+            | SystemCall::ReportEquivocation(_)
+            | SystemCall::Write(_) => {}
         }
         Ok(())
     }

@@ -252,7 +252,8 @@ fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Clai
         | SystemCall::ClientConnected
         | SystemCall::ClientDisconnected
         | SystemCall::Publish(_)
-        | SystemCall::MoveFinaliser { .. } => None,
+        | SystemCall::MoveFinaliser { .. }
+        | SystemCall::Write(_) => None,
     };
     entry.system_calls().filter_map(claim).collect()
 }

@@ -388,6 +388,7 @@ impl Executor {
         let outcome = match report.outcome {
             Outcome::Ok => CallOutcome::Ok {
                 units: report.units,
+                rows: 0,
             },
             Outcome::Failed(text) => CallOutcome::Failed(text),
             Outcome::Trapped(text) => CallOutcome::Trapped(text),

@@ -21,7 +21,7 @@ use crate::identity::Claims;
 use crate::replica::Replica;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::{Request, RequestId};
-use query::{query, schema};
+use query::schema;
 
 /// Purpose of a ticket's one-time key.
 const TICKET_CONTEXT: &str = "tombolo ticket key 1";
@@ -117,6 +117,7 @@ impl Core {
                 Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
             },
             Request::MoveFinaliser { database, to } => self.move_finaliser(now, id, &database, to),
+            Request::Sql { database, text } => self.sql(now, id, &database, &text, &caller, owner),
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
     }
@@ -131,9 +132,6 @@ impl Core {
         request: Request,
     ) -> Result<Reply, RequestError> {
         Ok(match request {
-            Request::Sql { database, text } => {
-                Reply::Rows(query(self.serving(&database)?, &text, caller, owner)?)
-            }
             Request::Select { database, text } => self.select(&database, &text, caller, owner)?,
             Request::Subscribe {
                 database,
@@ -191,7 +189,8 @@ impl Core {
             | Request::Disconnect { .. }
             | Request::Invite { .. }
             | Request::MoveFinaliser { .. }
-            | Request::Publish { .. } => unreachable!("answered before"),
+            | Request::Publish { .. }
+            | Request::Sql { .. } => unreachable!("answered before"),
         })
     }
 
@@ -403,7 +402,7 @@ pub(crate) fn fail(reply: ReplyTo, why: &str, effects: &mut Vec<Effect>) {
             result: Err(refuse(ErrorKind::Internal, why)),
             update: None,
         }),
-        ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Publish(id) => {
+        ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Write(id, _) | ReplyTo::Publish(id) => {
             effects.push(Effect::Reply {
                 id,
                 reply: Err(refuse(ErrorKind::Internal, why)),

@@ -1,13 +1,17 @@
-//! Queries and schemas, in the forms that clients get.
+//! SQL and schemas, in the forms that clients get.
 
 use serde_json::value::RawValue;
 use store::{Row, TableSchema};
+use sync_protocol::{ConnectionId, Now, Role, SystemCall, WriteChange};
 
+use super::Answer;
+use crate::batch::{Group, ReplyTo, Waiting};
+use crate::core::Core;
 use crate::error::refuse;
 use crate::identity::Claims;
 use crate::replica::Replica;
-use crate::reply::{ErrorKind, RequestError, SqlRows};
-use crate::request::SchemaVersion;
+use crate::reply::{ErrorKind, Reply, RequestError, SqlRows, WriteKind};
+use crate::request::{RequestId, SchemaVersion};
 use crate::{sql, values};
 
 /// Local `st_*` views are not built yet.
@@ -19,17 +23,59 @@ impl sql::VirtualTables for NoViews {
     }
 }
 
-pub(super) fn query(
-    replica: &Replica,
-    text: &str,
-    caller: &Claims,
-    owner: bool,
-) -> Result<SqlRows, RequestError> {
+impl Core {
+    /// Answers a query at once; a statement that changes rows becomes a call.
+    pub(super) fn sql(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        database: &str,
+        text: &str,
+        caller: &Claims,
+        owner: bool,
+    ) -> Result<Answer, RequestError> {
+        let replica = self.serving(database)?;
+        let access = sql::Access {
+            owner,
+            sender: caller.identity(),
+        };
+        let compiled = sql::compile(text, replica.state()?.schema(), access);
+        let compiled =
+            compiled.map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+        let Some(statement) = compiled else {
+            return query(replica, text, access).map(|rows| Answer::Now(Reply::Rows(rows)));
+        };
+        if !owner {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only the owner changes rows by SQL; call a reducer",
+            ));
+        }
+        let database = self.writable(database)?;
+        let role = self.replicas[&database].members.get(&self.parts.device);
+        if role != Some(&Role::Owner) {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only an owner of the database may change rows by SQL, from the owner's own peer",
+            ));
+        }
+        let kind = match &statement.change {
+            WriteChange::Insert(_) => WriteKind::Insert,
+            WriteChange::Update { .. } => WriteKind::Update,
+            WriteChange::Delete(_) => WriteKind::Delete,
+        };
+        let call = Waiting::system(
+            Claims::of_device(&self.parts.device),
+            &SystemCall::Write(statement),
+            ConnectionId::ZERO,
+        );
+        let group = Group::single(call, ReplyTo::Write(id, kind));
+        self.submit(now, database, group)
+    }
+}
+
+fn query(replica: &Replica, text: &str, access: sql::Access) -> Result<SqlRows, RequestError> {
     let state = replica.state()?;
-    let access = sql::Access {
-        owner,
-        sender: caller.identity(),
-    };
     let result = sql::run(text, state.schema(), state, &NoViews, access).map_err(|error| {
         let kind = if error.is_ours() {
             ErrorKind::Internal

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sync_protocol::limits::ARGUMENTS_BYTES_MAX;
+
 use crate::values::BadValue;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
 /// What can be asked, for errors that refuse the rest.
 const SUPPORTED: &str = "Supported is SELECT of *, columns, COUNT, SUM, MIN, MAX, AVG FROM tables, joined with JOIN … ON a.x = b.y, \
                          with WHERE (=, <>, !=, <, >, <=, >=, AND, OR), GROUP BY, HAVING, ORDER BY, LIMIT, OFFSET, DISTINCT, \
-                         and EXPLAIN before it";
+                         and EXPLAIN before it; for the owner also INSERT … VALUES, UPDATE … SET and DELETE";
 
 /// Where in the text, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +57,56 @@ pub(crate) enum SqlError {
          with WHERE; {0} is for queries"
     )]
     NotSubscribable(&'static str),
-    /// A statement that would change rows.
-    #[error("{0} is not built yet: rows are changed by reducers. {SUPPORTED}")]
-    ReadOnly(String),
+    /// A statement of another kind.
+    #[error("{0} is not built. {SUPPORTED}")]
+    NotBuiltStatement(String),
+    /// A statement that would change rows, where a query is asked for.
+    #[error("this changes rows ({0}), and only queries are answered here")]
+    NotAQuery(Place),
+    /// Rows of this table are not written by SQL.
+    #[error("table `{table}` ({place}) is not written by SQL: it is {why}")]
+    NotWritable {
+        /// The table.
+        table: String,
+        /// Why not.
+        why: &'static str,
+        /// Where.
+        place: Place,
+    },
+    /// Not as many values as columns.
+    #[error("row {row} has {values} values for {columns} columns (table at {place})")]
+    Values {
+        /// Which row, from 1.
+        row: usize,
+        /// Its values.
+        values: usize,
+        /// The columns.
+        columns: usize,
+        /// Where the table is named.
+        place: Place,
+    },
+    /// A column without a value.
+    #[error(
+        "column `{column}` has no value, and only columns that number themselves may be left out \
+         (table at {place})"
+    )]
+    NoValue {
+        /// The column.
+        column: String,
+        /// Where the table is named.
+        place: Place,
+    },
+    /// A column that is named twice.
+    #[error("column `{column}` is named twice (again at {place})")]
+    Twice {
+        /// The column.
+        column: String,
+        /// Where.
+        place: Place,
+    },
+    /// A statement that writes too much.
+    #[error("the statement's rows take over {ARGUMENTS_BYTES_MAX} bytes. Split it")]
+    WriteTooLarge,
     /// No such table, or none that the caller may read.
     #[error("there is no table `{name}` that you may read ({place}). There is {known}")]
     NoSuchTable {

@@ -31,6 +31,7 @@ mod steps;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use spacetimedb_sats::AlgebraicType;
 use store::{Row, TableSchema};
@@ -38,6 +39,8 @@ use store::{Row, TableSchema};
 pub(crate) use error::SqlError;
 pub(crate) use run::run;
 pub(crate) use selection::Selection;
+pub(crate) use write::apply::{Unfit, apply};
+pub(crate) use write::compile;
 
 /// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
 /// 512 KiB of one overflows a thread's stack.

@@ -3,8 +3,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join as SqlJoin, JoinConstraint, JoinOperator, ObjectName,
-    Query as SqlQuery, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement,
-    TableFactor, UnaryOperator, Value, ValueWithSpan,
+    Query as SqlQuery, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Statement as SqlStatement, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -13,17 +13,20 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use super::clauses::{group_of, limits_of, order_of};
 use super::error::{Place, SqlError};
 use super::literal::Literal;
-use super::query::{Condition, Expression, FromTable, Name, Operand, Operator, Projection, Query};
+use super::query::{
+    Condition, Expression, FromTable, Name, Operand, Operator, Projection, Query, Statement,
+};
+use super::write::parse::{delete_of, insert_of, update_of};
 use super::{SQL_BYTES_MAX, SQL_TOKENS_MAX, TABLES_MAX, refuse};
 
 /// Levels that the parser may recurse; parentheses take one or two each.
 const RECURSION_MAX: usize = 50;
 
-/// Takes a query's text apart.
+/// Takes a statement's text apart.
 ///
 /// # Errors
 /// [`SqlError`] names what is wrong or not built, and where it stands.
-pub(super) fn parse(text: &str) -> Result<Query, SqlError> {
+pub(super) fn parse(text: &str) -> Result<Statement, SqlError> {
     if text.len() > SQL_BYTES_MAX {
         return Err(SqlError::TooLong);
     }
@@ -45,18 +48,32 @@ pub(super) fn parse(text: &str) -> Result<Query, SqlError> {
         .with_tokens_with_locations(tokens)
         .parse_statements()
         .map_err(|error| SqlError::Syntax(error.to_string()))?;
-    match (statements.pop(), statements.is_empty()) {
-        (Some(Statement::Query(query)), true) => query_of(&query),
-        (Some(explain @ Statement::Explain { .. }), true) => {
+    let statement = match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => statement,
+        (Some(_), false) => return Err(SqlError::Statements(statements.len() + 1)),
+        (None, _) => return Err(SqlError::Statements(0)),
+    };
+    match statement {
+        SqlStatement::Query(query) => query_of(&query).map(Box::new).map(Statement::Query),
+        explain @ SqlStatement::Explain { .. } => {
             let query = query_of(refuse::all_but_explain(&explain)?)?;
-            Ok(Query {
+            Ok(Statement::Query(Box::new(Query {
                 explain: true,
                 ..query
-            })
+            })))
         }
-        (Some(_), true) => Err(SqlError::ReadOnly(first_word.unwrap_or_default())),
-        (Some(_), false) => Err(SqlError::Statements(statements.len() + 1)),
-        (None, _) => Err(SqlError::Statements(0)),
+        SqlStatement::Insert(insert) => insert_of(&insert).map(Box::new).map(Statement::Write),
+        SqlStatement::Update(update) => update_of(&update).map(Box::new).map(Statement::Write),
+        SqlStatement::Delete(delete) => delete_of(&delete).map(Box::new).map(Statement::Write),
+        _ => Err(SqlError::NotBuiltStatement(first_word.unwrap_or_default())),
+    }
+}
+
+/// The same of a text that has to be a query.
+pub(super) fn parse_query(text: &str) -> Result<Query, SqlError> {
+    match parse(text)? {
+        Statement::Query(query) => Ok(*query),
+        Statement::Write(write) => Err(SqlError::NotAQuery(write.table.place)),
     }
 }
 
@@ -104,7 +121,7 @@ fn tables_of(select: &Select) -> Result<Vec<FromTable>, SqlError> {
     [Ok(first)].into_iter().chain(joined).collect()
 }
 
-fn table_of(factor: &TableFactor) -> Result<(Name, Option<String>), SqlError> {
+pub(super) fn table_of(factor: &TableFactor) -> Result<(Name, Option<String>), SqlError> {
     let TableFactor::Table { name, alias, .. } = factor else {
         return Err(SqlError::not_built(
             "FROM of anything but a table's name",
@@ -212,7 +229,7 @@ pub(super) fn expression_of(expr: &Expr) -> Result<Expression, SqlError> {
 
 /// Chains of the same operator lean to the left as deep as the text is long, so they are walked
 /// and not recursed into; what recursion is left, parentheses, the parser has bounded.
-fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
+pub(super) fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
     let (left, operator, right) = match expr {
         Expr::Nested(inner) => return condition_of(inner),
         Expr::Value(ValueWithSpan {
@@ -263,7 +280,7 @@ fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
     })
 }
 
-fn operand_of(expr: &Expr) -> Result<Operand, SqlError> {
+pub(super) fn operand_of(expr: &Expr) -> Result<Operand, SqlError> {
     match expr {
         Expr::Nested(inner) => operand_of(inner),
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) => {
@@ -306,7 +323,7 @@ fn literal_of(value: &ValueWithSpan, sign: &str) -> Result<Operand, SqlError> {
     Ok(Operand::Literal(literal, place))
 }
 
-fn single_name(name: &ObjectName) -> Result<Name, SqlError> {
+pub(super) fn single_name(name: &ObjectName) -> Result<Name, SqlError> {
     match name.0.as_slice() {
         [part] => match part.as_ident() {
             Some(ident) => Ok(name_of(None, ident)),

@@ -1,7 +1,45 @@
-//! A query as it was written; no name is looked up yet.
+//! A statement as it was written; no name is looked up yet.
 
 use super::error::Place;
 use super::literal::Literal;
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Statement {
+    Query(Box<Query>),
+    Write(Box<Write>),
+}
+
+/// One `INSERT`, `UPDATE` or `DELETE`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Write {
+    pub(super) table: Name,
+    pub(super) change: Change,
+}
+
+/// What it does.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    Insert {
+        /// `None`: all, in order.
+        columns: Option<Vec<Name>>,
+        rows: Vec<Vec<Given>>,
+    },
+    Update {
+        set: Vec<(Name, Given)>,
+        condition: Option<Condition>,
+    },
+    Delete {
+        condition: Option<Condition>,
+    },
+}
+
+/// A value for a column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Given {
+    Literal(Literal, Place),
+    Null(Place),
+}
 
 /// One `SELECT`.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,7 @@ use super::query::{self, Aggregate};
 type Refusal = Result<(), SqlError>;
 
 /// Refuses the first clause that is there.
-fn refuse(clauses: &[(bool, &'static str)], place: Option<Place>) -> Refusal {
+pub(super) fn refuse(clauses: &[(bool, &'static str)], place: Option<Place>) -> Refusal {
     match clauses.iter().find(|(there, _)| *there) {
         Some((_, what)) => Err(SqlError::not_built(what, place)),
         None => Ok(()),

@@ -65,7 +65,7 @@ impl<'a> Relations<'a> {
 
 /// Private tables are not named to those who may not read them: they learn nothing but what a
 /// client can see.
-fn no_such_table(name: &Name, schema: &Schema, access: Access) -> SqlError {
+pub(super) fn no_such_table(name: &Name, schema: &Schema, access: Access) -> SqlError {
     let tables = schema
         .tables()
         .iter()

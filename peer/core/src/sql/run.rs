@@ -16,7 +16,7 @@ use super::error::SqlError;
 use super::explain::explain;
 use super::group::Groups;
 use super::join::reached;
-use super::parse::parse;
+use super::parse::parse_query;
 use super::plan::{Plan, plan};
 use super::predicate::Predicate;
 use super::reach::Source;
@@ -36,7 +36,7 @@ pub(crate) fn run(
     extra: &dyn VirtualTables,
     access: Access,
 ) -> Result<SqlResult, SqlError> {
-    let query = parse(text)?;
+    let query = parse_query(text)?;
     let relations = Relations::find(&query, schema, Some(extra), access)?;
     let tables = relations.tables();
     let scope = Scope::new(&query.tables, &tables)?;

@@ -12,7 +12,7 @@ use super::Access;
 use super::bind::Scope;
 use super::error::SqlError;
 use super::join::Side;
-use super::parse::parse;
+use super::parse::parse_query;
 use super::plan::{Output, Plan, plan};
 use super::predicate::Predicate;
 use super::query::{Operator, Projection, Query};
@@ -45,7 +45,7 @@ impl Selection {
     /// # Errors
     /// [`SqlError`] names what is wrong, or is no part of a subscription.
     pub(crate) fn new(text: &str, schema: &Schema, access: Access) -> Result<Self, SqlError> {
-        let query = parse(text)?;
+        let query = parse_query(text)?;
         only_a_subscription(&query)?;
         let relations = Relations::find(&query, schema, None, access)?;
         let tables = relations.tables();
@@ -93,7 +93,7 @@ impl Selection {
     /// # Errors
     /// [`SqlError::TooLarge`], or the store's failure.
     pub(crate) fn rows(&self, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
-        let query = parse(&self.text)?;
+        let query = parse_query(&self.text)?;
         let relations = Relations::find(&query, state.schema(), None, self.access)?;
         rows(&self.plan, &relations, state)
     }

@@ -157,7 +157,7 @@ fn walk(scope: &Scope<'_>, edges: &[Edge], alone: &[Found], start: usize) -> Vec
 }
 
 /// What the condition demands of cells; what one side of an edge has, the other has too.
-fn demands(edges: &[Edge], predicate: &Predicate) -> Vec<Demand> {
+pub(super) fn demands(edges: &[Edge], predicate: &Predicate) -> Vec<Demand> {
     let conjuncts = predicate.conjuncts().into_iter();
     let demands = conjuncts.filter_map(|part| match part {
         Predicate::Literal {

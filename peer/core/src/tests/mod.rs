@@ -18,3 +18,4 @@ mod network;
 mod replay;
 mod rogue;
 mod upgrades;
+mod writes;

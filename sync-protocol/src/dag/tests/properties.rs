@@ -219,7 +219,8 @@ fn rights_after(
                 | SystemCall::ClientConnected
                 | SystemCall::ClientDisconnected
                 | SystemCall::Publish(_)
-                | SystemCall::MoveFinaliser { .. } => {}
+                | SystemCall::MoveFinaliser { .. }
+                | SystemCall::Write(_) => {}
             }
         }
     }

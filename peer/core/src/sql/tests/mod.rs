@@ -10,6 +10,7 @@ mod joins;
 mod naive;
 mod plans;
 mod random;
+mod writes;
 
 use spacetimedb_sats::AlgebraicType;
 use store::{
