@@ -1,6 +1,7 @@
 //! Statements that change rows: as they are compiled, as they run, and what they refuse.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use store::{CallContext, DataError, State};
@@ -17,9 +18,10 @@ const OWNER: Access = Access {
     sender: [9; 32],
 };
 
-/// Runs a compiled statement at the next position.
+/// Runs a compiled statement at the next position, behind all that ran before.
 fn run(state: State, write: &RowWrite) -> (State, Result<u64, Unfit>) {
-    let time = Hlc(1_000);
+    static NEXT: AtomicU64 = AtomicU64::new(1_000);
+    let time = Hlc(NEXT.fetch_add(1, Ordering::Relaxed));
     let position = Position {
         hlc: time,
         ..Position::MIN

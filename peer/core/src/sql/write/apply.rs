@@ -98,7 +98,9 @@ fn delete(tx: &mut Transaction, table: TableId, rows: &[Row]) -> Result<(), Data
     tx.delete_all_by_eq(table, &relation).map(|_| ())
 }
 
-/// The rows that a condition means, by an index where that is less to read.
+/// The rows that a condition means, by an index where that is less to read. What is read decides
+/// whether a scan is too large, which all peers have to say alike: another choice of index is
+/// another engine.
 fn meant(
     tx: &Transaction,
     table: &TableSchema,
@@ -134,6 +136,8 @@ fn meant(
             meant.push(row);
         }
     }
+    // Rows may be numbered anew, and that must not follow from the index they were found by.
+    meant.sort_unstable();
     Ok(meant)
 }
 
