@@ -7,8 +7,8 @@ use sync_protocol::limits::ARGUMENTS_BYTES_MAX;
 use crate::values::BadValue;
 
 use super::{
-    ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, GATHERED_BYTES_MAX, GROUPS_MAX, SQL_BYTES_MAX,
-    SQL_TOKENS_MAX, TABLES_MAX,
+    ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, GATHERED_BYTES_MAX, GROUPS_MAX, JOINED_ROWS_MAX,
+    SQL_BYTES_MAX, SQL_TOKENS_MAX, TABLES_MAX,
 };
 
 /// What can be asked, for errors that refuse the rest.
@@ -266,6 +266,12 @@ pub(crate) enum SqlError {
         /// The column.
         column: String,
     },
+    /// A join over too many rows.
+    #[error(
+        "the join looks at over {JOINED_ROWS_MAX} rows. Narrow a table with WHERE, or join by \
+         columns that are more different; EXPLAIN shows how they are read"
+    )]
+    JoinTooLong,
     /// A stored row does not fit its table. Ours, or the disk's.
     #[error("a row of table `{table}` is damaged: {source}")]
     Damaged {

@@ -52,6 +52,10 @@ pub(crate) const SQL_TOKENS_MAX: usize = 4_096;
 /// Tables of a query.
 pub(crate) const TABLES_MAX: usize = 8;
 
+/// Rows of a query that are looked at for rows of other tables. A join over columns that are nearly
+/// all equal multiplies: eight small tables would keep a peer busy for days.
+pub(crate) const JOINED_ROWS_MAX: u64 = 5_000_000;
+
 /// Groups of a query.
 pub(crate) const GROUPS_MAX: usize = 100_000;
 

@@ -1,6 +1,6 @@
 //! Runs a planned query over the visible rows.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -22,7 +22,7 @@ use super::predicate::Predicate;
 use super::reach::Source;
 use super::relation::{Relation, Relations};
 use super::steps::{Step, Way};
-use super::{Access, GATHERED_BYTES_MAX, SqlResult, VirtualTables};
+use super::{Access, GATHERED_BYTES_MAX, JOINED_ROWS_MAX, SqlResult, VirtualTables};
 
 /// Answers one query over the visible state and the views of this peer.
 ///
@@ -63,6 +63,7 @@ pub(super) fn rows(
         relations,
         state,
         gathered: plan.steps.iter().map(|_| OnceCell::new()).collect(),
+        joined: Cell::new(0),
     };
     let mut came = 0;
     let Some(grouping) = &plan.grouping else {
@@ -109,6 +110,8 @@ struct Walk<'a> {
     state: &'a State,
     /// For each step, rows that are found without an index.
     gathered: Vec<OnceCell<Gathered>>,
+    /// Rows that were looked at for rows of other tables.
+    joined: Cell<u64>,
 }
 
 impl Walk<'_> {
@@ -147,6 +150,12 @@ impl Walk<'_> {
         let behind = self.plan.behind[step.table];
         for row in self.found(at, step, cells)? {
             let row = row?;
+            if at > 0 {
+                self.joined.set(self.joined.get() + 1);
+                if self.joined.get() > JOINED_ROWS_MAX {
+                    return Err(SqlError::JoinTooLong);
+                }
+            }
             let mut cells = cells.to_vec();
             let own = own_cells(relation, &row, step.cells_len)?;
             cells[behind..behind + own.len()].copy_from_slice(&own);

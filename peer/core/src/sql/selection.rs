@@ -9,6 +9,7 @@ use store::{Row, Schema, State, TableId};
 use crate::values::BadValue;
 
 use super::Access;
+use super::aggregate::canonical;
 use super::bind::Scope;
 use super::error::SqlError;
 use super::join::Side;
@@ -225,7 +226,8 @@ impl Selection {
 
     fn value(&self, side: &Side, row: &Row) -> Result<Vec<u8>, SqlError> {
         let cells = side.cells(row).map_err(|error| side.damaged(error))?;
-        Ok(cells[side.column].to_vec())
+        // Floats that an index takes for one have to be one here too.
+        Ok(canonical(&side.columns[side.column], cells[side.column]))
     }
 
     /// Counts a pair of rows, if it is wanted.

@@ -146,6 +146,23 @@ fn groups_and_answers_are_bounded() {
     assert_eq!(ids(&few.expect("only one is kept")), [many - 1]);
 }
 
+#[test]
+fn a_join_that_multiplies_is_ended() {
+    let first = some_items().swap_remove(0);
+    let items: Vec<Item> = (0..120)
+        .map(|id| Item {
+            id,
+            ..first.clone()
+        })
+        .collect();
+    let state = state(&items);
+    let joins: String = (0..4)
+        .map(|n| format!(" JOIN item i{n} ON i{n}.shelf_no = item.shelf_no"))
+        .collect();
+    let counted = ask(&state, &format!("SELECT COUNT(*) AS n FROM item{joins}"));
+    assert!(matches!(counted, Err(SqlError::JoinTooLong)), "{counted:?}");
+}
+
 proptest! {
     #[test]
     fn any_clause_is_read_without_panic(text in r#"(SELECT|EXPLAIN|FROM|item|bare|JOIN|ON|a|id|sold|=|1|'a'|AND|,|LIMIT|OFFSET|COUNT\(\*\)|SUM|MIN|AVG|\(|\)|\*|\.|GROUP BY|ORDER BY|HAVING|DISTINCT|DESC|AS n| ){0,20}"#) {
