@@ -41,6 +41,7 @@ mod membership;
 pub mod message;
 mod order;
 pub mod reconcile;
+mod row_write;
 mod system_call;
 mod ticket;
 mod time;
@@ -70,6 +71,10 @@ pub use membership::{
 pub use message::{Message, MessageError};
 pub use order::{POSITION_BYTES, Position};
 pub use reconcile::{TailIndex, TailItem};
+pub use row_write::{
+    RowWrite, WRITE_COLUMNS_MAX, WRITE_ROWS_MAX, WRITE_TERMS_MAX, WriteChange, WriteCondition,
+    WriteOperator, WriteTerm,
+};
 pub use system_call::{
     Fire, Genesis, NewModule, NotASystemCall, Options, SYSTEM_CALL_NAME, SYSTEM_PREFIX, SystemCall,
 };

@@ -10,6 +10,7 @@ use crate::limits::{
     ARGUMENTS_BYTES_MAX, DATABASE_NAME_BYTES_MAX, FINALISERS_MAX, MODULE_BYTES_MAX,
 };
 use crate::membership::Role;
+use crate::row_write::RowWrite;
 use crate::time::Hlc;
 
 /// The name under which system calls stand in a body. All names that begin with
@@ -63,6 +64,8 @@ pub enum SystemCall {
     /// A row that says when its reducer runs is due. Whoever calls first fires it; later calls find
     /// that it was done.
     Fire(Fire),
+    /// Writes rows of the module's tables without its reducers. An owner's call.
+    Write(RowWrite),
 }
 
 /// Which row is due, and since when.
@@ -155,7 +158,7 @@ impl SystemCall {
     }
 
     /// Whether an entry holds few of this call: judging it costs a check of signatures, a look at
-    /// ancestors, or the preparation of a module.
+    /// ancestors, the preparation of a module, or a look at all rows of a table.
     #[must_use]
     pub fn carries_proof(&self) -> bool {
         matches!(
@@ -164,6 +167,7 @@ impl SystemCall {
                 | Self::Admit { .. }
                 | Self::ReportEquivocation(_)
                 | Self::Publish(_)
+                | Self::Write(_)
         )
     }
 }
@@ -197,6 +201,9 @@ mod tests {
     use crate::fixtures::{genesis_call, hex, key};
     use crate::ids::DatabaseId;
     use crate::membership::prove_admission;
+    use crate::row_write::{
+        WRITE_ROWS_MAX, WRITE_TERMS_MAX, WriteChange, WriteCondition, WriteOperator, WriteTerm,
+    };
 
     const GENESIS: &str = "\
         0004636861740303030303030303030303030303030303030303030303030303030303030303e8070100808080\
@@ -262,6 +269,67 @@ mod tests {
         };
         let golden = "088420ffffffffffffffffff01c0843d80897a";
         check_golden(&SystemCall::Fire(fire), golden);
+    }
+
+    #[test]
+    fn golden_writes() {
+        let check = |change, golden: &str| {
+            let write = RowWrite {
+                table: 4_096,
+                columns: [0xAB; 8],
+                change,
+            };
+            let golden = format!("098020{}{golden}", "ab".repeat(8));
+            check_golden(&SystemCall::Write(write), &golden);
+        };
+        check(
+            WriteChange::Insert(vec![vec![1, 2], vec![]]),
+            "00 02 020102 00".replace(' ', "").as_str(),
+        );
+        let equal = WriteTerm::Value(3, WriteOperator::Equal, vec![7]);
+        let condition = WriteCondition(vec![
+            equal.clone(),
+            WriteTerm::Columns(0, WriteOperator::GreaterOrEqual, 300),
+            WriteTerm::All(2),
+            WriteTerm::Constant(true),
+            WriteTerm::Any(2),
+        ]);
+        check(
+            WriteChange::Update {
+                set: vec![(1, vec![9, 9])],
+                condition,
+            },
+            "01 01 01020909 05 01030001 07 020005ac02 0302 0001 0402"
+                .replace(' ', "")
+                .as_str(),
+        );
+        check(
+            WriteChange::Delete(WriteCondition(vec![equal])),
+            "02 01 0103000107".replace(' ', "").as_str(),
+        );
+    }
+
+    #[test]
+    fn a_write_keeps_its_limits() {
+        let rows = |count| {
+            let call = SystemCall::Write(RowWrite {
+                table: 1,
+                columns: [0; 8],
+                change: WriteChange::Insert(vec![vec![]; count]),
+            });
+            SystemCall::decode(&call.encode()).is_ok()
+        };
+        assert!(rows(WRITE_ROWS_MAX) && !rows(WRITE_ROWS_MAX + 1));
+        let terms = |count| {
+            let terms = vec![WriteTerm::Constant(true); count];
+            let call = SystemCall::Write(RowWrite {
+                table: 1,
+                columns: [0; 8],
+                change: WriteChange::Delete(WriteCondition(terms)),
+            });
+            SystemCall::decode(&call.encode()).is_ok()
+        };
+        assert!(terms(WRITE_TERMS_MAX) && !terms(WRITE_TERMS_MAX + 1));
     }
 
     #[test]

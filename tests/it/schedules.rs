@@ -32,11 +32,12 @@ fn alarms_ring_once_over_two_peers_and_views_tell_of_them() {
     let once = rows(&a, "SELECT COUNT(*) AS n FROM rung WHERE note = 'loud'");
     assert!(once.contains('1') && !once.contains('2'), "{once}");
     // Not by name: it is the database that calls it.
-    let row = json!([{ "id": 9, "scheduled_at": { "Time": 0 }, "note": "x", "snoozes": 0 }]);
-    match a.call(&database, "ring", &row) {
-        Called::Unknown(_) | Called::Failed(_) => {}
-        Called::Ok => panic!("a reducer that is scheduled is not for clients"),
-    }
+    let path = format!("/v1/database/{database}/call/ring");
+    let (status, text) = a
+        .request("POST", &path, Some("[]"))
+        .expect("the peer answers");
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("called by the database itself"), "{text}");
     let own = rows(
         &b,
         "SELECT status FROM st_invocation WHERE reducer = 'set_alarm'",

@@ -10,6 +10,7 @@ use sync_protocol::{
 };
 
 use crate::identity::Claims;
+use crate::reply::WriteKind;
 use crate::request::{ClientId, RequestId};
 
 /// Who hears what became of a call.
@@ -23,6 +24,8 @@ pub(crate) enum ReplyTo {
     Client(ClientId, RequestId),
     /// A request: with [`crate::Reply::Done`].
     Done(RequestId),
+    /// A statement of SQL: with [`crate::Reply::Written`].
+    Write(RequestId, WriteKind),
     /// A request that publishes a module: with [`crate::Reply::Published`], once a cut judged it.
     Publish(RequestId),
     /// A joiner on `/tombolo/join/1`.

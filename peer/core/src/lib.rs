@@ -72,7 +72,7 @@ pub use replica::Replay;
 pub use reply::{
     BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, FinaliserInfo,
     JoinProgress, JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError,
-    SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
+    SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded, WriteKind, Written,
 };
 pub use request::{Arguments, ClientId, Request, RequestId, SchemaVersion};
 pub use subscriptions::{ChangedRows, SetChange, TableChange, TableRows, Update};

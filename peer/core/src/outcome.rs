@@ -12,6 +12,8 @@ pub enum CallOutcome {
     Ok {
         /// Units.
         units: u64,
+        /// Rows that a statement of SQL concerned; 0 of every other call.
+        rows: u64,
     },
     /// The reducer returned an error: nothing it did is kept.
     Failed(String),

@@ -18,8 +18,10 @@ pub enum Reply {
     Called(Called),
     /// To `Connect` and `Disconnect`, `Delete`, `Unsubscribe`.
     Done,
-    /// To `Sql`.
+    /// To `Sql` with a query.
     Rows(SqlRows),
+    /// To `Sql` with a statement that changes rows: it is durable here and ran without error.
+    Written(Written),
     /// To `Select` and `Subscribe`, and to `Unsubscribe` if its rows were wanted.
     Selected(Vec<TableRows>),
     /// To `Schema`.
@@ -160,6 +162,27 @@ pub struct Called {
     pub units: u64,
 }
 
+/// What a statement that changes rows does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteKind {
+    /// `INSERT`.
+    Insert,
+    /// `UPDATE`.
+    Update,
+    /// `DELETE`.
+    Delete,
+}
+
+/// A statement that changed rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// What it did to them.
+    pub kind: WriteKind,
+    /// How many it concerned, those included that were as it wanted them already.
+    pub rows: u64,
+}
+
 /// Rows of a query, each a JSON array as SpacetimeDB's HTTP interface gives it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SqlRows {
@@ -171,6 +194,19 @@ pub struct SqlRows {
     pub rows: Vec<Box<RawValue>>,
     /// The same rows as text for people, cell by cell.
     pub text: Vec<Vec<String>>,
+}
+
+impl SqlRows {
+    /// The answer of a statement that has no rows, nor columns.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            columns: Vec::new(),
+            schema: serde_json::json!({ "elements": [] }),
+            rows: Vec::new(),
+            text: Vec::new(),
+        }
+    }
 }
 
 /// A database in a list.

@@ -85,7 +85,7 @@ pub enum Request {
         /// Its connection.
         connection: ConnectionId,
     },
-    /// A query.
+    /// A query, or a statement that changes rows; the latter for the owner only, on an owner's peer.
     Sql {
         /// Where.
         database: String,

@@ -14,7 +14,7 @@ use crate::error::{Stop, refuse};
 use crate::execute::{EntryRun, Event, Trace};
 use crate::outcome::CallOutcome;
 use crate::replica::{Context, Executed, Health, Replay, Replica};
-use crate::reply::{Called, ErrorKind, Reply};
+use crate::reply::{Called, ErrorKind, Reply, Written};
 use crate::system_tables;
 
 impl Replica {
@@ -229,9 +229,13 @@ fn answer(
         .and_then(|at| outcomes[usize::from(at)].error())
         .map(|error| refuse(ErrorKind::ConnectionRejected, error.message));
     let outcome = &outcomes[usize::from(expected.index)];
+    let rows = match outcome {
+        CallOutcome::Ok { rows, .. } => *rows,
+        _ => 0,
+    };
     let result = match (rejected.or_else(|| outcome.error()), outcome) {
         (Some(error), _) => Err(error),
-        (None, CallOutcome::Ok { units }) => Ok(Called {
+        (None, CallOutcome::Ok { units, .. }) => Ok(Called {
             entry,
             index: expected.index,
             timestamp: time(expected.index),
@@ -255,6 +259,10 @@ fn answer(
         ReplyTo::Done(id) | ReplyTo::Publish(id) => Effect::Reply {
             id,
             reply: result.map(|_| Reply::Done),
+        },
+        ReplyTo::Write(id, kind) => Effect::Reply {
+            id,
+            reply: result.map(|_| Reply::Written(Written { kind, rows })),
         },
         ReplyTo::Joiner(id) => Effect::JoinAnswer {
             id,

@@ -13,7 +13,7 @@ use super::output::{print, print_line, table};
 pub(crate) struct Sql {
     /// Name or identity of the database
     database: String,
-    /// One statement, for example "SELECT * FROM message"
+    /// One statement, for example "SELECT * FROM message ORDER BY sent LIMIT 10"
     query: String,
     /// Print the answer as SpacetimeDB's HTTP interface gives it
     #[arg(long)]
@@ -25,6 +25,31 @@ pub(crate) struct Sql {
 struct Shown {
     columns: Vec<String>,
     text: Vec<Vec<String>>,
+    stats: Stats,
+}
+
+/// What a statement did to rows.
+#[derive(Deserialize)]
+struct Stats {
+    rows_inserted: u64,
+    rows_deleted: u64,
+    rows_updated: u64,
+}
+
+impl Stats {
+    fn sentence(&self) -> String {
+        let parts = [
+            (self.rows_inserted, "inserted"),
+            (self.rows_updated, "updated"),
+            (self.rows_deleted, "deleted"),
+        ];
+        let done = parts.iter().find(|(rows, _)| *rows > 0);
+        match done {
+            Some((1, what)) => format!("1 row {what}"),
+            Some((rows, what)) => format!("{rows} rows {what}"),
+            None => "no row was concerned".to_owned(),
+        }
+    }
 }
 
 impl Sql {
@@ -41,6 +66,10 @@ impl Sql {
         let results: Vec<Shown> = serde_json::from_str(&answer)
             .context("the peer's answer is not understood; is it another version?")?;
         for result in results {
+            if result.columns.is_empty() {
+                print_line(&result.stats.sentence());
+                continue;
+            }
             let header: Vec<&str> = result.columns.iter().map(String::as_str).collect();
             print(&table(&header, &result.text));
         }

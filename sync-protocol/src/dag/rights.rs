@@ -253,7 +253,8 @@ fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Clai
         | SystemCall::ClientDisconnected
         | SystemCall::Publish(_)
         | SystemCall::MoveFinaliser { .. }
-        | SystemCall::Fire(_) => None,
+        | SystemCall::Fire(_)
+        | SystemCall::Write(_) => None,
     };
     entry.system_calls().filter_map(claim).collect()
 }

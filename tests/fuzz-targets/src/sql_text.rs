@@ -30,6 +30,12 @@ fn query(state: &State, text: &str) {
     let ask = |text: &str| run(text, state.schema(), state, &NoViews, access());
     match ask(text) {
         Ok(answer) => {
+            let starts = text.get(..6);
+            let is_select = starts.is_some_and(|start| start.eq_ignore_ascii_case("select"));
+            // One word more fits, unless the text is as long as it may be.
+            if is_select && text.len() < 1_000 {
+                ask(&format!("explain {text}")).expect("what can be asked can be explained");
+            }
             let types = answer.columns.iter().map(|(_, ty)| ty.clone());
             let whole = crate::types::product(types);
             for row in &answer.rows {
@@ -38,8 +44,11 @@ fn query(state: &State, text: &str) {
             let select_all = text
                 .get(..8)
                 .filter(|start| start.eq_ignore_ascii_case("select *"));
-            let limited = text.to_ascii_lowercase().contains("limit");
-            if select_all.is_some() && !limited {
+            // What cuts the answer cuts the count too, and one row cannot be sorted by many.
+            let lower = text.to_ascii_lowercase();
+            let ends = ["limit", "offset", "order"];
+            let plain = !ends.iter().any(|end| lower.contains(end));
+            if select_all.is_some() && plain {
                 let count = format!("select count(*) as n{}", &text[8..]);
                 let counted = ask(&count).expect("what can be listed can be counted");
                 let expected = (answer.rows.len() as u64).to_le_bytes().to_vec();

@@ -419,6 +419,7 @@ impl Executor {
             Outcome::Ok => match schedule::note(self.module.def(), &mut tx)? {
                 Ok(()) => CallOutcome::Ok {
                     units: report.units,
+                    rows: 0,
                 },
                 Err(why) => CallOutcome::Failed(why),
             },

@@ -1,15 +1,16 @@
 //! What system calls do to the system tables. Each needs the right in both author and caller.
 
 use module_host::{Call, Lifecycle};
-use store::Transaction;
+use store::{DataError, Transaction};
 use sync_protocol::{
     ConnectionId, DeviceKey, Entry, EquivocationProof, Genesis, Invocation, NewModule, Role,
-    Signature, SystemCall, check_admission,
+    RowWrite, Signature, SystemCall, check_admission,
 };
 
 use super::{EntryRun, Executor, Ran, schedule};
 use crate::error::Stop;
 use crate::outcome::CallOutcome;
+use crate::sql::{self, Unfit};
 use crate::system_tables::{
     CLIENT, ClientRow, EQUIVOCATION, MEMBER, TICKET, TicketRow, equivocation_row, member_role,
     member_row,
@@ -29,7 +30,7 @@ pub(super) struct Place<'a> {
     pub(super) role: Option<Role>,
 }
 
-pub(super) const DONE: CallOutcome = CallOutcome::Ok { units: 0 };
+pub(super) const DONE: CallOutcome = CallOutcome::Ok { units: 0, rows: 0 };
 
 pub(super) fn refused(tx: Transaction, why: &str) -> Ran {
     (tx, CallOutcome::Refused(why.to_owned()))
@@ -88,6 +89,7 @@ pub(super) fn run(
         SystemCall::MoveFinaliser { to } => move_finaliser(tx, place, to, run),
         SystemCall::Publish(new_module) => publish(tx, place, new_module, run),
         SystemCall::Fire(fire) => schedule::fire(executor, tx, place, fire, run),
+        SystemCall::Write(statement) => write(executor, tx, place, statement),
     }
 }
 
@@ -248,6 +250,30 @@ fn publish(
     tx.insert(PUBLISH, &upgrade::waiting_row(position, new_module))?;
     run.publishes = true;
     Ok((tx, DONE))
+}
+
+/// A statement that changes rows of the module's tables.
+fn write(
+    executor: &Executor,
+    mut tx: Transaction,
+    place: &Place<'_>,
+    statement: &RowWrite,
+) -> Result<Ran, Stop> {
+    if place.role != Some(Role::Owner) {
+        return Ok(refused(
+            tx,
+            "only an owner of the database may change rows by SQL; others call reducers",
+        ));
+    }
+    match sql::apply(&mut tx, statement) {
+        Ok(rows) => Ok(match schedule::note(executor.module.def(), &mut tx)? {
+            Ok(()) => (tx, CallOutcome::Ok { units: 0, rows }),
+            Err(why) => (tx, CallOutcome::Failed(why)),
+        }),
+        Err(Unfit::Refused(why)) => Ok(refused(tx, why)),
+        Err(Unfit::Rows(DataError::Store(error))) => Err(error.into()),
+        Err(Unfit::Rows(error)) => Ok((tx, CallOutcome::Failed(error.to_string()))),
+    }
 }
 
 fn connected(

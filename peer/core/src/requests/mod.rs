@@ -22,7 +22,7 @@ use crate::replica::Replica;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::{Request, RequestId};
 use crate::sql::Access;
-use query::{query, schema};
+use query::schema;
 
 /// Purpose of a ticket's one-time key.
 const TICKET_CONTEXT: &str = "tombolo ticket key 1";
@@ -127,6 +127,7 @@ impl Core {
                 Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
             },
             Request::MoveFinaliser { database, to } => self.move_finaliser(now, id, &database, to),
+            Request::Sql { database, text } => self.sql(now, id, &database, &text, &caller, owner),
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
     }
@@ -145,9 +146,6 @@ impl Core {
             sender: caller.identity(),
         };
         Ok(match request {
-            Request::Sql { database, text } => {
-                Reply::Rows(self.ask_rows((&database, now), &text, access, query)?)
-            }
             Request::Select { database, text } => self.select((&database, now), &text, access)?,
             Request::Subscribe {
                 database,
@@ -205,7 +203,8 @@ impl Core {
             | Request::Disconnect { .. }
             | Request::Invite { .. }
             | Request::MoveFinaliser { .. }
-            | Request::Publish { .. } => unreachable!("answered before"),
+            | Request::Publish { .. }
+            | Request::Sql { .. } => unreachable!("answered before"),
         })
     }
 
@@ -417,7 +416,7 @@ pub(crate) fn fail(reply: ReplyTo, why: &str, effects: &mut Vec<Effect>) {
             result: Err(refuse(ErrorKind::Internal, why)),
             update: None,
         }),
-        ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Publish(id) => {
+        ReplyTo::Call(id) | ReplyTo::Done(id) | ReplyTo::Write(id, _) | ReplyTo::Publish(id) => {
             effects.push(Effect::Reply {
                 id,
                 reply: Err(refuse(ErrorKind::Internal, why)),

@@ -1,15 +1,72 @@
-//! Queries and schemas, in the forms that clients get.
+//! SQL and schemas, in the forms that clients get.
 
 use serde_json::value::RawValue;
+use sync_protocol::{ConnectionId, Now, Role, SystemCall, WriteChange};
 
+use super::Answer;
+use crate::batch::{Group, ReplyTo, Waiting};
+use crate::core::Core;
 use crate::error::refuse;
+use crate::identity::Claims;
 use crate::replica::Replica;
-use crate::reply::{ErrorKind, RequestError, SqlRows};
-use crate::request::SchemaVersion;
-use crate::sql::Reading;
+use crate::reply::{ErrorKind, Reply, RequestError, SqlRows, WriteKind};
+use crate::request::{RequestId, SchemaVersion};
+use crate::sql::{self, Reading};
 use crate::values;
 
-pub(super) fn query(here: &Reading<'_>, text: &str) -> Result<SqlRows, RequestError> {
+impl Core {
+    /// Answers a query at once; a statement that changes rows becomes a call.
+    pub(super) fn sql(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        database: &str,
+        text: &str,
+        caller: &Claims,
+        owner: bool,
+    ) -> Result<Answer, RequestError> {
+        let replica = self.serving(database)?;
+        let access = sql::Access {
+            owner,
+            sender: caller.identity(),
+        };
+        let compiled = sql::compile(text, replica.state()?.schema(), access);
+        let compiled =
+            compiled.map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+        let Some(statement) = compiled else {
+            let rows = self.ask_rows((database, now), text, access, query)?;
+            return Ok(Answer::Now(Reply::Rows(rows)));
+        };
+        if !owner {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only the owner changes rows by SQL; call a reducer",
+            ));
+        }
+        let database = self.writable(database)?;
+        let role = self.replicas[&database].members.get(&self.parts.device);
+        if role != Some(&Role::Owner) {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only an owner of the database may change rows by SQL, from the owner's own peer",
+            ));
+        }
+        let kind = match &statement.change {
+            WriteChange::Insert(_) => WriteKind::Insert,
+            WriteChange::Update { .. } => WriteKind::Update,
+            WriteChange::Delete(_) => WriteKind::Delete,
+        };
+        let call = Waiting::system(
+            Claims::of_device(&self.parts.device),
+            &SystemCall::Write(statement),
+            ConnectionId::ZERO,
+        );
+        let group = Group::single(call, ReplyTo::Write(id, kind));
+        self.submit(now, database, group)
+    }
+}
+
+fn query(here: &Reading<'_>, text: &str) -> Result<SqlRows, RequestError> {
     let result = here.ask(text).map_err(|error| {
         let kind = if error.is_ours() {
             ErrorKind::Internal

@@ -5,7 +5,7 @@ use store::{Range, Row, State, StoreError, TableId};
 use crate::values::{BadValue, Reader};
 
 use super::error::SqlError;
-use super::plan::Reach;
+use super::reach::Reach;
 
 /// One side of a join, for rows of the other side.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Side {
     pub(super) columns: Vec<spacetimedb_sats::AlgebraicType>,
     /// Place of the column that is equal.
     pub(super) column: usize,
-    pub(super) reach: Option<Reach>,
+    pub(super) reach: Reach,
 }
 
 impl Side {
@@ -32,34 +32,32 @@ impl Side {
         }
     }
 
-    /// The rows of this table whose column has this value: by an index, or all are looked at.
+    /// The rows of this table whose column has this value.
     pub(super) fn matches(&self, value: &[u8], state: &State) -> Result<Vec<Row>, SqlError> {
         let failed = |source: store::DataError| SqlError::Store {
             table: self.name.clone(),
             source,
         };
         let broken = |source: StoreError| failed(source.into());
-        let Some(reach) = self.reach else {
-            let mut rows = Vec::new();
-            for row in state.rows(self.table).map_err(failed)? {
-                let row = row.map_err(broken)?;
-                let cells = self.cells(&row).map_err(|error| self.damaged(error))?;
-                if cells[self.column] == value {
-                    rows.push(row);
-                }
-            }
-            return Ok(rows);
-        };
-        let range = match reach.whole {
-            true => Range::point(value),
-            false => Range::Prefix {
-                prefix: value,
-                prefix_len: 1,
-                start: std::ops::Bound::Unbounded,
-                end: std::ops::Bound::Unbounded,
-            },
-        };
-        let rows = state.scan_index(reach.index, &range).map_err(failed)?;
+        let rows = reached(self.reach, value, state).map_err(failed)?;
         rows.map(|row| row.map_err(broken)).collect()
     }
+}
+
+/// The rows whose first indexed column has this value.
+pub(super) fn reached<'s>(
+    reach: Reach,
+    value: &[u8],
+    state: &'s State,
+) -> Result<impl Iterator<Item = Result<Row, StoreError>> + use<'s>, store::DataError> {
+    let range = match reach.whole {
+        true => Range::point(value),
+        false => Range::Prefix {
+            prefix: value,
+            prefix_len: 1,
+            start: std::ops::Bound::Unbounded,
+            end: std::ops::Bound::Unbounded,
+        },
+    };
+    state.scan_index(reach.index, &range)
 }

@@ -1,24 +1,38 @@
-//! Answers queries: one `SELECT` over one table or two that are joined, by an index where the condition allows it.
+//! Answers queries: one `SELECT` over tables that are joined, by an index where the condition or the
+//! order allows it.
 //!
-//! Text is taken apart ([`parse`]), tied to a table's columns ([`plan`]) and run over the visible
-//! rows ([`run`](mod@run)). Everything is bounded: the text before it is parsed, because dropping a
-//! deep tree of the parser's would overflow the stack; the answer while it grows.
+//! Text is taken apart ([`parse`]), tied to the tables' columns ([`bind`]), planned ([`mod@plan`],
+//! [`mod@steps`], [`reach`]) and run over the visible rows ([`run`](mod@run)), which are grouped ([`mod@group`]) and
+//! collected ([`collect`]). Everything is bounded: the text before it is parsed, because dropping a
+//! deep tree of the parser's would overflow the stack; groups and the answer while they grow.
 //!
 //! Knows no network and no JSON: rows come out as BSATN, `values` writes them for people.
 
+mod aggregate;
+mod bind;
+mod clauses;
+mod collect;
 mod compare;
 mod error;
+mod explain;
+mod group;
 mod join;
 mod literal;
 mod parse;
 mod plan;
 mod predicate;
+mod query;
+mod reach;
 mod refuse;
+mod relation;
 mod run;
 mod selection;
+mod steps;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod view;
+mod write;
 
 use spacetimedb_sats::AlgebraicType;
 use store::{Row, State, TableSchema};
@@ -27,6 +41,8 @@ pub(crate) use error::SqlError;
 pub(crate) use run::run;
 pub(crate) use selection::Selection;
 pub(crate) use view::{followed_view, tables_named};
+pub(crate) use write::apply::{Unfit, apply};
+pub(crate) use write::compile;
 
 /// Bytes of a query's text. The parser builds a tree as deep as the text is long, and dropping
 /// 512 KiB of one overflows a thread's stack.
@@ -34,6 +50,19 @@ pub(crate) const SQL_BYTES_MAX: usize = 32 << 10;
 
 /// Tokens of a query's text: bounds the depth of the parser's tree, whatever the tokens are.
 pub(crate) const SQL_TOKENS_MAX: usize = 4_096;
+
+/// Tables of a query.
+pub(crate) const TABLES_MAX: usize = 8;
+
+/// Rows of a query that are looked at for rows of other tables. A join over columns that are nearly
+/// all equal multiplies: eight small tables would keep a peer busy for days.
+pub(crate) const JOINED_ROWS_MAX: u64 = 5_000_000;
+
+/// Groups of a query.
+pub(crate) const GROUPS_MAX: usize = 100_000;
+
+/// Bytes of the rows of a table that is joined without an index, with what it takes to find them.
+pub(crate) const GATHERED_BYTES_MAX: usize = 64 << 20;
 
 /// Rows of an answer.
 pub(crate) const ANSWER_ROWS_MAX: usize = 1_000_000;
@@ -94,6 +123,7 @@ impl Reading<'_> {
 pub(crate) struct SqlResult {
     /// Names and types: canonical names for `*`, else as written.
     pub(crate) columns: Vec<(String, AlgebraicType)>,
-    /// BSATN of each row. In the order of the index that answered, else in key order.
+    /// BSATN of each row. Those that are equal in what they are sorted by are in the order in which they
+    /// were found: that of the index that answered, else of their keys.
     pub(crate) rows: Vec<Vec<u8>>,
 }

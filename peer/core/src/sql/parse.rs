@@ -1,113 +1,32 @@
-//! SQL text into the little that is asked: table, columns, condition, limit. Everything else is
+//! SQL text into the little that is asked: tables, columns, conditions, order. Everything else is
 //! refused by name.
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Join as SqlJoin, JoinConstraint, JoinOperator, LimitClause,
-    ObjectName, Query as SqlQuery, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    Statement, TableFactor, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, Expr, Ident, Join as SqlJoin, JoinConstraint, JoinOperator, ObjectName,
+    Query as SqlQuery, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Statement as SqlStatement, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::clauses::{group_of, limits_of, order_of};
 use super::error::{Place, SqlError};
 use super::literal::Literal;
-use super::{SQL_BYTES_MAX, SQL_TOKENS_MAX, refuse};
+use super::query::{
+    Condition, Expression, FromTable, Name, Operand, Operator, Projection, Query, Statement,
+};
+use super::write::parse::{delete_of, insert_of, update_of};
+use super::{SQL_BYTES_MAX, SQL_TOKENS_MAX, TABLES_MAX, refuse};
 
 /// Levels that the parser may recurse; parentheses take one or two each.
 const RECURSION_MAX: usize = 50;
 
-/// A query as it was written; no name is looked up yet.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Query {
-    pub(super) table: Name,
-    /// What else the table is called in this query.
-    pub(super) alias: Option<String>,
-    /// Another table whose rows come with those of this one.
-    pub(super) join: Option<Join>,
-    pub(super) projection: Projection,
-    pub(super) condition: Option<Condition>,
-    pub(super) limit: Option<u64>,
-}
-
-/// A table that is joined: rows belong together in which two columns are equal.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Join {
-    pub(super) table: Name,
-    pub(super) alias: Option<String>,
-    /// One of them is of the joined table, the other of the first.
-    pub(super) columns: [Name; 2],
-}
-
-/// A name and where it stands.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Name {
-    /// The table in front of a column's dot.
-    pub(super) qualifier: Option<String>,
-    pub(super) text: String,
-    pub(super) place: Place,
-}
-
-/// What is selected.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Projection {
-    /// `*`, or `t.*` with the table's name.
-    All(Option<Name>),
-    /// `COUNT(*) AS name`.
-    Count(String),
-    /// Columns and what they are called in the answer.
-    Columns(Vec<(Name, String)>),
-}
-
-/// A condition, with chains of AND and OR made flat.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Condition {
-    And(Vec<Condition>),
-    Or(Vec<Condition>),
-    Compare {
-        left: Operand,
-        operator: Operator,
-        right: Operand,
-    },
-    Constant(bool),
-}
-
-/// One side of a comparison.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
-    Column(Name),
-    Literal(Literal, Place),
-}
-
-/// How two values are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-impl Operator {
-    /// The operator that says the same with its sides swapped.
-    pub(super) const fn swapped(self) -> Self {
-        match self {
-            Self::Equal | Self::NotEqual => self,
-            Self::Less => Self::Greater,
-            Self::LessOrEqual => Self::GreaterOrEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterOrEqual => Self::LessOrEqual,
-        }
-    }
-}
-
-/// Takes a query's text apart.
+/// Takes a statement's text apart.
 ///
 /// # Errors
 /// [`SqlError`] names what is wrong or not built, and where it stands.
-pub(super) fn parse(text: &str) -> Result<Query, SqlError> {
+pub(super) fn parse(text: &str) -> Result<Statement, SqlError> {
     if text.len() > SQL_BYTES_MAX {
         return Err(SqlError::TooLong);
     }
@@ -129,11 +48,32 @@ pub(super) fn parse(text: &str) -> Result<Query, SqlError> {
         .with_tokens_with_locations(tokens)
         .parse_statements()
         .map_err(|error| SqlError::Syntax(error.to_string()))?;
-    match (statements.pop(), statements.is_empty()) {
-        (Some(Statement::Query(query)), true) => query_of(&query),
-        (Some(_), true) => Err(SqlError::ReadOnly(first_word.unwrap_or_default())),
-        (Some(_), false) => Err(SqlError::Statements(statements.len() + 1)),
-        (None, _) => Err(SqlError::Statements(0)),
+    let statement = match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => statement,
+        (Some(_), false) => return Err(SqlError::Statements(statements.len() + 1)),
+        (None, _) => return Err(SqlError::Statements(0)),
+    };
+    match statement {
+        SqlStatement::Query(query) => query_of(&query).map(Box::new).map(Statement::Query),
+        explain @ SqlStatement::Explain { .. } => {
+            let query = query_of(refuse::all_but_explain(&explain)?)?;
+            Ok(Statement::Query(Box::new(Query {
+                explain: true,
+                ..query
+            })))
+        }
+        SqlStatement::Insert(insert) => insert_of(&insert).map(Box::new).map(Statement::Write),
+        SqlStatement::Update(update) => update_of(&update).map(Box::new).map(Statement::Write),
+        SqlStatement::Delete(delete) => delete_of(&delete).map(Box::new).map(Statement::Write),
+        _ => Err(SqlError::NotBuiltStatement(first_word.unwrap_or_default())),
+    }
+}
+
+/// The same of a text that has to be a query.
+pub(super) fn parse_query(text: &str) -> Result<Query, SqlError> {
+    match parse(text)? {
+        Statement::Query(query) => Ok(*query),
+        Statement::Write(write) => Err(SqlError::NotAQuery(write.table.place)),
     }
 }
 
@@ -143,37 +83,45 @@ fn query_of(query: &SqlQuery) -> Result<Query, SqlError> {
         return Err(SqlError::not_built("UNION, VALUES or a nested query", None));
     };
     refuse::select_clauses(select)?;
-    let (table, alias, join) = tables_of(select)?;
+    let (limit, offset) = query
+        .limit_clause
+        .as_ref()
+        .map_or(Ok((None, 0)), limits_of)?;
     Ok(Query {
-        table,
-        alias,
-        join,
+        explain: false,
+        tables: tables_of(select)?,
         projection: projection_of(&select.projection)?,
+        distinct: select.distinct.is_some(),
         condition: select.selection.as_ref().map(condition_of).transpose()?,
-        limit: query.limit_clause.as_ref().map_or(Ok(None), limit_of)?,
+        group_by: group_of(&select.group_by)?,
+        having: select.having.as_ref().map(condition_of).transpose()?,
+        order_by: query.order_by.as_ref().map_or(Ok(vec![]), order_of)?,
+        limit,
+        offset,
     })
 }
 
-fn tables_of(select: &Select) -> Result<(Name, Option<String>, Option<Join>), SqlError> {
+fn tables_of(select: &Select) -> Result<Vec<FromTable>, SqlError> {
     let [from] = select.from.as_slice() else {
         return Err(SqlError::not_built(
-            "FROM with more or less than one table",
+            "FROM with more or less than one table (write JOIN … ON)",
             None,
         ));
     };
     let (table, alias) = table_of(&from.relation)?;
-    let join = match from.joins.as_slice() {
-        [] => None,
-        [join] => Some(join_of(join)?),
-        _ => {
-            let place = Some(table.place);
-            return Err(SqlError::not_built("JOIN of more than two tables", place));
-        }
+    if from.joins.len() >= TABLES_MAX {
+        return Err(SqlError::TooManyTables(table.place));
+    }
+    let first = FromTable {
+        table,
+        alias,
+        on: None,
     };
-    Ok((table, alias, join))
+    let joined = from.joins.iter().map(join_of);
+    [Ok(first)].into_iter().chain(joined).collect()
 }
 
-fn table_of(factor: &TableFactor) -> Result<(Name, Option<String>), SqlError> {
+pub(super) fn table_of(factor: &TableFactor) -> Result<(Name, Option<String>), SqlError> {
     let TableFactor::Table { name, alias, .. } = factor else {
         return Err(SqlError::not_built(
             "FROM of anything but a table's name",
@@ -186,7 +134,7 @@ fn table_of(factor: &TableFactor) -> Result<(Name, Option<String>), SqlError> {
     Ok((name, alias))
 }
 
-fn join_of(join: &SqlJoin) -> Result<Join, SqlError> {
+fn join_of(join: &SqlJoin) -> Result<FromTable, SqlError> {
     let (table, alias) = table_of(&join.relation)?;
     let place = Some(table.place);
     let constraint = match &join.join_operator {
@@ -207,10 +155,10 @@ fn join_of(join: &SqlJoin) -> Result<Join, SqlError> {
             left,
             op: BinaryOperator::Eq,
             right,
-        } => Ok(Join {
+        } => Ok(FromTable {
             table,
             alias,
-            columns: [column_of(left)?, column_of(right)?],
+            on: Some([column_of(left)?, column_of(right)?]),
         }),
         other => Err(SqlError::not_built(
             "ON of anything but the equality of two columns",
@@ -234,28 +182,20 @@ fn projection_of(items: &[SelectItem]) -> Result<Projection, SqlError> {
             refuse::wildcard_options(options)?;
             return Ok(Projection::All(Some(single_name(name)?)));
         }
-        [SelectItem::UnnamedExpr(Expr::Function(function))] => {
-            refuse::all_but_count(function)?;
-            return Ok(Projection::Count("count".to_owned()));
-        }
-        [
-            SelectItem::ExprWithAlias {
-                expr: Expr::Function(function),
-                alias,
-            },
-        ] => {
-            refuse::all_but_count(function)?;
-            return Ok(Projection::Count(alias.value.clone()));
-        }
         _ => {}
     }
-    let columns = items.iter().map(|item| match item {
+    let items = items.iter().map(|item| match item {
         SelectItem::UnnamedExpr(expr) => {
-            let name = column_of(expr)?;
-            let shown = name.text.clone();
-            Ok((name, shown))
+            let value = expression_of(expr)?;
+            let shown = match &value {
+                Expression::Column(name) => name.text.clone(),
+                Expression::Aggregate(aggregate) => aggregate.function.name().to_lowercase(),
+            };
+            Ok((value, shown))
         }
-        SelectItem::ExprWithAlias { expr, alias } => Ok((column_of(expr)?, alias.value.clone())),
+        SelectItem::ExprWithAlias { expr, alias } => {
+            Ok((expression_of(expr)?, alias.value.clone()))
+        }
         SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
             Err(SqlError::not_built("* beside other columns", None))
         }
@@ -263,33 +203,33 @@ fn projection_of(items: &[SelectItem]) -> Result<Projection, SqlError> {
             Err(SqlError::not_built("a column with several aliases", None))
         }
     });
-    columns.collect::<Result<_, _>>().map(Projection::Columns)
+    items.collect::<Result<_, _>>().map(Projection::Items)
 }
 
-fn column_of(expr: &Expr) -> Result<Name, SqlError> {
+pub(super) fn column_of(expr: &Expr) -> Result<Name, SqlError> {
     match expr {
         Expr::Identifier(ident) => Ok(name_of(None, ident)),
         Expr::CompoundIdentifier(parts) => match parts.as_slice() {
             [table, column] => Ok(name_of(Some(table.value.clone()), column)),
             _ => Err(SqlError::not_built(
                 "a column name of more than two parts",
-                None,
+                refuse::place_of(expr),
             )),
         },
-        Expr::Function(function) => {
-            refuse::all_but_count(function)?;
-            Err(SqlError::not_built(
-                "COUNT(*) beside other columns",
-                refuse::place_of(expr),
-            ))
-        }
         other => Err(refuse::expression(other)),
+    }
+}
+
+pub(super) fn expression_of(expr: &Expr) -> Result<Expression, SqlError> {
+    match expr {
+        Expr::Function(function) => refuse::all_but_aggregates(function).map(Expression::Aggregate),
+        other => column_of(other).map(Expression::Column),
     }
 }
 
 /// Chains of the same operator lean to the left as deep as the text is long, so they are walked
 /// and not recursed into; what recursion is left, parentheses, the parser has bounded.
-fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
+pub(super) fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
     let (left, operator, right) = match expr {
         Expr::Nested(inner) => return condition_of(inner),
         Expr::Value(ValueWithSpan {
@@ -340,10 +280,12 @@ fn condition_of(expr: &Expr) -> Result<Condition, SqlError> {
     })
 }
 
-fn operand_of(expr: &Expr) -> Result<Operand, SqlError> {
+pub(super) fn operand_of(expr: &Expr) -> Result<Operand, SqlError> {
     match expr {
         Expr::Nested(inner) => operand_of(inner),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => column_of(expr).map(Operand::Column),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) => {
+            expression_of(expr).map(Operand::Value)
+        }
         Expr::Value(value) => literal_of(value, ""),
         Expr::UnaryOp {
             op: UnaryOperator::Minus,
@@ -381,37 +323,7 @@ fn literal_of(value: &ValueWithSpan, sign: &str) -> Result<Operand, SqlError> {
     Ok(Operand::Literal(literal, place))
 }
 
-fn limit_of(clause: &LimitClause) -> Result<Option<u64>, SqlError> {
-    let LimitClause::LimitOffset {
-        limit,
-        offset: None,
-        limit_by,
-    } = clause
-    else {
-        return Err(SqlError::not_built("OFFSET", None));
-    };
-    if !limit_by.is_empty() {
-        return Err(SqlError::not_built("LIMIT BY", None));
-    }
-    match limit {
-        None => Ok(None),
-        Some(Expr::Value(ValueWithSpan {
-            value: Value::Number(digits, _),
-            span,
-        })) => digits.parse().map(Some).map_err(|_| {
-            SqlError::Syntax(format!(
-                "LIMIT takes a whole number, got {digits} ({})",
-                place(span.start)
-            ))
-        }),
-        Some(other) => Err(SqlError::not_built(
-            "LIMIT of anything but a number",
-            refuse::place_of(other),
-        )),
-    }
-}
-
-fn single_name(name: &ObjectName) -> Result<Name, SqlError> {
+pub(super) fn single_name(name: &ObjectName) -> Result<Name, SqlError> {
     match name.0.as_slice() {
         [part] => match part.as_ident() {
             Some(ident) => Ok(name_of(None, ident)),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::compare::Comparison;
-use super::parse::Operator;
+use super::query::Operator;
 
 /// A condition over the cells of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,16 +49,37 @@ impl Predicate {
         }
     }
 
-    /// How many cells of a row it looks at, counted from the first.
-    pub(super) fn cells_len(&self) -> usize {
+    /// The parts that all have to hold.
+    pub(super) fn conjuncts(&self) -> Vec<&Self> {
+        match self {
+            Self::All(parts) => parts.iter().flat_map(Self::conjuncts).collect(),
+            Self::Constant(true) => vec![],
+            other => vec![other],
+        }
+    }
+
+    /// Shows each cell that it looks at, by its place.
+    pub(super) fn visit(&self, see: &mut impl FnMut(usize)) {
         match self {
             Self::All(parts) | Self::Any(parts) => {
-                parts.iter().map(Self::cells_len).max().unwrap_or(0)
+                for part in parts {
+                    part.visit(see);
+                }
             }
-            Self::Constant(_) => 0,
-            Self::Literal { column, .. } => column + 1,
-            Self::Columns { left, right, .. } => left.max(right) + 1,
+            Self::Constant(_) => {}
+            Self::Literal { column, .. } => see(*column),
+            Self::Columns { left, right, .. } => {
+                see(*left);
+                see(*right);
+            }
         }
+    }
+
+    /// How many cells of a row it looks at, counted from the first.
+    pub(super) fn cells_len(&self) -> usize {
+        let mut len = 0;
+        self.visit(&mut |cell| len = len.max(cell + 1));
+        len
     }
 }
 

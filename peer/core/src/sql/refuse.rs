@@ -2,17 +2,18 @@
 //! so that a clause can be refused but never overlooked.
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
-    SelectFlavor, TableFactor, UnaryOperator, WildcardAdditionalOptions,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select,
+    SelectFlavor, Statement, TableFactor, UnaryOperator, WildcardAdditionalOptions,
 };
 
 use super::error::{Place, SqlError};
-use super::parse::place;
+use super::parse::{column_of, place};
+use super::query::{self, Aggregate};
 
 type Refusal = Result<(), SqlError>;
 
 /// Refuses the first clause that is there.
-fn refuse(clauses: &[(bool, &'static str)], place: Option<Place>) -> Refusal {
+pub(super) fn refuse(clauses: &[(bool, &'static str)], place: Option<Place>) -> Refusal {
     match clauses.iter().find(|(there, _)| *there) {
         Some((_, what)) => Err(SqlError::not_built(what, place)),
         None => Ok(()),
@@ -23,7 +24,7 @@ pub(super) fn query_clauses(query: &Query) -> Refusal {
     let Query {
         with,
         body: _,
-        order_by,
+        order_by: _,
         limit_clause: _,
         fetch,
         locks,
@@ -35,7 +36,6 @@ pub(super) fn query_clauses(query: &Query) -> Refusal {
     refuse(
         &[
             (with.is_some(), "WITH"),
-            (order_by.is_some(), "ORDER BY"),
             (fetch.is_some(), "FETCH"),
             (!locks.is_empty() || for_clause.is_some(), "FOR"),
             (settings.is_some(), "SETTINGS"),
@@ -62,26 +62,21 @@ pub(super) fn select_clauses(select: &Select) -> Refusal {
         prewhere,
         selection: _,
         connect_by,
-        group_by,
+        group_by: _,
         cluster_by,
         distribute_by,
         sort_by,
-        having,
+        having: _,
         named_window,
         qualify,
         window_before_qualify: _,
         value_table_mode,
         flavor,
     } = select;
-    let grouped = match group_by {
-        GroupByExpr::All(_) => true,
-        GroupByExpr::Expressions(by, modifiers) => !by.is_empty() || !modifiers.is_empty(),
-    };
+    let by_some = matches!(distinct, Some(Distinct::All | Distinct::On(_)));
     refuse(
         &[
-            (distinct.is_some(), "DISTINCT"),
-            (grouped, "GROUP BY"),
-            (having.is_some(), "HAVING"),
+            (by_some, "SELECT ALL or DISTINCT ON"),
             (top.is_some(), "TOP"),
             (into.is_some(), "INTO"),
             (exclude.is_some(), "EXCLUDE"),
@@ -167,8 +162,8 @@ pub(super) fn wildcard_options(options: &WildcardAdditionalOptions) -> Refusal {
     )
 }
 
-/// Refuses every function but `COUNT(*)`.
-pub(super) fn all_but_count(function: &Function) -> Refusal {
+/// Refuses every function but the aggregates, and what they are not built for.
+pub(super) fn all_but_aggregates(call: &Function) -> Result<Aggregate, SqlError> {
     let Function {
         name,
         uses_odbc_syntax,
@@ -178,36 +173,99 @@ pub(super) fn all_but_count(function: &Function) -> Refusal {
         null_treatment,
         over,
         within_group,
-    } = function;
+    } = call;
     let ident = match name.0.as_slice() {
         [part] => part.as_ident(),
         _ => None,
     };
-    let place = ident.map(|ident| place(ident.span.start));
-    let count = ident.is_some_and(|ident| ident.value.eq_ignore_ascii_case("count"));
-    let of_all = matches!(
-        args,
-        FunctionArguments::List(list)
-            if list.duplicate_treatment.is_none()
-                && list.clauses.is_empty()
-                && matches!(
-                    list.args.as_slice(),
-                    [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]
-                )
-    );
+    let found = ident.and_then(|ident| {
+        let known = query::Function::ALL.into_iter();
+        let mut named = known.filter(|known| ident.value.eq_ignore_ascii_case(known.name()));
+        Some((named.next()?, place(ident.span.start)))
+    });
+    let Some((function, at)) = found else {
+        let what = "a function other than COUNT, SUM, MIN, MAX and AVG";
+        return Err(SqlError::not_built(
+            what,
+            ident.map(|it| place(it.span.start)),
+        ));
+    };
     let plain = !uses_odbc_syntax
         && matches!(parameters, FunctionArguments::None)
-        && filter.is_none()
         && null_treatment.is_none()
         && within_group.is_empty();
+    let FunctionArguments::List(list) = args else {
+        return Err(SqlError::not_built(
+            "an aggregate of a nested query, or of nothing",
+            Some(at),
+        ));
+    };
+    let distinct = list.duplicate_treatment.is_some();
     refuse(
         &[
             (over.is_some(), "OVER"),
-            (!count, "a function other than COUNT"),
-            (!of_all || !plain, "COUNT of anything but *"),
+            (filter.is_some(), "FILTER"),
+            (distinct, "DISTINCT or ALL inside of an aggregate"),
+            (
+                !plain || !list.clauses.is_empty(),
+                "a clause inside of an aggregate",
+            ),
         ],
-        place,
-    )
+        Some(at),
+    )?;
+    let of = match (function, list.args.as_slice()) {
+        (query::Function::Count, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) => None,
+        (_, [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))]) => match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Some(column_of(expr)?),
+            _ => {
+                let what = "an aggregate of anything but a column";
+                return Err(SqlError::not_built(what, Some(at)));
+            }
+        },
+        _ => {
+            let what = "an aggregate of anything but one column, or * for COUNT";
+            return Err(SqlError::not_built(what, Some(at)));
+        }
+    };
+    Ok(Aggregate {
+        function,
+        of,
+        place: at,
+    })
+}
+
+/// The query of a plain `EXPLAIN`.
+pub(super) fn all_but_explain(statement: &Statement) -> Result<&Query, SqlError> {
+    let Statement::Explain {
+        describe_alias: _,
+        analyze,
+        verbose,
+        query_plan,
+        estimate,
+        statement,
+        format,
+        options,
+    } = statement
+    else {
+        return Err(SqlError::not_built("DESCRIBE", None));
+    };
+    refuse(
+        &[
+            (*analyze, "EXPLAIN ANALYZE"),
+            (*verbose, "EXPLAIN VERBOSE"),
+            (*query_plan, "EXPLAIN QUERY PLAN"),
+            (*estimate, "EXPLAIN ESTIMATE"),
+            (
+                format.is_some() || options.is_some(),
+                "EXPLAIN with options",
+            ),
+        ],
+        None,
+    )?;
+    match statement.as_ref() {
+        Statement::Query(query) => Ok(query),
+        _ => Err(SqlError::not_built("EXPLAIN of anything but SELECT", None)),
+    }
 }
 
 /// Names an expression that is neither a column, a literal, nor a comparison.

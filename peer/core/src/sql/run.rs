@@ -1,16 +1,28 @@
 //! Runs a planned query over the visible rows.
 
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
 use spacetimedb_sats::AlgebraicType;
-use store::{Range, Row, Schema, State, StoreError, TableSchema};
+use store::limits::ROW_OVERHEAD_BYTES;
+use store::{DataError, Range, Row, Schema, State, StoreError};
 
-use crate::values::{BadValue, Reader, list_names};
+use crate::values::{BadValue, Reader};
 
+use super::bind::Scope;
+use super::collect::Collector;
 use super::error::SqlError;
-use super::join::Side;
-use super::parse::{Name, Query, parse};
-use super::plan::{JoinPlan, Output, Plan, Source, plan};
+use super::explain::explain;
+use super::group::Groups;
+use super::join::reached;
+use super::parse::parse_query;
+use super::plan::{Plan, plan};
 use super::predicate::Predicate;
-use super::{ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, Access, SqlResult, VirtualTables};
+use super::reach::Source;
+use super::relation::{Relation, Relations};
+use super::steps::{Step, Way};
+use super::{Access, GATHERED_BYTES_MAX, JOINED_ROWS_MAX, SqlResult, VirtualTables};
 
 /// Answers one query over the visible state and the views of this peer.
 ///
@@ -24,249 +36,259 @@ pub(crate) fn run(
     extra: &dyn VirtualTables,
     access: Access,
 ) -> Result<SqlResult, SqlError> {
-    let query = parse(text)?;
-    if let Some(tables) = Tables::find(&query, schema, access)? {
-        let (plan, columns) = tables.plan(&query, access)?;
-        let rows = stored(&plan, &tables, state)?;
-        return Ok(SqlResult { columns, rows });
+    let query = parse_query(text)?;
+    let relations = Relations::find(&query, schema, Some(extra), access)?;
+    let tables = relations.tables();
+    let scope = Scope::new(&query.tables, &tables)?;
+    let (plan, columns) = plan(&query, &scope, &access.sender)?;
+    if query.explain {
+        return Ok(explain(&plan, &columns, &scope));
     }
-    if let Some(join) = &query.join {
-        let place = Some(join.table.place);
-        return Err(SqlError::not_built("JOIN with a view of this peer", place));
-    }
-    let (table, rows) = extra
-        .table(&query.table.text)
-        .filter(|(table, _)| access.owner || table.public)
-        .ok_or_else(|| no_such_table(&query.table, schema, access))?;
-    let (mut plan, columns) = plan(&query, &table, None, &access.sender)?;
-    // Views have no indexes, whatever their schema says.
-    plan.source = Source::Table;
-    let rows = collect(&plan, &table, rows.into_iter().map(Ok))?;
+    let rows = rows(&plan, &relations, state)?;
     Ok(SqlResult { columns, rows })
 }
 
-/// The stored tables that a query names.
-pub(super) struct Tables<'a> {
-    pub(super) first: &'a TableSchema,
-    pub(super) joined: Option<&'a TableSchema>,
-}
-
-impl<'a> Tables<'a> {
-    /// `None`: the first one is not stored, and nothing is joined to it that is.
-    pub(super) fn find(
-        query: &Query,
-        schema: &'a Schema,
-        access: Access,
-    ) -> Result<Option<Self>, SqlError> {
-        let table = |name: &Name| {
-            let table = schema.table_by_name(&name.text);
-            table.filter(|table| access.owner || table.public)
-        };
-        let Some(first) = table(&query.table) else {
-            return Ok(None);
-        };
-        let joined = query.join.as_ref().map(|join| {
-            table(&join.table).ok_or_else(|| no_such_table(&join.table, schema, access))
-        });
-        Ok(Some(Self {
-            first,
-            joined: joined.transpose()?,
-        }))
-    }
-
-    pub(super) fn plan(
-        &self,
-        query: &Query,
-        access: Access,
-    ) -> Result<(Plan, Vec<(String, AlgebraicType)>), SqlError> {
-        let joined = query.join.as_ref().zip(self.joined);
-        plan(query, self.first, joined, &access.sender)
-    }
-
-    /// Both sides of a join.
-    pub(super) fn sides(&self, join: &JoinPlan) -> Option<[Side; 2]> {
-        let side = |table: &TableSchema, at: usize| Side {
-            table: table.id,
-            name: table.name.clone(),
-            columns: table.columns.iter().map(|it| it.ty.clone()).collect(),
-            column: join.columns[at],
-            reach: join.indexes[at],
-        };
-        Some([side(self.first, 0), side(self.joined?, 1)])
-    }
-}
-
-/// Private tables are not named to those who may not read them: they learn nothing but what a
-/// client can see.
-pub(super) fn no_such_table(name: &Name, schema: &Schema, access: Access) -> SqlError {
-    let tables = schema
-        .tables()
-        .iter()
-        .filter(|table| access.owner || table.public);
-    SqlError::NoSuchTable {
-        name: name.text.clone(),
-        place: name.place,
-        known: list_names(tables.map(|table| table.name.as_str())),
-    }
-}
-
-pub(super) fn stored(
+/// The answer to a planned query.
+pub(super) fn rows(
     plan: &Plan,
-    tables: &Tables<'_>,
+    relations: &Relations<'_>,
     state: &State,
 ) -> Result<Vec<Vec<u8>>, SqlError> {
-    let table = tables.first;
-    let failed = |source| SqlError::Store {
-        table: table.name.clone(),
-        source,
-    };
-    if plan.output == Output::Count
-        && plan.predicate == Predicate::Constant(true)
-        && plan.join.is_none()
-    {
-        // The store counts rows as they change, so none has to be read.
-        return collect_count(plan, state.row_count(table.id).map_err(failed)?);
-    }
-    let sides = plan.join.as_ref().and_then(|join| tables.sides(join));
-    let answer = |rows: &mut dyn Iterator<Item = Result<Row, StoreError>>| match &sides {
-        None => collect(plan, table, rows),
-        Some(sides) => collect_pairs(plan, sides, rows, state),
-    };
-    match &plan.source {
-        Source::Table => answer(&mut state.rows(table.id).map_err(failed)?),
-        Source::Point(index, values) => {
-            let range = Range::point(values);
-            answer(&mut state.scan_index(*index, &range).map_err(failed)?)
-        }
-        Source::Range {
-            index,
-            prefix,
-            prefix_len,
-            start,
-            end,
-        } => {
-            let range = Range::Prefix {
-                prefix,
-                prefix_len: *prefix_len,
-                start: start.as_ref().map(Vec::as_slice),
-                end: end.as_ref().map(Vec::as_slice),
-            };
-            answer(&mut state.scan_index(*index, &range).map_err(failed)?)
-        }
-    }
-}
-
-fn collect(
-    plan: &Plan,
-    table: &TableSchema,
-    rows: impl Iterator<Item = Result<Row, StoreError>>,
-) -> Result<Vec<Vec<u8>>, SqlError> {
     let mut collector = Collector::new(plan);
-    let columns = &table.columns[..plan.cells_len()];
-    for row in rows {
-        if collector.is_full() {
+    if collector.is_full() {
+        return Ok(vec![]);
+    }
+    let walk = Walk {
+        plan,
+        relations,
+        state,
+        gathered: plan.steps.iter().map(|_| OnceCell::new()).collect(),
+        joined: Cell::new(0),
+    };
+    let mut came = 0;
+    let Some(grouping) = &plan.grouping else {
+        walk.all(&mut |cells, rows| {
+            came += 1;
+            collector.see(came, cells, rows)
+        })?;
+        return collector.finish();
+    };
+    let mut groups = Groups::new(&grouping.columns);
+    match walk.counted().filter(|_| grouping.columns.only_counts()) {
+        Some(count) => groups.see_all(count?),
+        None => {
+            walk.all(&mut |cells, _| {
+                groups.see(cells)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+    }
+    for group in groups.finish() {
+        let group = group?;
+        let cells: Vec<&[u8]> = group.iter().map(Vec::as_slice).collect();
+        came += 1;
+        if grouping.having.holds(&cells) && collector.see(came, &cells, &[])?.is_break() {
             break;
         }
-        let row = row.map_err(|source| SqlError::Store {
-            table: table.name.clone(),
-            source: source.into(),
-        })?;
-        let types = columns.iter().map(|column| &column.ty);
-        let cells = cells(&row, types).map_err(|source| SqlError::Damaged {
-            table: table.name.clone(),
-            source,
-        })?;
-        collector.see(&cells, [&row, &[]])?;
     }
     collector.finish()
 }
 
-/// Each row with those of the other table that belong to it.
-fn collect_pairs(
-    plan: &Plan,
-    [first, second]: &[Side; 2],
-    rows: &mut dyn Iterator<Item = Result<Row, StoreError>>,
-    state: &State,
-) -> Result<Vec<Vec<u8>>, SqlError> {
-    let mut collector = Collector::new(plan);
-    for row in rows {
-        let row = row.map_err(|source| SqlError::Store {
-            table: first.name.clone(),
-            source: source.into(),
-        })?;
-        let cells = first.cells(&row).map_err(|error| first.damaged(error))?;
-        for other in second.matches(cells[first.column], state)? {
-            if collector.is_full() {
-                return collector.finish();
-            }
-            let of_other = second
-                .cells(&other)
-                .map_err(|error| second.damaged(error))?;
-            let both: Vec<&[u8]> = cells.iter().chain(&of_other).copied().collect();
-            collector.see(&both, [&row, &other])?;
-        }
-    }
-    collector.finish()
-}
+/// Takes the cells and rows of all tables that belong together.
+type See<'s> = dyn FnMut(&[&[u8]], &[&[u8]]) -> Result<ControlFlow<()>, SqlError> + 's;
 
-/// Puts the answer together.
-struct Collector<'a> {
+/// Rows by the sort key of one of their columns.
+type Gathered = BTreeMap<Vec<u8>, Vec<Row>>;
+
+/// Rows of one table, one after the other.
+type Found<'w> = Box<dyn Iterator<Item = Result<Row, SqlError>> + 'w>;
+
+/// A walk over the rows of all tables, one inside of the other.
+struct Walk<'a> {
     plan: &'a Plan,
-    wanted: u64,
-    found: u64,
-    answer: Answer,
+    relations: &'a Relations<'a>,
+    state: &'a State,
+    /// For each step, rows that are found without an index.
+    gathered: Vec<OnceCell<Gathered>>,
+    /// Rows that were looked at for rows of other tables.
+    joined: Cell<u64>,
 }
 
-impl<'a> Collector<'a> {
-    fn new(plan: &'a Plan) -> Self {
-        let wanted = match plan.output {
-            // A limit bounds the rows of the answer, and a count is one row.
-            Output::Count => u64::MAX,
-            Output::Rows { .. } | Output::Cells(_) => plan.limit.unwrap_or(u64::MAX),
+impl Walk<'_> {
+    /// The number of all rows, where nothing is asked of them: the store counts rows as they
+    /// change, so none has to be read.
+    fn counted(&self) -> Option<Result<u64, SqlError>> {
+        let [step] = self.plan.steps.as_slice() else {
+            return None;
         };
-        Self {
-            plan,
-            wanted,
-            found: 0,
-            answer: Answer::default(),
-        }
+        let relation = self.relations.get(step.table);
+        let all = step.way == Way::Alone(Source::Table) && step.own == Predicate::Constant(true);
+        let stored = all && relation.made.is_none();
+        let count = || self.state.row_count(relation.table.id);
+        stored.then(|| count().map_err(|error| failed(relation, error)))
     }
 
-    fn is_full(&self) -> bool {
-        self.found >= self.wanted
+    /// Walks over all rows, until no more are wanted.
+    fn all(&self, see: &mut See<'_>) -> Result<(), SqlError> {
+        let no_cells = vec![&[][..]; self.plan.cells_len];
+        let no_rows = vec![&[][..]; self.plan.steps.len()];
+        self.from(0, &no_cells, &no_rows, see).map(|_| ())
     }
 
-    /// A row of each table, or of one, by its cells and whole.
-    fn see(&mut self, cells: &[&[u8]], [row, other]: [&[u8]; 2]) -> Result<(), SqlError> {
-        if !self.plan.predicate.holds(cells) {
-            return Ok(());
-        }
-        self.found += 1;
-        match &self.plan.output {
-            Output::Rows { joined: false } => self.answer.push(row.to_vec()),
-            Output::Rows { joined: true } => self.answer.push(other.to_vec()),
-            Output::Cells(columns) => {
-                let chosen = columns.iter().flat_map(|at| cells[*at]);
-                self.answer.push(chosen.copied().collect())
+    /// Walks over the rows of one step, and those of the steps behind it for each of them.
+    fn from(
+        &self,
+        at: usize,
+        cells: &[&[u8]],
+        rows: &[&[u8]],
+        see: &mut See<'_>,
+    ) -> Result<ControlFlow<()>, SqlError> {
+        let Some(step) = self.plan.steps.get(at) else {
+            return see(cells, rows);
+        };
+        let relation = self.relations.get(step.table);
+        let behind = self.plan.behind[step.table];
+        for row in self.found(at, step, cells)? {
+            let row = row?;
+            if at > 0 {
+                self.joined.set(self.joined.get() + 1);
+                if self.joined.get() > JOINED_ROWS_MAX {
+                    return Err(SqlError::JoinTooLong);
+                }
             }
-            Output::Count => Ok(()),
+            let mut cells = cells.to_vec();
+            let own = own_cells(relation, &row, step.cells_len)?;
+            cells[behind..behind + own.len()].copy_from_slice(&own);
+            if !step.own.holds(&cells) || !step.together.holds(&cells) {
+                continue;
+            }
+            let mut rows = rows.to_vec();
+            rows[step.table] = &row;
+            if self.from(at + 1, &cells, &rows, see)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn found(&self, at: usize, step: &Step, cells: &[&[u8]]) -> Result<Found<'_>, SqlError> {
+        let relation = self.relations.get(step.table);
+        match &step.way {
+            Way::Alone(source) => self.read(relation, source),
+            Way::Reached { from, reach, .. } => {
+                let rows = reached(*reach, cells[*from], self.state);
+                let rows = rows.map_err(|error| failed(relation, error))?;
+                Ok(Box::new(
+                    rows.map(|row| row.map_err(|error| broken(relation, error))),
+                ))
+            }
+            Way::Gathered {
+                from,
+                column,
+                source,
+            } => {
+                let gathered = match self.gathered[at].get() {
+                    Some(gathered) => gathered,
+                    None => {
+                        let gathered = self.gather(step, *column, source)?;
+                        self.gathered[at].get_or_init(|| gathered)
+                    }
+                };
+                let ty = &relation.table.columns[*column].ty;
+                let key = store::sort_key(ty, cells[*from]);
+                let key = key.map_err(|error| failed(relation, error))?;
+                let rows = gathered.get(&key).into_iter().flatten();
+                Ok(Box::new(rows.map(|row| Ok(Row::clone(row)))))
+            }
         }
     }
 
-    fn finish(self) -> Result<Vec<Vec<u8>>, SqlError> {
-        match self.plan.output {
-            Output::Count => collect_count(self.plan, self.found),
-            Output::Rows { .. } | Output::Cells(_) => Ok(self.answer.rows),
+    /// Reads a table once, and keeps those of its rows that can matter.
+    fn gather(&self, step: &Step, column: usize, source: &Source) -> Result<Gathered, SqlError> {
+        let relation = self.relations.get(step.table);
+        let behind = self.plan.behind[step.table];
+        let mut gathered = Gathered::new();
+        let mut bytes = 0;
+        for row in self.read(relation, source)? {
+            let row = row?;
+            let own = own_cells(relation, &row, step.cells_len)?;
+            let mut cells = vec![&[][..]; self.plan.cells_len];
+            cells[behind..behind + own.len()].copy_from_slice(&own);
+            if !step.own.holds(&cells) {
+                continue;
+            }
+            let key = store::sort_key(&relation.table.columns[column].ty, own[column]);
+            let key = key.map_err(|error| failed(relation, error))?;
+            bytes += key.len() + row.len() + ROW_OVERHEAD_BYTES;
+            if bytes > GATHERED_BYTES_MAX {
+                return Err(SqlError::JoinTooLarge {
+                    table: relation.table.name.clone(),
+                    column: relation.table.columns[column].name.clone(),
+                });
+            }
+            gathered.entry(key).or_default().push(Row::clone(&row));
         }
+        Ok(gathered)
+    }
+
+    fn read<'w>(
+        &'w self,
+        relation: &'w Relation<'_>,
+        source: &Source,
+    ) -> Result<Found<'w>, SqlError> {
+        if let Some(rows) = &relation.made {
+            return Ok(Box::new(rows.iter().map(|row| Ok(Row::clone(row)))));
+        }
+        let failed = |error| failed(relation, error);
+        let broken = |row: Result<Row, StoreError>| row.map_err(|error| broken(relation, error));
+        let (index, range) = match source {
+            Source::Table => {
+                let rows = self.state.rows(relation.table.id).map_err(failed)?;
+                return Ok(Box::new(rows.map(broken)));
+            }
+            Source::Point(index, values) => (*index, Range::point(values)),
+            Source::Range {
+                index,
+                prefix,
+                prefix_len,
+                start,
+                end,
+            } => {
+                let range = Range::Prefix {
+                    prefix,
+                    prefix_len: *prefix_len,
+                    start: start.as_ref().map(Vec::as_slice),
+                    end: end.as_ref().map(Vec::as_slice),
+                };
+                (*index, range)
+            }
+        };
+        let rows = self.state.scan_index(index, &range).map_err(failed)?;
+        Ok(Box::new(rows.map(broken)))
     }
 }
 
-fn collect_count(plan: &Plan, count: u64) -> Result<Vec<Vec<u8>>, SqlError> {
-    let mut answer = Answer::default();
-    if plan.limit != Some(0) {
-        answer.push(count.to_le_bytes().to_vec())?;
+fn failed(relation: &Relation<'_>, source: DataError) -> SqlError {
+    SqlError::Store {
+        table: relation.table.name.clone(),
+        source,
     }
-    Ok(answer.rows)
+}
+
+fn broken(relation: &Relation<'_>, error: StoreError) -> SqlError {
+    failed(relation, error.into())
+}
+
+fn own_cells<'r>(
+    relation: &Relation<'_>,
+    row: &'r [u8],
+    len: usize,
+) -> Result<Vec<&'r [u8]>, SqlError> {
+    let types = relation.table.columns[..len].iter();
+    cells(row, types.map(|column| &column.ty)).map_err(|source| SqlError::Damaged {
+        table: relation.table.name.clone(),
+        source,
+    })
 }
 
 /// The first cells of a row, each as BSATN.
@@ -276,21 +298,4 @@ pub(super) fn cells<'a, 't>(
 ) -> Result<Vec<&'a [u8]>, BadValue> {
     let mut reader = Reader::new(row);
     types.map(|ty| reader.value(ty)).collect()
-}
-
-#[derive(Default)]
-struct Answer {
-    rows: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
-impl Answer {
-    fn push(&mut self, row: Vec<u8>) -> Result<(), SqlError> {
-        self.bytes += row.len() + store::limits::ROW_OVERHEAD_BYTES;
-        if self.rows.len() == ANSWER_ROWS_MAX || self.bytes > ANSWER_BYTES_MAX {
-            return Err(SqlError::TooLarge);
-        }
-        self.rows.push(row);
-        Ok(())
-    }
 }

@@ -9,12 +9,17 @@ use store::{Row, Schema, State, TableId};
 use crate::values::BadValue;
 
 use super::Access;
+use super::aggregate::canonical;
+use super::bind::Scope;
 use super::error::SqlError;
 use super::join::Side;
-use super::parse::{Operator, parse};
-use super::plan::{Output, Plan};
+use super::parse::parse_query;
+use super::plan::{Output, Plan, plan};
 use super::predicate::Predicate;
-use super::run::{Tables, cells, no_such_table, stored};
+use super::query::{Operator, Projection, Query};
+use super::reach::reach_by;
+use super::relation::Relations;
+use super::run::{cells, rows};
 
 /// Rows, and how many more or fewer of each there are.
 pub(crate) type RowCounts = BTreeMap<Row, i64>;
@@ -41,40 +46,46 @@ impl Selection {
     /// # Errors
     /// [`SqlError`] names what is wrong, or is no part of a subscription.
     pub(crate) fn new(text: &str, schema: &Schema, access: Access) -> Result<Self, SqlError> {
-        let query = parse(text)?;
-        let tables = Tables::find(&query, schema, access)?
-            .ok_or_else(|| no_such_table(&query.table, schema, access))?;
-        let (plan, _) = tables.plan(&query, access)?;
-        let Output::Rows { joined } = plan.output else {
-            return Err(SqlError::NotSubscribable("a choice of columns or COUNT(*)"));
+        let query = parse_query(text)?;
+        only_a_subscription(&query)?;
+        let relations = Relations::find(&query, schema, None, access)?;
+        let tables = relations.tables();
+        let scope = Scope::new(&query.tables, &tables)?;
+        let (plan, _) = plan(&query, &scope, &access.sender)?;
+        let Output::Rows(shown) = plan.output else {
+            return Err(SqlError::NotSubscribable("* of two tables at once"));
         };
-        if plan.limit.is_some() {
-            return Err(SqlError::NotSubscribable("LIMIT"));
-        }
-        let join = plan.join.as_ref().and_then(|join| tables.sides(join));
-        let blind = join.iter().flatten().find(|side| side.reach.is_none());
-        if let Some(side) = blind {
-            let column = &side.column;
-            let table = [tables.first].into_iter().chain(tables.joined);
-            let named = table.filter(|table| table.id == side.table);
-            let name = named.flat_map(|table| table.columns.get(*column)).next();
-            let name = name.map_or_else(String::new, |column| column.name.clone());
-            return Err(SqlError::NoIndex(format!("{}.{name}", side.name)));
-        }
-        let table = match tables.joined {
-            Some(other) if joined => other,
-            _ => tables.first,
+        let join = match plan.edges.as_slice() {
+            [] => None,
+            [edge, ..] => {
+                let side = |at: usize| {
+                    let table = tables[at];
+                    let column = edge.cells[at] - plan.behind[at];
+                    let known = reach_by(table, column);
+                    Ok(Side {
+                        table: table.id,
+                        name: table.name.clone(),
+                        columns: table.columns.iter().map(|it| it.ty.clone()).collect(),
+                        column,
+                        reach: known.ok_or_else(|| {
+                            let column = &table.columns[column].name;
+                            SqlError::NoIndex(format!("{}.{column}", table.name))
+                        })?,
+                    })
+                };
+                Some(Box::new([side(0)?, side(1)?]))
+            }
         };
-        let columns = tables.first.columns.iter().map(|column| column.ty.clone());
+        let columns = tables[0].columns.iter().map(|column| column.ty.clone());
         Ok(Self {
-            table: table.id,
-            name: table.name.clone(),
+            table: tables[shown].id,
+            name: tables[shown].name.clone(),
             text: text.to_owned(),
             access,
-            plan,
             columns: columns.collect(),
-            first: tables.first.id,
-            join: join.map(Box::new),
+            first: tables[0].id,
+            plan,
+            join,
         })
     }
 
@@ -83,11 +94,9 @@ impl Selection {
     /// # Errors
     /// [`SqlError::TooLarge`], or the store's failure.
     pub(crate) fn rows(&self, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
-        let query = parse(&self.text)?;
-        match Tables::find(&query, state.schema(), self.access)? {
-            Some(tables) => stored(&self.plan, &tables, state),
-            None => Ok(Vec::new()),
-        }
+        let query = parse_query(&self.text)?;
+        let relations = Relations::find(&query, state.schema(), None, self.access)?;
+        rows(&self.plan, &relations, state)
     }
 
     /// The tables by whose rows it is decided what is wanted.
@@ -120,14 +129,14 @@ impl Selection {
     /// A column of one of its tables that has this value, as BSATN, in every row that matters.
     pub(crate) fn point(&self, table: TableId) -> Option<(usize, &[u8])> {
         let predicate = &self.plan.predicate;
-        let Some(join) = &self.plan.join else {
+        let Some([one, other]) = self.join.as_deref() else {
             return equal_to(predicate, &|column| Some(column));
         };
-        if self.first == join.table {
+        if one.table == other.table {
             return None; // a table with itself: a row may matter on either side
         }
-        let len = join.first_len;
-        let [first, second] = join.columns;
+        let len = one.columns.len();
+        let [first, second] = [one.column, other.column];
         // What one side of the join has, the other has too.
         equal_to(predicate, &|column| match table == self.first {
             true if column < len => Some(column),
@@ -217,7 +226,8 @@ impl Selection {
 
     fn value(&self, side: &Side, row: &Row) -> Result<Vec<u8>, SqlError> {
         let cells = side.cells(row).map_err(|error| side.damaged(error))?;
-        Ok(cells[side.column].to_vec())
+        // Floats that an index takes for one have to be one here too.
+        Ok(canonical(&side.columns[side.column], cells[side.column]))
     }
 
     /// Counts a pair of rows, if it is wanted.
@@ -232,12 +242,46 @@ impl Selection {
         cells.extend(second.cells(other).map_err(|error| second.damaged(error))?);
         if self.plan.predicate.holds(&cells) {
             let shown = match self.plan.output {
-                Output::Rows { joined: true } => other,
+                Output::Rows(1) => other,
                 _ => row,
             };
             *counts.entry(Row::clone(shown)).or_default() += sign;
         }
         Ok(())
+    }
+}
+
+/// Refuses by name what is for queries that are answered once.
+pub(super) fn only_a_subscription(query: &Query) -> Result<(), SqlError> {
+    let Query {
+        explain,
+        tables,
+        projection,
+        distinct,
+        condition: _,
+        group_by,
+        having,
+        order_by,
+        limit,
+        offset,
+    } = query;
+    let clauses = [
+        (*explain, "EXPLAIN"),
+        (tables.len() > 2, "JOIN of more than two tables"),
+        (*distinct, "DISTINCT"),
+        (!group_by.is_empty(), "GROUP BY"),
+        (having.is_some(), "HAVING"),
+        (!order_by.is_empty(), "ORDER BY"),
+        (limit.is_some(), "LIMIT"),
+        (*offset > 0, "OFFSET"),
+        (
+            matches!(projection, Projection::Items(_)),
+            "a choice of columns, COUNT, SUM, MIN, MAX or AVG",
+        ),
+    ];
+    match clauses.iter().find(|(there, _)| *there) {
+        Some((_, clause)) => Err(SqlError::NotSubscribable(clause)),
+        None => Ok(()),
     }
 }
 

@@ -1,9 +1,10 @@
-//! Subscriptions to views of the peer: whole rows of one view, by condition.
+//! Subscriptions to views: whole rows of one view, by condition.
 
 use store::TableSchema;
 
 use super::error::SqlError;
-use super::parse::{Projection, parse};
+use super::parse::parse_query;
+use super::selection::only_a_subscription;
 
 /// The view that a subscription's text names, if `find` knows one of that name and the text asks for
 /// whole rows of it.
@@ -14,20 +15,19 @@ pub(crate) fn followed_view(
     text: &str,
     find: impl Fn(&str) -> Option<TableSchema>,
 ) -> Result<Option<TableSchema>, SqlError> {
-    let query = parse(text)?;
-    let Some(view) = find(&query.table.text) else {
+    let query = parse_query(text)?;
+    let mut tables = query.tables.iter();
+    let Some(view) = tables.next().and_then(|first| find(&first.table.text)) else {
         return Ok(None);
     };
-    if let Some(join) = &query.join {
-        let place = Some(join.table.place);
-        return Err(SqlError::not_built("JOIN with a view of this peer", place));
+    if let Some(joined) = tables.next() {
+        let place = Some(joined.table.place);
+        return Err(SqlError::not_built(
+            "a subscription to a JOIN with a view",
+            place,
+        ));
     }
-    if !matches!(query.projection, Projection::All(_)) {
-        return Err(SqlError::NotSubscribable("a choice of columns or COUNT(*)"));
-    }
-    if query.limit.is_some() {
-        return Err(SqlError::NotSubscribable("LIMIT"));
-    }
+    only_a_subscription(&query)?;
     Ok(Some(view))
 }
 
@@ -36,7 +36,6 @@ pub(crate) fn followed_view(
 /// # Errors
 /// [`SqlError`] names what is wrong with the text.
 pub(crate) fn tables_named(text: &str) -> Result<Vec<String>, SqlError> {
-    let query = parse(text)?;
-    let joined = query.join.map(|join| join.table.text);
-    Ok([query.table.text].into_iter().chain(joined).collect())
+    let tables = parse_query(text)?.tables.into_iter();
+    Ok(tables.map(|from| from.table.text).collect())
 }

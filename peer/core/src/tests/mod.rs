@@ -20,3 +20,4 @@ mod rogue;
 mod schedules;
 mod upgrades;
 mod views;
+mod writes;

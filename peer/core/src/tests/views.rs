@@ -210,6 +210,8 @@ fn views_cannot_be_joined_or_cut_short_by_followers() {
     check("SELECT * FROM st_cut LIMIT 1", "LIMIT");
     check("SELECT * FROM st_cut WHERE none = 1", "none");
     check("SELECT * FROM st_nothing", "no table `st_nothing`");
+    let joined = "SELECT * FROM st_cut c JOIN account a ON c.height = a.id";
+    check(joined, "JOIN with a view");
 }
 
 /// A peer with the clockwork, and somebody who left it twice.

@@ -8,7 +8,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use peer_core::{Arguments, ErrorKind, Published, Reply, Request, SchemaVersion};
+use peer_core::{
+    Arguments, ErrorKind, Published, Reply, Request, SchemaVersion, SqlRows, WriteKind,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -280,15 +282,21 @@ pub(super) async fn sql(
     text: String,
 ) -> Answer {
     let started = Instant::now();
-    let rows = match api.ask(&caller, Request::Sql { database, text }).await? {
-        Reply::Rows(rows) => rows,
+    let (rows, written) = match api.ask(&caller, Request::Sql { database, text }).await? {
+        Reply::Rows(rows) => (rows, None),
+        Reply::Written(written) => (SqlRows::none(), Some(written)),
         _ => return Err(Refusal::unexpected()),
     };
+    let count = |kind| written.map_or(0, |it| if it.kind == kind { it.rows } else { 0 });
     let result = SqlResult {
         schema: rows.schema,
         rows: rows.rows,
         total_duration_micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        stats: json!({ "rows_inserted": 0, "rows_deleted": 0, "rows_updated": 0 }),
+        stats: json!({
+            "rows_inserted": count(WriteKind::Insert),
+            "rows_deleted": count(WriteKind::Delete),
+            "rows_updated": count(WriteKind::Update),
+        }),
         columns: options.text.then_some(rows.columns),
         text: options.text.then_some(rows.text),
     };

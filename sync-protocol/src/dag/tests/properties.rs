@@ -220,7 +220,8 @@ fn rights_after(
                 | SystemCall::ClientDisconnected
                 | SystemCall::Publish(_)
                 | SystemCall::MoveFinaliser { .. }
-                | SystemCall::Fire(_) => {}
+                | SystemCall::Fire(_)
+                | SystemCall::Write(_) => {}
             }
         }
     }

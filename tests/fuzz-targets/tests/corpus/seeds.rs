@@ -5,8 +5,8 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sync_protocol::{
     BlobHash, Body, CallName, Caller, ConnectionId, Cut, CutDraft, CutId, CutRef, DatabaseId,
     DeviceKey, Draft, Entry, EntryId, EquivocationProof, Fire, Genesis, Hlc, Invocation, NewModule,
-    Options, Role, SecretKey, Signature, StateRoot, SystemCall, Term, Ticket, TicketMember,
-    order_root,
+    Options, Role, RowWrite, SecretKey, Signature, StateRoot, SystemCall, Term, Ticket,
+    TicketMember, WriteChange, WriteCondition, WriteOperator, WriteTerm, order_root,
 };
 
 /// Vector files, and what the names of their seeds begin with.
@@ -214,7 +214,37 @@ fn calls(genesis: &Entry, proof: Box<EquivocationProof>) -> Vec<(&'static str, S
                 due: Hlc(2_000_000),
             }),
         ),
+        (
+            "write-insert",
+            write(WriteChange::Insert(vec![vec![7; 12], vec![8; 12]])),
+        ),
+        (
+            "write-update",
+            write(WriteChange::Update {
+                set: vec![(1, vec![9, 9])],
+                condition: WriteCondition(vec![
+                    WriteTerm::Value(0, WriteOperator::Less, vec![5, 0, 0, 0]),
+                    WriteTerm::Columns(1, WriteOperator::Equal, 2),
+                    WriteTerm::Any(2),
+                ]),
+            }),
+        ),
+        (
+            "write-delete",
+            write(WriteChange::Delete(WriteCondition(vec![
+                WriteTerm::Constant(true),
+                WriteTerm::All(1),
+            ]))),
+        ),
     ]
+}
+
+fn write(change: WriteChange) -> SystemCall {
+    SystemCall::Write(RowWrite {
+        table: 4_096,
+        columns: [5; 8],
+        change,
+    })
 }
 
 fn ticket() -> Ticket {

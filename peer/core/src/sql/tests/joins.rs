@@ -88,15 +88,15 @@ fn names_have_to_say_which_table() {
     };
     check(
         "SELECT * FROM item JOIN bare ON item.id = bare.id WHERE sold = true",
-        "both tables have a column `sold` (line 1, column 57)",
+        "more than one table has a column `sold` (line 1, column 57)",
     );
     check(
         "SELECT * FROM item JOIN bare ON item.id = item.shelf_no",
-        "ON has to compare a column of one table with a column of the other",
+        "ON has to compare a column of the joined table with one of a table in front of it",
     );
     check(
         "SELECT * FROM item JOIN bare ON item.id = bare.name",
-        "columns `id` (u64) and `name` (string, line 1, column 48) cannot be compared",
+        "columns `item.id` (u64) and `bare.name` (string, line 1, column 48) cannot be compared",
     );
     check(
         "SELECT other.* FROM item JOIN bare ON item.id = bare.id",

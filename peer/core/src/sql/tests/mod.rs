@@ -1,9 +1,16 @@
 //! Queries over a table with indexes, and over the same rows in a table without: both must answer
 //! what a plain filter over the rows answers. This file holds the tables.
 
+mod answers;
+mod asking;
+mod errors;
 mod examples;
+mod groups;
 mod joins;
+mod naive;
+mod plans;
 mod random;
+mod writes;
 
 use spacetimedb_sats::AlgebraicType;
 use store::{

@@ -9,7 +9,7 @@ use super::{Item, ask, ids, state};
 
 /// A random condition: its text, and what it means for an item.
 #[derive(Clone, Debug)]
-enum Wish {
+pub(super) enum Wish {
     Compare(Field, &'static str, Item),
     Fields(&'static str),
     All(Vec<Wish>),
@@ -17,7 +17,7 @@ enum Wish {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Field {
+pub(super) enum Field {
     Id,
     Name,
     Shelf,
@@ -30,7 +30,7 @@ enum Field {
 }
 
 impl Wish {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let join = |parts: &[Self], between: &str| {
             let parts: Vec<_> = parts.iter().map(Self::text).collect();
             format!("({})", parts.join(between))
@@ -59,7 +59,7 @@ impl Wish {
         }
     }
 
-    fn holds(&self, item: &Item) -> bool {
+    pub(super) fn holds(&self, item: &Item) -> bool {
         match self {
             Self::Compare(field, operator, with) => {
                 let ordering = match field {
@@ -95,7 +95,7 @@ fn meets(operator: &str, ordering: Option<Ordering>) -> bool {
 }
 
 /// Small domains, so that conditions meet rows.
-fn any_item() -> impl Strategy<Value = Item> {
+pub(super) fn any_item() -> impl Strategy<Value = Item> {
     let weight = prop::sample::select(vec![-1.5, -0.0, 0.0, 2.0]);
     let owner = prop::sample::select(vec![[0; 32], [1; 32], [255; 32]]);
     let code = prop::collection::vec(0..2_u8, 0..3);
@@ -123,7 +123,7 @@ fn any_item() -> impl Strategy<Value = Item> {
     )
 }
 
-fn any_wish() -> impl Strategy<Value = Wish> {
+pub(super) fn any_wish() -> impl Strategy<Value = Wish> {
     use Field::{At, Code, Id, Name, Owner, Score, Shelf, Sold, Weight};
     let field = prop::sample::select(vec![
         Id, Id, Name, Shelf, Shelf, Shelf, Score, Score, Weight, Sold, Sold, Owner, At, At, Code,
