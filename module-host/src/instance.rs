@@ -135,6 +135,14 @@ impl Runner {
         transaction: Transaction,
     ) -> Result<(Transaction, Result<ViewRows, String>), HostError> {
         self.ready()?;
+        let is_there = match call.view.anonymous {
+            true => self.live.call_view_anon.is_some(),
+            false => self.live.call_view.is_some(),
+        };
+        if !is_there {
+            let why = "the module describes a view and exports nothing that computes one";
+            return Ok((transaction, Err(why.to_owned())));
+        }
         self.clean = false;
         let given = call.units.min(self.module.limits.units_per_invocation);
         let ended = self.live.run_view(&call, given, transaction);
@@ -346,7 +354,7 @@ impl Live {
             database: Some(call.database),
         };
         self.fill_up(units)?;
-        let lacks = || wasmtime::Error::msg("the module computes no views");
+        let lacks = || wasmtime::Error::msg("looked for before");
         let index = call.view.index;
         let sink = crate::imports::session::FIRST_HANDLE;
         let store = &mut self.store;
@@ -381,9 +389,7 @@ impl Live {
                 let text = String::from_utf8_lossy(&self.store.data().sink);
                 Outcome::Failed(text.into_owned())
             }
-            Ok(status) => {
-                Outcome::Trapped(format!("the reducer returned an unknown status: {status}"))
-            }
+            Ok(status) => Outcome::Trapped(format!("it returned an unknown status: {status}")),
             Err(error) => {
                 let depth_max = module.limits.call_depth_max;
                 match Ending::of(&mut self.store, self.instance, depth_max, error)? {

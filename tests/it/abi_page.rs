@@ -86,7 +86,7 @@ fn on_the_page() -> Vec<(String, String, Vec<String>)> {
 /// Every test that there is, by its name.
 fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for folder in ["module-host/src/tests", "tests/it"] {
+    for folder in ["module-host/src/tests", "peer/core/src/tests", "tests/it"] {
         for file in files(folder, &[".rs"]) {
             for test in read(&file).split("#[test]\n").skip(1) {
                 let name = test

@@ -284,7 +284,7 @@ fn an_endless_error_text_is_cut() {
 #[test]
 fn an_unknown_status_is_no_success() {
     let mut bench = Fixture::new(vec![reducer("odd", vec![I::I32Const(77)])]).bench();
-    let expected = "the reducer returned an unknown status: 77".to_owned();
+    let expected = "it returned an unknown status: 77".to_owned();
     assert_eq!(bench.outcome("odd"), Outcome::Trapped(expected));
 }
 

@@ -19,6 +19,7 @@ use wasm_encoder::{
 use crate::imports::OFFERED;
 use crate::{
     Backend, Call, HostEngine, HostError, Limits, Module, Outcome, PrepareError, Report, Runner,
+    ViewCall, ViewDef, ViewRows,
 };
 
 /// Where a reducer may write without touching anything else; one page of 4 KiB.
@@ -101,6 +102,9 @@ pub(super) struct Fixture {
     pub(super) describing: Vec<I<'static>>,
     /// Exports without parameters and results.
     pub(super) initialisers: Vec<(&'static str, Vec<I<'static>>)>,
+    /// What computes a view that is the same for everybody: its number, its arguments and the sink
+    /// to status.
+    pub(super) view: Option<Vec<I<'static>>>,
 }
 
 impl Fixture {
@@ -115,6 +119,7 @@ impl Fixture {
             extra_exports: vec![],
             describing: vec![],
             initialisers: vec![],
+            view: None,
         }
     }
 
@@ -143,6 +148,7 @@ impl Fixture {
             .ty()
             .function([I32, I64, I64, I64, I64, I64, I64, I64, I32, I32], [I32]);
         types.ty().function([], []);
+        types.ty().function([I32, I32, I32], [I32]);
         let mut imports = ImportSection::new();
         for import in OFFERED {
             let val = |ty: &wasmparser::ValType| ValType::try_from(*ty).unwrap();
@@ -215,6 +221,15 @@ impl Fixture {
             code.function(function.instruction(&I::End));
         }
 
+        if let Some(body) = &self.view {
+            section.function(4);
+            let mut function = Function::new([]);
+            body.iter().for_each(|instruction| {
+                function.instruction(instruction);
+            });
+            code.function(function.instruction(&I::End));
+        }
+
         let count = u64::try_from(functions).unwrap();
         let mut tables = TableSection::new();
         tables.table(TableType {
@@ -256,6 +271,10 @@ impl Fixture {
         }
         for (number, (name, _)) in (describe + 2..).zip(&self.initialisers) {
             exports.export(name, ExportKind::Func, number);
+        }
+        if self.view.is_some() {
+            let number = describe + 2 + u32::try_from(self.initialisers.len()).unwrap();
+            exports.export("__call_view_anon__", ExportKind::Func, number);
         }
         let mut data = DataSection::new();
         data.active(0, &ConstExpr::i32_const(TEXTS), self.texts.iter().copied());
@@ -449,6 +468,20 @@ impl Bench {
             time: Hlc(self.time),
         };
         self.state.take().unwrap().begin(context)
+    }
+
+    /// Computes the view of the module.
+    pub(super) fn view(&mut self, view: &ViewDef) -> Result<ViewRows, String> {
+        let call = ViewCall {
+            view,
+            sender: [7; 32],
+            database: [9; 32],
+            units: self.units,
+        };
+        let transaction = self.begin();
+        let (transaction, rows) = self.runner.view(call, transaction).unwrap();
+        self.state = Some(transaction.abort());
+        rows
     }
 
     /// Inserts rows, as if a call before had.

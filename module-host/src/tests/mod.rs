@@ -21,3 +21,4 @@ mod refusals;
 mod script;
 mod semantics;
 mod too_much;
+mod views;

@@ -254,7 +254,7 @@ fn programs_come_to_the_same_with_and_without_passes() {
         let expected = match plain_run(&fixture.wasm()) {
             0 => Outcome::Ok,
             1 => Outcome::Failed(String::new()),
-            status => Outcome::Trapped(format!("the reducer returned an unknown status: {status}")),
+            status => Outcome::Trapped(format!("it returned an unknown status: {status}")),
         };
         assert_eq!(report.outcome, expected, "{place}");
         assert!(bench.is_image(), "{place}");

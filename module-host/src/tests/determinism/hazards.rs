@@ -134,7 +134,7 @@ fn equal_times_give_equal_dice_and_their_own_places() {
     // Another moment: another row with the same key, which is refused.
     assert_eq!(
         bench.outcome("keep"),
-        Outcome::Trapped("the reducer returned an unknown status: 12".into())
+        Outcome::Trapped("it returned an unknown status: 12".into())
     );
 }
 
