@@ -164,8 +164,8 @@ impl Node {
 
 /// A quarter of all starts has little memory, so that tails of a few calls are spilled. Follows from the
 /// epoch: a draw of its own would shift every later one. Never so little that each call is a write to
-/// disk: a peer whose clock is hours ahead runs its whole tail again for every entry it hears, and the
-/// world would not end in a day.
+/// disk: a peer whose clock is hours ahead runs its whole tail again for every entry it hears, and such a
+/// world would take far longer than all others.
 fn memory_of(epoch: u64) -> MemoryBudget {
     let mut memory = MemoryBudget::default();
     if epoch.is_multiple_of(4) {

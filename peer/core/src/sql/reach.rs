@@ -3,7 +3,7 @@
 
 use std::ops::Bound;
 
-use store::{IndexId, IndexKind, IndexSchema, TableSchema};
+use store::{IndexId, IndexKind, IndexSchema, Range, TableSchema};
 
 use super::compare::Comparison;
 use super::query::Operator;
@@ -34,6 +34,31 @@ pub(super) enum Source {
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     },
+}
+
+impl Source {
+    /// The part of an index to read; `None`: all rows of the table.
+    pub(super) fn range(&self) -> Option<(IndexId, Range<'_>)> {
+        match self {
+            Self::Table => None,
+            Self::Point(index, values) => Some((*index, Range::point(values))),
+            Self::Range {
+                index,
+                prefix,
+                prefix_len,
+                start,
+                end,
+            } => {
+                let range = Range::Prefix {
+                    prefix,
+                    prefix_len: *prefix_len,
+                    start: start.as_ref().map(Vec::as_slice),
+                    end: end.as_ref().map(Vec::as_slice),
+                };
+                Some((*index, range))
+            }
+        }
+    }
 }
 
 /// A source, and what is good about it.

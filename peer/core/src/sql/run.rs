@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use spacetimedb_sats::AlgebraicType;
 use store::limits::ROW_OVERHEAD_BYTES;
-use store::{DataError, Range, Row, Schema, State, StoreError};
+use store::{DataError, Row, Schema, State, StoreError};
 
 use crate::values::{BadValue, Reader};
 
@@ -241,27 +241,9 @@ impl Walk<'_> {
         }
         let failed = |error| failed(relation, error);
         let broken = |row: Result<Row, StoreError>| row.map_err(|error| broken(relation, error));
-        let (index, range) = match source {
-            Source::Table => {
-                let rows = self.state.rows(relation.table.id).map_err(failed)?;
-                return Ok(Box::new(rows.map(broken)));
-            }
-            Source::Point(index, values) => (*index, Range::point(values)),
-            Source::Range {
-                index,
-                prefix,
-                prefix_len,
-                start,
-                end,
-            } => {
-                let range = Range::Prefix {
-                    prefix,
-                    prefix_len: *prefix_len,
-                    start: start.as_ref().map(Vec::as_slice),
-                    end: end.as_ref().map(Vec::as_slice),
-                };
-                (*index, range)
-            }
+        let Some((index, range)) = source.range() else {
+            let rows = self.state.rows(relation.table.id).map_err(failed)?;
+            return Ok(Box::new(rows.map(broken)));
         };
         let rows = self.state.scan_index(index, &range).map_err(failed)?;
         Ok(Box::new(rows.map(broken)))

@@ -1,7 +1,7 @@
 //! Runs a compiled statement in a transaction: the same on every peer, whoever wrote it. Nothing of
 //! it is believed before it is checked: it comes from another peer.
 
-use store::{DataError, Range, Row, TableId, TableSchema, Transaction};
+use store::{DataError, Row, TableId, TableSchema, Transaction};
 use sync_protocol::{RowWrite, WriteChange, WriteCondition, WriteOperator, WriteTerm};
 
 use crate::values::Reader;
@@ -9,7 +9,7 @@ use crate::values::Reader;
 use super::super::compare::Comparison;
 use super::super::predicate::Predicate;
 use super::super::query::Operator;
-use super::super::reach::{Source, source};
+use super::super::reach::source;
 use super::super::run::cells;
 use super::super::steps::demands;
 use super::{columns_hash, not_writable};
@@ -108,24 +108,9 @@ fn meant(
 ) -> Result<Vec<Row>, Unfit> {
     let predicate = read(table, condition)?;
     let found = source(table, &demands(&[], &predicate), None, false);
-    let rows = match &found.source {
-        Source::Table => tx.scan(table.id)?,
-        Source::Point(index, values) => tx.scan_range(*index, &Range::point(values))?,
-        Source::Range {
-            index,
-            prefix,
-            prefix_len,
-            start,
-            end,
-        } => {
-            let range = Range::Prefix {
-                prefix,
-                prefix_len: *prefix_len,
-                start: start.as_ref().map(Vec::as_slice),
-                end: end.as_ref().map(Vec::as_slice),
-            };
-            tx.scan_range(*index, &range)?
-        }
+    let rows = match found.source.range() {
+        None => tx.scan(table.id)?,
+        Some((index, range)) => tx.scan_range(index, &range)?,
     };
     let len = predicate.cells_len();
     let mut meant = vec![];
