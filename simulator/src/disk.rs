@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use redb::{BackendError, StorageBackend};
-use store::{CrashPoint, Disk, DiskFile, MemoryDisk, StoreError};
+use store::{Aside, CrashPoint, Disk, DiskFile, MemoryDisk, StoreError};
 use sync_protocol::{BlobHash, DatabaseId};
 
 /// A disk that says it has synced and has not, as cheap ones do. With it acknowledged calls do get
@@ -46,6 +46,10 @@ impl Disk for LyingDisk {
 
     fn spill(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
         self.0.spill(database)
+    }
+
+    fn aside(&self) -> Aside {
+        self.0.aside()
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {

@@ -2,7 +2,8 @@
 //! table, and beside them what a cut changes as a whole (height, row counts, sum of rows).
 //!
 //! One read transaction is kept between cuts, so that a look-up costs a walk down a tree and
-//! nothing else.
+//! nothing else. A large cut is written [aside](crate::aside): until it is in the file, what it
+//! changes lies above the file's rows as they were before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use redb::{
     TableDefinition,
 };
 
+use crate::aside::{Aside, Work};
 use crate::backend;
+use crate::base_range::BaseRange;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::key::{Key, Space};
@@ -46,22 +49,33 @@ const META_FORMAT: &str = "format";
 const META_HEIGHT: &str = "height";
 const META_SUM: &str = "sum";
 
+/// By ascending key: a value, or `None` to delete.
+pub(crate) type KeyWrites = Vec<(Key, Option<Row>)>;
+
 /// Everything that one cut changes.
 #[derive(Debug)]
 pub(crate) struct BaseChanges {
-    /// By ascending key: a value, or `None` to delete.
-    pub(crate) writes: Vec<(Key, Option<Row>)>,
+    pub(crate) writes: KeyWrites,
     pub(crate) sum: RowSum,
     /// Rows by the table's slot.
     pub(crate) counts: Vec<u64>,
 }
 
+/// A cut on its way into the file.
+struct Unwritten {
+    writes: Arc<KeyWrites>,
+    work: Work<Result<(), StoreError>>,
+}
+
 /// The base file, open.
 pub(crate) struct Base {
-    /// `None` while a cut is written, as a kept reader would keep the pages alive that the cut
-    /// frees; and ever after, if writing it failed.
+    /// `None` while a cut is written here, as a kept reader would keep the pages alive that the cut
+    /// frees; and ever after, if writing one failed.
     rows: Option<BytesRows>,
-    db: Database,
+    /// The last cut, while it is written aside: `rows` are those before it.
+    unwritten: Option<Unwritten>,
+    aside: Aside,
+    db: Arc<Database>,
     /// The file under `db`, which is told of crash points.
     file: Arc<dyn DiskFile>,
     height: Option<u64>,
@@ -109,7 +123,9 @@ impl Base {
         let rows = Some(read.open_table(ROWS)?);
         Ok(Self {
             rows,
-            db,
+            unwritten: None,
+            aside: Aside::Never,
+            db: Arc::new(db),
             file,
             height,
             sum,
@@ -155,16 +171,84 @@ impl Base {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows()?.get(key)?.map(|value| Row::from(value.value())))
+        let rows = self.rows()?;
+        if let Some(Unwritten { writes, .. }) = &self.unwritten
+            && let Ok(at) = writes.binary_search_by(|(held, _)| held.as_bytes().cmp(key))
+        {
+            return Ok(writes[at].1.clone());
+        }
+        read(rows, key)
     }
 
-    /// The keys from `low` up to but without `high`, in order.
-    pub(crate) fn range(&self, low: &[u8], high: &[u8]) -> Result<BytesRange, StoreError> {
+    /// The keys from `low` up to but without `high`, in order, with their values.
+    pub(crate) fn range(&self, low: &[u8], high: &[u8]) -> Result<BaseRange<'_>, StoreError> {
+        let stored = self.stored_range(low, high)?;
+        let unwritten = match &self.unwritten {
+            Some(Unwritten { writes, .. }) => {
+                let place = |bound| writes.partition_point(|(held, _)| held.as_bytes() < bound);
+                let (from, to) = (place(low), place(high));
+                &writes[from..to.max(from)]
+            }
+            None => &[],
+        };
+        BaseRange::merge(stored, unwritten)
+    }
+
+    /// The same of the file alone, while no cut is on its way there.
+    pub(crate) fn stored_range(&self, low: &[u8], high: &[u8]) -> Result<BytesRange, StoreError> {
         Ok(self.rows()?.range::<&[u8]>(low..high)?)
     }
 
+    /// A reader of the rows for another thread. No cut is on its way into the file.
+    pub(crate) fn reader(&self) -> Result<BaseReader, StoreError> {
+        let db = Arc::clone(&self.db);
+        Ok(BaseReader {
+            rows: db.begin_read()?.open_table(ROWS)?,
+            _db: db,
+        })
+    }
+
+    /// Large cuts are written so from now on.
+    pub(crate) fn set_aside(&mut self, aside: Aside) {
+        self.aside = aside;
+    }
+
+    pub(crate) fn aside(&self) -> Aside {
+        self.aside
+    }
+
+    /// Whether the last cut is still on its way into the file.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
+    /// Looks whether the last cut has come into the file, and reads it from there if it has.
+    ///
+    /// # Errors
+    /// If writing it failed: nothing can be read any more.
+    pub(crate) fn look(&mut self) -> Result<(), StoreError> {
+        let unwritten = self.unwritten.as_mut();
+        if unwritten.is_some_and(|unwritten| unwritten.work.is_done()) {
+            self.finish()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the last cut has come into the file.
+    ///
+    /// # Errors
+    /// If writing it failed: nothing can be read any more.
+    pub(crate) fn finish(&mut self) -> Result<(), StoreError> {
+        let Some(Unwritten { work, .. }) = self.unwritten.take() else {
+            return Ok(());
+        };
+        self.rows = None;
+        work.wait()?;
+        self.refresh()
+    }
+
     /// Writes one cut, durably, all or nothing: what the spill holds up to it, then `changes` above
-    /// that.
+    /// that. A large one is still on its way into the file when this returns.
     ///
     /// # Errors
     /// If the disk fails. The file then holds the state before or after the cut; open it again to
@@ -174,61 +258,35 @@ impl Base {
         changes: BaseChanges,
         spilled: Option<SpillAt<'_>>,
         height: u64,
-        schema: &Schema,
+        schema: &Arc<Schema>,
     ) -> Result<(), StoreError> {
-        self.rows = None;
-        let write = self.begin_write()?;
-        {
-            let mut rows = write.open_table(ROWS)?;
-            if let Some(spilled) = spilled {
-                write_spilled(spilled, &mut rows)?;
-            }
-            for (key, value) in &changes.writes {
-                match value {
-                    Some(value) => rows.insert(key.as_bytes(), &**value)?,
-                    None => rows.remove(key.as_bytes())?,
-                };
-            }
-            self.write_meta(&write, height, &changes.sum)?;
-            Self::write_counts(&write, schema, &changes.counts)?;
-            if self.height.is_none() {
-                write_fingerprints(&write, schema)?;
-            }
+        self.finish()?;
+        let BaseChanges {
+            writes,
+            sum,
+            counts,
+        } = changes;
+        let writer = CutWriter {
+            db: Arc::clone(&self.db),
+            file: Arc::clone(&self.file),
+            schema: Arc::clone(schema),
+            height,
+            sum: sum.clone(),
+            counts: counts.clone(),
+            is_first: self.height.is_none(),
+        };
+        if spilled.is_some() || writer.is_first || !self.aside.takes(writes.len()) {
+            self.rows = None;
+            writer.write(&writes, spilled)?;
+            return self.is_now(height, sum, counts);
         }
-        self.passes(CrashPoint::CutWritten)?;
-        write.commit()?;
-        self.passes(CrashPoint::CutSettled)?;
-        self.is_now(height, changes.sum, changes.counts)
-    }
-
-    /// What a cut changes as a whole, into its transaction.
-    pub(crate) fn write_meta(
-        &self,
-        write: &redb::WriteTransaction,
-        height: u64,
-        sum: &RowSum,
-    ) -> Result<(), StoreError> {
-        let mut meta = write.open_table(META)?;
-        meta.insert(META_HEIGHT, height.to_le_bytes().as_slice())?;
-        meta.insert(META_SUM, sum.to_bytes().as_slice())?;
-        Ok(())
-    }
-
-    /// Counts of rows that are not stored so yet. Those of tables that are gone go.
-    pub(crate) fn write_counts(
-        write: &redb::WriteTransaction,
-        schema: &Schema,
-        counted: &[u64],
-    ) -> Result<(), StoreError> {
-        let mut counts = write.open_table(COUNTS)?;
-        for (table, count) in schema.tables().iter().zip(counted) {
-            if counts.get(table.id.0)?.map(|held| held.value()) != Some(*count) {
-                counts.insert(table.id.0, count)?;
-            }
-        }
-        if counts.len()? > schema.tables().len() as u64 {
-            counts.retain(|id, _| schema.table(TableId(id)).is_some())?;
-        }
+        let writes = Arc::new(writes);
+        let shared = Arc::clone(&writes);
+        let work = Work::start(self.aside, "cut", move || writer.write(&shared, None));
+        self.unwritten = Some(Unwritten { writes, work });
+        self.height = Some(height);
+        self.sum = sum;
+        self.counts = counts;
         Ok(())
     }
 
@@ -254,12 +312,9 @@ impl Base {
         self.refresh()
     }
 
-    /// A durable write transaction. Cuts are rare and large, so each also saves what makes opening
-    /// after a crash quick.
+    /// A durable write transaction. No cut is on its way into the file.
     pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
-        let mut write = self.db.begin_write()?;
-        write.set_quick_repair(true);
-        Ok(write)
+        begin_write(&self.db)
     }
 
     /// Reads what the last commit wrote from now on.
@@ -290,6 +345,106 @@ impl Base {
     }
 }
 
+/// Cuts are rare and large, so each also saves what makes opening after a crash quick.
+fn begin_write(db: &Database) -> Result<redb::WriteTransaction, StoreError> {
+    let mut write = db.begin_write()?;
+    write.set_quick_repair(true);
+    Ok(write)
+}
+
+fn read(rows: &BytesRows, key: &[u8]) -> Result<Option<Row>, StoreError> {
+    Ok(rows.get(key)?.map(|value| Row::from(value.value())))
+}
+
+/// Reads rows as they were at the last cut, beside the base.
+pub(crate) struct BaseReader {
+    rows: BytesRows,
+    /// A reader does not keep the file open by itself.
+    _db: Arc<Database>,
+}
+
+impl BaseReader {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        read(&self.rows, key)
+    }
+}
+
+/// Writes one cut into the file.
+struct CutWriter {
+    db: Arc<Database>,
+    file: Arc<dyn DiskFile>,
+    schema: Arc<Schema>,
+    height: u64,
+    sum: RowSum,
+    counts: Vec<u64>,
+    is_first: bool,
+}
+
+impl CutWriter {
+    fn write(self, writes: &KeyWrites, spilled: Option<SpillAt<'_>>) -> Result<(), StoreError> {
+        let write = begin_write(&self.db)?;
+        {
+            let mut rows = write.open_table(ROWS)?;
+            if let Some(spilled) = spilled {
+                write_spilled(spilled, &mut rows)?;
+            }
+            write_keys(writes, &mut rows)?;
+            write_meta(&write, self.height, &self.sum)?;
+            write_counts(&write, &self.schema, &self.counts)?;
+            if self.is_first {
+                write_fingerprints(&write, &self.schema)?;
+            }
+        }
+        pass(&*self.file, CrashPoint::CutWritten)?;
+        write.commit()?;
+        pass(&*self.file, CrashPoint::CutSettled)
+    }
+}
+
+/// Writes values under their keys.
+pub(crate) fn write_keys(
+    writes: &KeyWrites,
+    rows: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+) -> Result<(), StoreError> {
+    for (key, value) in writes {
+        match value {
+            Some(value) => rows.insert(key.as_bytes(), &**value)?,
+            None => rows.remove(key.as_bytes())?,
+        };
+    }
+    Ok(())
+}
+
+/// What a cut changes as a whole, into its transaction.
+pub(crate) fn write_meta(
+    write: &redb::WriteTransaction,
+    height: u64,
+    sum: &RowSum,
+) -> Result<(), StoreError> {
+    let mut meta = write.open_table(META)?;
+    meta.insert(META_HEIGHT, height.to_le_bytes().as_slice())?;
+    meta.insert(META_SUM, sum.to_bytes().as_slice())?;
+    Ok(())
+}
+
+/// Counts of rows that are not stored so yet. Those of tables that are gone go.
+pub(crate) fn write_counts(
+    write: &redb::WriteTransaction,
+    schema: &Schema,
+    counted: &[u64],
+) -> Result<(), StoreError> {
+    let mut counts = write.open_table(COUNTS)?;
+    for (table, count) in schema.tables().iter().zip(counted) {
+        if counts.get(table.id.0)?.map(|held| held.value()) != Some(*count) {
+            counts.insert(table.id.0, count)?;
+        }
+    }
+    if counts.len()? > schema.tables().len() as u64 {
+        counts.retain(|id, _| schema.table(TableId(id)).is_some())?;
+    }
+    Ok(())
+}
+
 /// What a base file holds, before it is known what all of it means.
 pub struct Stored<'a>(&'a Base);
 
@@ -311,7 +466,7 @@ impl<'a> Stored<'a> {
     pub fn rows(&self, table: TableId) -> Result<Vec<Row>, StoreError> {
         let (low, high) = bounds(Space::Rows(table));
         self.0
-            .range(&low, &high)?
+            .stored_range(&low, &high)?
             .map(|item| Ok(Row::from(item?.1.value())))
             .collect()
     }

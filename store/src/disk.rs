@@ -8,6 +8,7 @@ use redb::backends::FileBackend;
 use sync_protocol::{BlobHash, DatabaseId};
 
 use crate::artifacts::Artifacts;
+use crate::aside::Aside;
 use crate::crash_point::{CrashPoint, CrashWatch, DiskFile, stopped};
 use crate::error::StoreError;
 use crate::limits::ARTIFACT_SPARES_BYTES;
@@ -138,6 +139,11 @@ pub trait Disk: Send {
     /// Keeps a compiled module until the room is needed. Neither durable nor promised: a disk that
     /// is full or cannot be written keeps none.
     fn put_artifact(&self, _name: &BlobHash, _artifact: &[u8]) {}
+
+    /// Where the long work of cuts on its files is done.
+    fn aside(&self) -> Aside {
+        Aside::Never
+    }
 
     /// Bytes that can still be written; `None` if the disk has no end that is known.
     ///
@@ -378,6 +384,10 @@ impl Disk for DirDisk {
             .map_err(failed("emptying", &path))?;
         self.passes(CrashPoint::SpillEmptied)?;
         Ok(Box::new(Unsynced(FileBackend::new(file)?)))
+    }
+
+    fn aside(&self) -> Aside {
+        Aside::Thread
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {

@@ -27,8 +27,10 @@
 mod planted;
 
 mod artifacts;
+mod aside;
 mod backend;
 mod base;
+mod base_range;
 mod check;
 mod crash_point;
 mod disk;
@@ -63,6 +65,7 @@ mod view;
 mod watch;
 mod xxh64;
 
+pub use aside::Aside;
 pub use base::Stored;
 pub use check::{BaseFacts, Checked, LogFacts, Progress, check_base, check_log};
 pub use crash_point::{CrashPoint, CrashWatch, DiskFile};
@@ -77,7 +80,7 @@ pub use range::Range;
 pub use read_only::{BaseElsewhere, ReadOnlyDisk};
 pub use reads::{Changed, Dirt, Reads};
 pub use schema::{Column, IndexId, IndexKind, IndexSchema, Schema, TableId, TableSchema};
-pub use settle::{RowWrite, Settlement};
+pub use settle::{Planning, RowWrite, Settlement};
 pub use spill::OverlayBudget;
 pub use state::{State, StateOptions};
 pub use transaction::{CallContext, Ended, RowChange, Transaction};

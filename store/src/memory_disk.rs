@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 use sync_protocol::{BlobHash, DatabaseId};
 
+use crate::aside::Aside;
 use crate::crash_point::{CrashPoint, DiskFile, Passed, stopped};
 use crate::disk::{Disk, checked};
 use crate::error::StoreError;
@@ -50,6 +51,7 @@ struct Shared {
     /// Reads until one gives back a wrong bit, and which.
     spoil: Option<(u64, u64)>,
     passed: Passed,
+    aside: Aside,
 }
 
 /// A file: what a crash leaves of it, and what has been done to it since it was last synced.
@@ -167,6 +169,11 @@ impl MemoryDisk {
     /// number, counted from the start of what is read, around its end. Once; what is stored stays.
     pub fn spoil_read_after(&self, spoil: Option<(u64, u64)>) {
         self.lock().spoil = spoil;
+    }
+
+    /// Says from now on that long work is done so.
+    pub fn set_aside(&self, aside: Aside) {
+        self.lock().aside = aside;
     }
 
     /// After `count` more writes and syncs every further one fails, until [`MemoryDisk::crash`].
@@ -365,6 +372,10 @@ impl Disk for MemoryDisk {
             shared.pass(CrashPoint::SpillEmptied)?;
         }
         self.open(name)
+    }
+
+    fn aside(&self) -> Aside {
+        self.lock().aside
     }
 
     fn remove(&self, database: &DatabaseId) -> Result<(), StoreError> {

@@ -42,6 +42,10 @@ pub(crate) struct Overlay {
     next: u64,
     /// No label here is below: those of the spill are.
     floor: u64,
+    /// No commit with a label below has changed, come or gone since [`Overlay::watch_labels`].
+    changed_from: u64,
+    /// How often that was called.
+    watches: u64,
     /// Rows beyond the base's, spilled commits included, by the table's slot.
     counts: Vec<i64>,
     versions: usize,
@@ -66,6 +70,8 @@ impl Overlay {
             commits: VecDeque::new(),
             next: 0,
             floor: 0,
+            changed_from: 0,
+            watches: 0,
             counts: vec![0; tables],
             versions: 0,
             bytes: 0,
@@ -218,6 +224,7 @@ impl Overlay {
             true => self.commits[place].label,
             false => self.label_before(place),
         };
+        self.changed_from = self.changed_from.min(label);
         let (old_keys, old_counts) = match is_held {
             true => {
                 let commit = &mut self.commits[place];
@@ -337,8 +344,22 @@ impl Overlay {
         low + (high - low) / SHARE
     }
 
+    /// From now on it is noted which commits change. Gives a number to ask with.
+    pub(crate) fn watch_labels(&mut self) -> u64 {
+        self.changed_from = u64::MAX;
+        self.watches += 1;
+        self.watches
+    }
+
+    /// Whether the commits before `end` are as they were when [`Overlay::watch_labels`] gave this
+    /// number, and nobody has called it since.
+    pub(crate) fn is_unchanged(&self, watch: u64, end: u64) -> bool {
+        self.watches == watch && self.changed_from >= end
+    }
+
     /// Gives all commits new labels, with room between them.
     fn label_anew(&mut self) {
+        self.changed_from = 0;
         let old: Vec<u64> = self.commits.iter().map(|commit| commit.label).collect();
         let floor = self.floor;
         let new = |place: usize| floor + GAP * (place as u64 + 1);
@@ -366,6 +387,7 @@ impl Overlay {
                 self.take_back_counts(&commit.counts);
             }
             self.next = commit.label;
+            self.changed_from = self.changed_from.min(commit.label);
         }
         self.commits.len() < before
     }
@@ -484,6 +506,7 @@ impl Overlay {
     /// Forgets the commits before `end`, but not that they change row counts: the spill holds what
     /// they wrote.
     pub(crate) fn hand_over(&mut self, end: u64) {
+        self.changed_from = 0;
         let written = self.written_before(end);
         self.versions -= written;
         let all = self.keys.len() <= written;
@@ -507,7 +530,7 @@ impl Overlay {
     }
 
     /// How many versions the commits before `end` wrote.
-    fn written_before(&self, end: u64) -> usize {
+    pub(crate) fn written_before(&self, end: u64) -> usize {
         self.before(end).map(|commit| commit.keys.len()).sum()
     }
 }

@@ -99,7 +99,7 @@ impl Base {
     ) -> Result<(), StoreError> {
         let (low, high) = bounds(Space::Rows(plan.id));
         let (mut ends, mut key) = (Vec::new(), Vec::new());
-        for item in self.range(&low, &high)? {
+        for item in self.stored_range(&low, &high)? {
             let (row_key, row) = item?;
             let damaged = |why| damaged_row(plan, why);
             let cells = plan.cells(row.value(), &mut ends).map_err(damaged)?;

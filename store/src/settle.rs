@@ -3,13 +3,17 @@
 //!
 //! What the overlay holds is gathered, as it fits into memory. What the spill holds is not: it is
 //! walked once for the plan, and once more when it is written.
+//!
+//! Both halves of a large cut can be done [aside](crate::aside), while calls go on: then the plan is
+//! good for as long as nothing changes that it covers.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sync_protocol::{Position, StateRoot};
 
-use crate::base::{Base, BaseChanges};
+use crate::aside::{Aside, Work};
+use crate::base::{Base, BaseChanges, BaseReader};
 use crate::crash_point::CrashPoint;
 use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
@@ -45,7 +49,38 @@ pub struct Settlement {
     pub(crate) moves: Option<Box<Moves>>,
     /// A label above those of the commits that leave the tail, and of no others.
     end: u64,
-    generation: u64,
+    basis: Basis,
+}
+
+/// What a settlement was planned on.
+#[derive(Clone, Copy)]
+enum Basis {
+    /// The whole overlay, of this generation.
+    Generation(u64),
+    /// What it covers of the overlay, watched under this number while it was planned aside.
+    Watch(u64),
+}
+
+/// A settlement that is being planned aside. Dropping it waits for a thread that does it.
+#[derive(Debug)]
+pub struct Planning(Work<Result<Settlement, StoreError>>);
+
+impl Planning {
+    /// Looks whether it is done.
+    pub fn is_done(&mut self) -> bool {
+        self.0.is_done()
+    }
+
+    /// The settlement, once it is done. Whether it is still good, [`State::can_settle`] says.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    ///
+    /// # Panics
+    /// If the planning did.
+    pub fn wait(self) -> Result<Settlement, StoreError> {
+        self.0.wait()
+    }
 }
 
 impl Settlement {
@@ -168,8 +203,85 @@ impl State {
             spilled: spilled_len,
             moves: None,
             end,
-            generation: *generation,
+            basis: Basis::Generation(*generation),
         })
+    }
+
+    /// Starts to plan, aside, what a cut writes: everything executed up to and with `through`, and
+    /// nothing else. `None` if that is to be done here: it is not much, the base is still being
+    /// written, or a part of it is in the spill.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn plan_aside(&mut self, through: &Position) -> Result<Option<Planning>, StoreError> {
+        let end = self.end_of(Some(through))?;
+        let Inner {
+            schema,
+            base,
+            overlay,
+            spill,
+            hasher,
+            ..
+        } = &mut *self.0;
+        let aside = base.aside();
+        if base.is_writing()
+            || !aside.takes(overlay.written_before(end))
+            || spill.at(end)?.is_some()
+        {
+            return Ok(None);
+        }
+        let settling = overlay.settling(end).into_iter();
+        let writes = settling
+            .map(|(key, value)| match planted!(FlushPastTheCut) {
+                true => (
+                    key.clone(),
+                    overlay.get(key).and_then(Versions::visible).cloned(),
+                ),
+                false => (key.clone(), value.clone()),
+            })
+            .collect();
+        let frozen = Frozen {
+            writes,
+            base: base.reader()?,
+            schema: Arc::clone(schema),
+            hasher: hasher.clone(),
+            sum: base.sum().clone(),
+            counts: base.counts().to_vec(),
+            end,
+            watch: overlay.watch_labels(),
+        };
+        let work = Work::start(aside, "cut", move || frozen.plan());
+        Ok(Some(Planning(work)))
+    }
+
+    /// Whether a settlement still says what a cut has to write: not if what it covers has changed
+    /// since it was planned, or another cut was settled.
+    #[must_use]
+    pub fn can_settle(&self, settlement: &Settlement) -> bool {
+        match settlement.basis {
+            Basis::Generation(planned) => planned == self.0.generation,
+            Basis::Watch(watch) => self.0.overlay.is_unchanged(watch, settlement.end),
+        }
+    }
+
+    /// Whether the last cut is still being written to the base.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.0.base.is_writing()
+    }
+
+    /// Looks whether a cut that is written aside has come into the base.
+    ///
+    /// # Errors
+    /// If writing it failed. The state must not be used any more then: open it again to see whether
+    /// the cut was written.
+    pub fn look(&mut self) -> Result<(), StoreError> {
+        self.0.base.look()
+    }
+
+    /// Large cuts are planned and written so from now on.
+    pub fn set_aside(&mut self, aside: Aside) {
+        self.0.base.set_aside(aside);
     }
 
     /// A label above those of the commits that `through` covers, and of no others; of the oldest one
@@ -190,6 +302,10 @@ impl State {
     /// `height`; the overlay keeps what is later. With a planned migration the state has another
     /// schema afterwards.
     ///
+    /// # Durability
+    /// A large cut may be written [aside](Aside), and then is not durable when this returns:
+    /// [`State::is_settling`]. After a crash the base may be at the cut before.
+    ///
     /// # Errors
     /// If the disk fails. The state must not be used any more then: open it again to see whether
     /// the cut was written.
@@ -198,6 +314,10 @@ impl State {
     /// If the overlay lost something since the settlement was planned, or `height` is not later
     /// than the last.
     pub fn settle(&mut self, settlement: Settlement, height: u64) -> Result<(), StoreError> {
+        assert!(
+            self.can_settle(&settlement),
+            "the overlay changed since the settlement was planned"
+        );
         let Inner {
             schema,
             base,
@@ -210,13 +330,8 @@ impl State {
             changes,
             moves,
             end,
-            generation: planned,
             ..
         } = settlement;
-        assert_eq!(
-            *generation, planned,
-            "the overlay changed since the settlement was planned"
-        );
         assert!(
             base.height().is_none_or(|last| last < height),
             "cuts settle in order"
@@ -250,9 +365,70 @@ impl State {
 /// What the base holds under a key that is written, as far as that is of interest: entries follow
 /// their rows.
 fn old_of(base: &Base, key: &[u8]) -> Result<Option<Row>, StoreError> {
-    match Space::of(key) {
-        Some(Space::Index(_)) => Ok(None),
-        _ => base.get(key),
+    match has_old(key) {
+        true => base.get(key),
+        false => Ok(None),
+    }
+}
+
+fn has_old(key: &[u8]) -> bool {
+    !matches!(Space::of(key), Some(Space::Index(_)))
+}
+
+/// All that planning a cut takes, held still.
+struct Frozen {
+    writes: Vec<(Key, Option<Row>)>,
+    base: BaseReader,
+    schema: Arc<Schema>,
+    hasher: RowHasher,
+    sum: RowSum,
+    counts: Vec<u64>,
+    end: u64,
+    watch: u64,
+}
+
+impl Frozen {
+    fn plan(self) -> Result<Settlement, StoreError> {
+        let Self {
+            mut writes,
+            base,
+            schema,
+            hasher,
+            sum,
+            counts,
+            end,
+            watch,
+        } = self;
+        writes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut totals = Totals {
+            schema: &schema,
+            hasher: &hasher,
+            sum,
+            counts,
+        };
+        let mut changing = Vec::with_capacity(writes.len());
+        for (key, new) in writes {
+            let old = match has_old(key.as_bytes()) {
+                true => base.get(key.as_bytes())?,
+                false => None,
+            };
+            if totals.replace(key.as_bytes(), old.as_ref(), new.as_ref())? {
+                changing.push((key, new));
+            }
+        }
+        let Totals { sum, counts, .. } = totals;
+        Ok(Settlement {
+            root: sum.root(),
+            changes: BaseChanges {
+                writes: changing,
+                sum,
+                counts,
+            },
+            spilled: 0,
+            moves: None,
+            end,
+            basis: Basis::Watch(watch),
+        })
     }
 }
 

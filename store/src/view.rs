@@ -6,7 +6,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, btree_map};
 use std::iter::Peekable;
 
-use crate::base::{Base, BytesRange};
+use crate::base::Base;
+use crate::base_range::BaseRange;
 use crate::error::{DataError, StoreError};
 use crate::key::Key;
 use crate::limits::{ROW_OVERHEAD_BYTES, SCAN_BYTES_MAX};
@@ -107,7 +108,6 @@ impl<'a> View<'a> {
                 spill: None,
                 spill_next: None,
                 base: None,
-                base_next: None,
             });
         }
         let (low_key, high_key) = (Key::from(low), Key::from(high));
@@ -126,7 +126,6 @@ impl<'a> View<'a> {
             spill: None,
             spill_next: None,
             base: None,
-            base_next: None,
         };
         if let Some(spill) = self.spill {
             let mut range = spill.range(low, high)?;
@@ -134,9 +133,7 @@ impl<'a> View<'a> {
             merged.spill = Some(range);
         }
         if self.base.count(slot) > 0 {
-            let mut range = self.base.range(low, high)?;
-            merged.base_next = next_of_base(&mut range)?;
-            merged.base = Some(range);
+            merged.base = Some(self.base.range(low, high)?);
         }
         Ok(merged)
     }
@@ -203,15 +200,6 @@ impl<'a> View<'a> {
     }
 }
 
-fn next_of_base(range: &mut BytesRange) -> Result<Option<BaseItem>, StoreError> {
-    Ok(range.next().transpose()?)
-}
-
-type BaseItem = (
-    redb::AccessGuard<'static, &'static [u8]>,
-    redb::AccessGuard<'static, &'static [u8]>,
-);
-
 /// The layers' values of a range of keys, the upper layer's where two have one.
 struct Merged<'a> {
     writes: Option<Peekable<btree_map::Range<'a, Key, Write>>>,
@@ -219,8 +207,7 @@ struct Merged<'a> {
     before: u64,
     spill: Option<SpillRange<'a>>,
     spill_next: Option<SpillItem>,
-    base: Option<BytesRange>,
-    base_next: Option<BaseItem>,
+    base: Option<BaseRange<'a>>,
 }
 
 impl Merged<'_> {
@@ -237,7 +224,7 @@ impl Merged<'_> {
                 .and_then(|held| held.peek())
                 .map(|(key, _)| *key);
             let spilled = self.spill_next.as_ref().map(|(key, _)| key.value());
-            let base = self.base_next.as_ref().map(|(key, _)| key.value());
+            let base = self.base.as_ref().and_then(BaseRange::key);
             let (write, held) = (write.map(Key::as_bytes), held.map(Key::as_bytes));
             let Some(key) = [write, held, spilled, base].into_iter().flatten().min() else {
                 return Ok(None);
@@ -259,9 +246,9 @@ impl Merged<'_> {
                 value = value.or(Some(row));
                 self.spill_next = range.next()?;
             }
-            if in_base && let (Some(range), Some((_, row))) = (&mut self.base, &self.base_next) {
-                value = value.or_else(|| Some(Some(Row::from(row.value()))));
-                self.base_next = next_of_base(range)?;
+            if in_base && let Some(range) = &mut self.base {
+                value = value.or_else(|| Some(range.value()));
+                range.step()?;
             }
             if let Some(Some(value)) = value {
                 return Ok(Some(value));

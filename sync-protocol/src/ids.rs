@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 
 /// Text that is not the hex form of an id.
@@ -55,10 +55,14 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, NotAnId> {
                 let wrong = NotAnId { expected: 2 * $len };
-                let bytes = HEXLOWER
-                    .decode(text.to_ascii_lowercase().as_bytes())
-                    .map_err(|_| wrong.clone())?;
-                bytes.try_into().map(Self).map_err(|_| wrong)
+                let mut bytes = [0; $len];
+                if text.len() != 2 * $len {
+                    return Err(wrong);
+                }
+                match HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut bytes) {
+                    Ok(_) => Ok(Self(bytes)),
+                    Err(_) => Err(wrong),
+                }
             }
         }
     };

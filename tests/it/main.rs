@@ -16,6 +16,7 @@ mod docs;
 mod finality;
 mod harness;
 mod hostile_modules;
+mod http_bodies;
 mod kill_loop;
 mod layering;
 mod lifecycle;

@@ -104,12 +104,13 @@ impl Unborn {
             base_cache_bytes: ctx.caches.base_bytes,
         };
         let mut module = None;
-        let state = State::open_choosing(backend, options, |stored| {
+        let mut state = State::open_choosing(backend, options, |stored| {
             let ruling = Ruling::of(stored, &genesis, first, ctx.modules, ctx.disk)?;
             module = Some(ruling.module);
             Ok::<_, Stop>(ruling.schema)
         })?
         .spilling_to(ctx.disk.spill(&id)?, ctx.memory.overlay);
+        state.set_aside(ctx.disk.aside());
         let module = module.ok_or(Stop::Damaged {
             what: "module",
             database: id,
@@ -198,6 +199,7 @@ pub(crate) fn living(
     let mut replica = Replica {
         id,
         name,
+        aliases: Vec::new(),
         creator: parts.entry.header.author,
         genesis: parts.genesis,
         log: parts.log,
@@ -235,6 +237,8 @@ pub(crate) fn living(
         judged: None,
         publishers: Vec::new(),
         pending_cut: None,
+        making: None,
+        cut_here: false,
         last_cut_at: ctx.now.tick,
         asks_since: None,
         leftovers: None,

@@ -81,7 +81,14 @@ pub fn check_database(
     let Some(genesis) = &facts.genesis else {
         return Ok(found);
     };
-    found.name = facts.name.clone().or_else(|| Some(genesis.name.clone()));
+    let first = |names: &String| {
+        names
+            .split(restart::NAMES_BETWEEN)
+            .next()
+            .map(str::to_owned)
+    };
+    let noted = facts.name.as_ref().and_then(first);
+    found.name = noted.or_else(|| Some(genesis.name.clone()));
     let mut module = Checked::named("module");
     let mut unreadable = Checked::named("rows");
     let mut choose = |stored: &Stored<'_>| {

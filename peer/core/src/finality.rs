@@ -6,27 +6,19 @@
 
 mod asking;
 pub(crate) mod contest;
+pub(crate) mod making;
 mod moving;
 pub(crate) mod recovery;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use store::{RowWrite, Settlement};
-use sync_protocol::limits::{FRONTIER_MAX, SETTLE_US};
-use sync_protocol::{Cut, CutDraft, EntryId, Ordered, Stub, Tick, order_root};
+use sync_protocol::{Cut, EntryId, Ordered, order_root};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
 use crate::replica::{Context, FinalsAt, Health, Replica, latest_final};
 use crate::system_tables::{self, RIGHT, RightRow, TicketRow};
-
-/// Milliseconds between two cuts at least.
-pub(crate) const CUT_EVERY_MS: u64 = 1_000;
-
-/// After this many settle times a finaliser no longer waits for a gapless start of the tail: an
-/// author that keeps sending back-dated entries must not hold finality up.
-const PATIENCE: u64 = 3;
 
 /// What came of a cut that arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,105 +41,6 @@ impl Replica {
     /// Whether this peer certifies cuts alone.
     pub(crate) fn is_finaliser(&self, ctx: &Context<'_>) -> bool {
         self.cut.finalisers == [ctx.device]
-    }
-
-    /// When a cut could be made, if there is something to cover.
-    pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<Tick> {
-        let able = self.is_finaliser(ctx) && self.health == Health::Ok && !ctx.is_short_of_room;
-        if !able || !self.contest.pledge.is_empty() {
-            return None;
-        }
-        let settled = Tick(self.tail_since?.0.saturating_add(SETTLE_US));
-        Some(
-            settled
-                .max(self.last_cut_at.plus_ms(CUT_EVERY_MS))
-                .max(self.may_cut_from()),
-        )
-    }
-
-    /// Makes a cut over what has been held for the settle time, if it is time for one.
-    pub(crate) fn make_cut(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
-        if self.cut_due(ctx).is_none_or(|due| ctx.now.tick < due) {
-            return Ok(());
-        }
-        self.last_cut_at = ctx.now.tick;
-        self.asks_since = None;
-        let entries = self.settled_entries(ctx);
-        let frontier = self.frontier_of(&entries);
-        if entries.is_empty() || frontier.len() > FRONTIER_MAX {
-            return Ok(());
-        }
-        let finals = FinalsAt::new(&self.log, self.cut.height);
-        let segment = self.dag.segment(&frontier, &finals);
-        finals.checked()?;
-        let segment = segment.unwrap_or_else(|missing| {
-            unreachable!("the frontier is of executed entries: {missing:?}")
-        });
-        let height = self.cut.height + 1;
-        let settlement = self.run_segment(&segment, height, ctx)?;
-        let draft = CutDraft {
-            database: self.id,
-            term: self.cut.term,
-            height,
-            parent: self.cut.id(),
-            engine: self.cut.engine,
-            frontier,
-            order_root: root_of(&segment),
-            state_root: settlement.root,
-            finalisers: self.finalisers_after(segment.len()),
-        };
-        let cut = Cut::seal(draft, ctx.key)
-            .unwrap_or_else(|error| unreachable!("a cut of ours stays within the limits: {error}"));
-        self.write_cut(cut, &segment, settlement, true, ctx)?;
-        self.fresh_cut = Some(self.cut.encoded().to_vec());
-        Ok(())
-    }
-
-    /// Executed entries that a cut may cover now.
-    fn settled_entries(&self, ctx: &Context<'_>) -> Vec<Arc<Stub>> {
-        let held = |entry: &Stub| {
-            self.accepted_at
-                .get(&entry.id)
-                .map_or(u64::MAX, |at| ctx.now.tick.since(*at))
-        };
-        // A gapless start of the tail is flushed without running anything again.
-        let start: Vec<_> = self
-            .executed
-            .iter()
-            .take_while(|ran| held(&ran.entry) >= SETTLE_US)
-            .map(|ran| Arc::clone(&ran.entry))
-            .collect();
-        let impatient = self
-            .executed
-            .iter()
-            .any(|ran| held(&ran.entry) >= SETTLE_US * PATIENCE);
-        if !start.is_empty() || !impatient {
-            return start;
-        }
-        self.executed
-            .iter()
-            .filter(|ran| held(&ran.entry) >= SETTLE_US)
-            .map(|ran| Arc::clone(&ran.entry))
-            .collect()
-    }
-
-    /// Heads of what is final plus `entries`, which are closed under ancestors.
-    fn frontier_of(&self, entries: &[Arc<Stub>]) -> Vec<EntryId> {
-        let parents: BTreeSet<EntryId> = entries
-            .iter()
-            .flat_map(|entry| entry.header.parents.iter().copied())
-            .collect();
-        let mut frontier: Vec<EntryId> = self
-            .cut
-            .frontier
-            .iter()
-            .copied()
-            .chain(entries.iter().map(|entry| entry.id))
-            .filter(|id| !parents.contains(id))
-            .collect();
-        frontier.sort_unstable();
-        frontier.dedup();
-        frontier
     }
 
     /// Takes a cut that a remote sent.
@@ -316,10 +209,7 @@ impl Replica {
             extra.append(&mut judged.rows);
             migration = judged.migration.take();
         }
-        let last = segment.last().map(|ordered| {
-            let invocations = ordered.entry.header.invocations;
-            ordered.entry.position(invocations.saturating_sub(1))
-        });
+        let last = segment.last().map(making::last_position);
         let state = self.state()?;
         Ok(match migration {
             Some(migration) => state.plan_migration(last.as_ref(), extra, migration)?,

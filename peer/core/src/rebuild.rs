@@ -219,6 +219,7 @@ impl Core {
 /// What a database keeps while it is closed and opened again.
 struct Carried {
     name: String,
+    aliases: Vec<String>,
     own: OwnChain,
     batch: crate::batch::Batch,
     expected: std::collections::BTreeMap<EntryId, Vec<crate::batch::Expected>>,
@@ -230,6 +231,7 @@ impl Carried {
     fn of(old: Replica) -> Self {
         Self {
             name: old.name,
+            aliases: old.aliases,
             own: old.own,
             batch: old.batch,
             expected: old.expected,
@@ -240,6 +242,7 @@ impl Carried {
 
     fn into_replica(self, replica: &mut Replica) {
         replica.name = self.name;
+        replica.aliases = self.aliases;
         replica.executions += self.executions;
         // Opening has given up the clients of the process before; ours are still there.
         replica.batch = self.batch;

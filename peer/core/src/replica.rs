@@ -22,6 +22,7 @@ use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::{Event, Executor, Trace};
 use crate::finality::contest::Contest;
+use crate::finality::making::CutInMaking;
 use crate::leftovers::Leftovers;
 use crate::local_views::RecentCalls;
 use crate::memory::{FileCaches, MemoryBudget};
@@ -152,7 +153,10 @@ pub(crate) fn latest_final(cut: &Cut, finals: &dyn Finals) -> Hlc {
 /// One database.
 pub(crate) struct Replica {
     pub(crate) id: DatabaseId,
+    /// What it is called on this peer.
     pub(crate) name: String,
+    /// What else it is called.
+    pub(crate) aliases: Vec<String>,
     pub(crate) genesis: Genesis,
     pub(crate) creator: DeviceKey,
     pub(crate) log: Log,
@@ -213,6 +217,10 @@ pub(crate) struct Replica {
     pub(crate) publishers: Vec<Publisher>,
     /// A cut that waits for entries.
     pub(crate) pending_cut: Option<Cut>,
+    /// The cut that is being made, while its rows are summed up aside.
+    pub(crate) making: Option<CutInMaking>,
+    /// The next cut is made at once: what the last one was to cover changed meanwhile.
+    pub(crate) cut_here: bool,
     pub(crate) last_cut_at: Tick,
     /// Since when this peer has waited for members to say where they stand before it signs cuts.
     pub(crate) asks_since: Option<Tick>,
@@ -269,6 +277,11 @@ impl Replica {
             what: "state",
             database: self.id,
         })
+    }
+
+    /// What it is called on this peer, its first name first.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.name).chain(&self.aliases)
     }
 
     /// Whether entries of this device count.

@@ -214,8 +214,10 @@ impl SqlRows {
 pub struct DatabaseInfo {
     /// Its identity.
     pub database: DatabaseId,
-    /// Its local name.
+    /// Its local name, the first of `names`.
     pub name: String,
+    /// All its local names.
+    pub names: Vec<String>,
     /// The module's hash.
     pub module_hash: String,
     /// The creator's identity in hex, as `ctx.sender` shows it.

@@ -136,6 +136,20 @@ pub enum Request {
         /// The name or identity.
         database: String,
     },
+    /// Gives a database another local name beside those it has. Owner only.
+    AddName {
+        /// Which.
+        database: String,
+        /// The name.
+        name: String,
+    },
+    /// Replaces the local names of a database; the first is the one that is shown. Owner only.
+    SetNames {
+        /// Which.
+        database: String,
+        /// The names, at least one.
+        names: Vec<String>,
+    },
     /// Removes the database from this peer (other members keep theirs). Owner only.
     Delete {
         /// Which.

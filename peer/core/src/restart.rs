@@ -16,6 +16,9 @@ use crate::replica::{Context, FinalsAt, OwnChain, Replica};
 /// Note in the log: the local name.
 pub(crate) const NAME_NOTE: &str = "name";
 
+/// What stands between the names in that note. No name has it.
+pub(crate) const NAMES_BETWEEN: char = '\n';
+
 /// Opens the database `id`. `None`: its files were made but it never came to be.
 pub(crate) fn open(
     id: DatabaseId,
@@ -36,10 +39,12 @@ pub(crate) fn open(
         log
     };
     let (entry, genesis) = birth_of(&log, &id)?;
-    let name = log
+    let names = log
         .note(NAME_NOTE)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .unwrap_or_else(|| genesis.name.clone());
+    let mut names = names.split(NAMES_BETWEEN).map(str::to_owned);
+    let name = names.next().unwrap_or_default();
     let own = OwnChain {
         epoch,
         next_seq: 0,
@@ -69,6 +74,7 @@ pub(crate) fn open(
             newborn.settle(cut, true, own, name, ctx)?
         }
     };
+    replica.aliases = names.collect();
     if replica.remember_divergence()? {
         return Ok(Some(replica));
     }

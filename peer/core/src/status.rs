@@ -28,6 +28,7 @@ impl Replica {
         DatabaseInfo {
             database: self.id,
             name: self.name.clone(),
+            names: self.names().cloned().collect(),
             module_hash: self.executor.module().hash().to_string(),
             owner_identity: identity_hex(&identity_of(&did, &did)),
             status: self.health.word().to_owned(),
@@ -143,6 +144,7 @@ impl Core {
         let broken = self.broken.keys().map(|id| DatabaseInfo {
             database: *id,
             name: String::new(),
+            names: Vec::new(),
             module_hash: String::new(),
             owner_identity: String::new(),
             status: "stopped".to_owned(),

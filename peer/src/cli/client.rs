@@ -142,6 +142,14 @@ impl Client {
         json(&text(&mut answer)?)
     }
 
+    /// `PUT` of JSON.
+    pub(crate) fn put_json(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let request = self.request(self.agent.put(self.url(path)));
+        let body = body.to_string();
+        self.sent(request.content_type("application/json").send(body))?;
+        Ok(())
+    }
+
     /// `DELETE`.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.sent(self.request(self.agent.delete(self.url(path))).call())?;

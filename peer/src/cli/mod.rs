@@ -23,6 +23,7 @@ mod output;
 mod peers;
 mod publish;
 mod rebuild;
+mod rename;
 mod sql;
 mod start;
 mod status;
@@ -79,6 +80,8 @@ enum Verb {
     Generate(generate::Generate),
     /// List the databases of this peer
     List(list::List),
+    /// Give a database another name on this peer
+    Rename(rename::Rename),
     /// Remove a database from this peer; other members keep theirs
     Delete(delete::Delete),
     /// Show how databases stand: cut, tail, roots, peers
@@ -131,6 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Describe(verb) => verb.run(target),
         Verb::Generate(verb) => verb.run(target),
         Verb::List(verb) => verb.run(target),
+        Verb::Rename(verb) => verb.run(target),
         Verb::Delete(verb) => verb.run(target),
         Verb::Status(verb) => verb.run(target),
         Verb::Invite(verb) => verb.run(target),

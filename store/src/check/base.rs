@@ -100,7 +100,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn all(&mut self, progress: &mut Progress<'_>) -> Result<(), StoreError> {
         let total: u64 = self.base.counts().iter().sum();
-        for item in self.base.range(&[], &[0xFF; SPACE_BYTES + 1])? {
+        for item in self.base.stored_range(&[], &[0xFF; SPACE_BYTES + 1])? {
             let (key, value) = item?;
             let (key, value) = (key.value(), value.value());
             match Space::of(key) {

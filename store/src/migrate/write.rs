@@ -3,7 +3,10 @@
 use redb::Table;
 
 use super::{Moves, ended_sequences, moved_rows};
-use crate::base::{Base, BaseChanges, ROWS, write_fingerprints, write_spilled};
+use crate::base::{
+    Base, BaseChanges, ROWS, write_counts, write_fingerprints, write_keys, write_meta,
+    write_spilled,
+};
 use crate::crash_point::CrashPoint;
 use crate::error::StoreError;
 use crate::overlay::Overlay;
@@ -34,6 +37,7 @@ impl Base {
         let Moves {
             migration, counts, ..
         } = &moves;
+        self.finish()?;
         let write = self.begin_write()?;
         {
             let mut rows = write.open_table(ROWS)?;
@@ -41,12 +45,7 @@ impl Base {
             if let Some(spilled) = spill {
                 write_spilled(spilled, &mut rows)?;
             }
-            for (key, value) in &changes.writes {
-                match value {
-                    Some(value) => rows.insert(key.as_bytes(), &**value)?,
-                    None => rows.remove(key.as_bytes())?,
-                };
-            }
+            write_keys(&changes.writes, &mut rows)?;
             for space in &moves.cleared {
                 let (low, high) = bounds(*space);
                 rows.retain_in::<&[u8], _>(low.as_slice()..high.as_slice(), |_, _| false)?;
@@ -66,8 +65,8 @@ impl Base {
             for (before, after) in migration.staying(old) {
                 moves.write_table(view, before, after, &mut rows)?;
             }
-            self.write_meta(&write, height, &changes.sum)?;
-            Self::write_counts(&write, migration.schema(), counts)?;
+            write_meta(&write, height, &changes.sum)?;
+            write_counts(&write, migration.schema(), counts)?;
             write_fingerprints(&write, migration.schema())?;
         }
         // A kept reader would keep the pages alive that this frees.

@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::aside::Planned;
 use super::{
     ACCOUNT, ACCOUNT_ID, ACCOUNT_NAME, ACCOUNT_TEAM, ALARM, DATABASE, MEMBER, MESSAGE, NOTE,
     NOTE_AUTHOR, account, begin, message, note, open, position, rows_of, text,
 };
 use crate::root::{RowHasher, RowSum};
-use crate::{DataError, Disk, MemoryDisk, OverlayBudget, Range, Row, RowWrite, State, TableId};
+use crate::{
+    Aside, DataError, Disk, MemoryDisk, OverlayBudget, Range, Row, RowWrite, Settlement, State,
+    TableId,
+};
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     InsertAccount(u32, u8, u8, i64),
     UpdateById(u32, u8, u8, i64),
     UpdateByName(u32, u8, u8, i64),
@@ -28,7 +32,7 @@ enum Op {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// The operations of one call, and whether it succeeds.
     Call(Vec<Op>, bool),
     /// So many of the last calls are taken back.
@@ -38,6 +42,10 @@ enum Step {
     Reopen,
     /// What the overlay has no room for goes to the spill.
     Relieve,
+    /// A cut over so many of the oldest calls is planned aside.
+    Plan(usize),
+    /// Somebody looks what became of what is done aside.
+    Look,
 }
 
 /// How an operation ended: what it returned, or which error.
@@ -52,7 +60,7 @@ enum Ended {
 type AccountRow = (String, u8, i64);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Model {
+pub(super) struct Model {
     accounts: BTreeMap<u32, AccountRow>,
     notes: BTreeSet<(u8, String)>,
     messages: BTreeMap<u64, String>,
@@ -247,45 +255,59 @@ impl Model {
     }
 }
 
-struct World {
+pub(super) struct World {
     disk: MemoryDisk,
     /// How many calls the overlay may hold; `None`: all.
     room: Option<usize>,
-    state: Option<State>,
-    base: Model,
-    members: BTreeMap<u8, String>,
+    /// Where the long work of cuts is done.
+    aside: Aside,
+    pub(super) state: Option<State>,
+    pub(super) base: Settled,
+    /// What a restart finds, while the last cut is on its way into the base.
+    pub(super) durable: Option<Settled>,
     /// Every executed call that is not settled, with what it left.
-    tail: Vec<(u64, Model)>,
-    settled: u64,
-    height: u64,
+    pub(super) tail: Vec<(u64, Model)>,
+    pub(super) planned: Option<Planned>,
+}
+
+/// What the last cut left.
+#[derive(Clone, Default)]
+pub(super) struct Settled {
+    pub(super) model: Model,
+    pub(super) members: BTreeMap<u8, String>,
+    /// The last call that it covers.
+    pub(super) through: u64,
+    /// The height of the next one.
+    pub(super) height: u64,
 }
 
 impl World {
-    fn new(room: Option<usize>) -> Self {
+    pub(super) fn new(room: Option<usize>, aside: Aside) -> Self {
         let disk = MemoryDisk::new();
-        let state = Some(open_with_room(&disk, room));
-        let (base, members) = (Model::default(), BTreeMap::new());
+        let mut state = open_with_room(&disk, room);
+        state.set_aside(aside);
         Self {
             disk,
             room,
-            state,
-            base,
-            members,
+            aside,
+            state: Some(state),
+            base: Settled::default(),
+            durable: None,
             tail: Vec::new(),
-            settled: 0,
-            height: 0,
+            planned: None,
         }
     }
 
     fn model(&self) -> &Model {
-        self.tail.last().map_or(&self.base, |(_, model)| model)
+        let last = self.tail.last();
+        last.map_or(&self.base.model, |(_, model)| model)
     }
 
-    fn take(&mut self) -> State {
+    pub(super) fn take(&mut self) -> State {
         self.state.take().expect("it is put back after every step")
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(super) fn step(&mut self, step: &Step) {
         match step {
             Step::Call(ops, commits) => self.call(ops, *commits),
             Step::Rewind(count) => {
@@ -295,25 +317,35 @@ impl World {
                     let state = self.state.as_mut().expect("put back");
                     state.rewind(&from).expect("it can be taken back");
                 }
+                self.disturb(kept);
                 self.tail.truncate(kept);
             }
             Step::Settle(count, members) => self.settle(*count, members),
             Step::Reopen => {
                 drop(self.take());
+                self.planned = None;
                 self.disk.crash();
                 self.tail.clear();
-                self.state = Some(open_with_room(&self.disk, self.room));
+                if let Some(durable) = self.durable.take() {
+                    self.base = durable;
+                }
+                let mut state = open_with_room(&self.disk, self.room);
+                state.set_aside(self.aside);
+                self.state = Some(state);
             }
             Step::Relieve => {
+                self.disturb(0);
                 let state = self.state.as_mut().expect("put back");
                 state.relieve().expect("it can be spilled");
             }
+            Step::Plan(count) => self.plan(*count),
+            Step::Look => self.look(),
         }
         self.check();
     }
 
     fn call(&mut self, ops: &[Op], commits: bool) {
-        let n = self.tail.last().map_or(self.settled, |(n, _)| *n) + 1;
+        let n = self.tail.last().map_or(self.base.through, |(n, _)| *n) + 1;
         let mut transaction = begin(self.take(), n);
         let mut model = self.model().clone();
         let mut alarms = BTreeSet::new();
@@ -370,9 +402,10 @@ impl World {
             .tail
             .get(..count.min(self.tail.len()))
             .and_then(|calls| calls.last());
-        let (settled, base) = through.map_or((self.settled, self.base.clone()), |(n, model)| {
-            (*n, model.clone())
-        });
+        let mut base = self.base.clone();
+        if let Some((n, model)) = through {
+            (base.through, base.model) = (*n, model.clone());
+        }
         let through = through.map(|(n, _)| position(*n));
         let mut extra = Vec::new();
         for (id, role, delete) in members {
@@ -384,31 +417,36 @@ impl World {
                 delete: *delete,
             });
             if *delete {
-                self.members.remove(id);
+                base.members.remove(id);
             } else {
-                self.members.insert(*id, role);
+                base.members.insert(*id, role);
             }
         }
-        let mut state = self.take();
+        let state = self.take();
         let settlement = state
             .plan_settle(through.as_ref(), extra)
             .expect("it can be planned");
-        let root = settlement.root;
-        state
-            .settle(settlement, self.height)
-            .expect("it can be written");
+        self.disturb(0);
+        self.settle_as_planned(state, settlement, base);
+    }
+
+    pub(super) fn settle_as_planned(
+        &mut self,
+        mut state: State,
+        settlement: Settlement,
+        mut base: Settled,
+    ) {
+        let (root, height) = (settlement.root, self.base.height);
+        state.settle(settlement, height).expect("it can be written");
         assert_eq!(state.final_root(), root);
-        assert_eq!(state.height(), Some(self.height));
+        assert_eq!(state.height(), Some(height));
+        let finals = state.final_rows(ACCOUNT).expect("small");
+        assert_eq!(bytes(&finals), base.model.account_rows());
+        base.height = height + 1;
+        self.tail.retain(|(n, _)| *n > base.through);
+        let before = std::mem::replace(&mut self.base, base);
+        self.durable = state.is_settling().then_some(before);
         self.state = Some(state);
-        self.height += 1;
-        self.tail.retain(|(n, _)| *n > settled);
-        self.settled = settled;
-        self.base = base;
-        let finals = self
-            .state
-            .as_ref()
-            .map(|state| state.final_rows(ACCOUNT).expect("small"));
-        assert_eq!(bytes(&finals.expect("put back")), self.base.account_rows());
     }
 
     fn check(&self) {
@@ -425,6 +463,7 @@ impl World {
             .map(|(id, words)| message(*id, words))
             .collect();
         let members: Vec<_> = self
+            .base
             .members
             .iter()
             .map(|(id, role)| [&[*id][..], &text(role)].concat())
@@ -532,7 +571,7 @@ fn ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Step> {
+pub(super) fn steps() -> impl Strategy<Value = Step> {
     let members = proptest::collection::vec((0_u8..4, 0_u8..5, any::<bool>()), 0..3);
     prop_oneof![
         8 => (proptest::collection::vec(ops(), 0..8), proptest::bool::weighted(0.8))
@@ -544,7 +583,7 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 /// Longer tails, most of them spilled, and deeper ways back.
-fn spilling_steps() -> impl Strategy<Value = Step> {
+pub(super) fn spilling_steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (proptest::collection::vec(ops(), 1..5), proptest::bool::weighted(0.9))
             .prop_map(|(ops, commits)| Step::Call(ops, commits)),
@@ -559,7 +598,7 @@ proptest! {
 
     #[test]
     fn store_does_what_the_model_does(steps in proptest::collection::vec(steps(), 1..30)) {
-        let mut world = World::new(None);
+        let mut world = World::new(None, Aside::Never);
         steps.iter().for_each(|step| world.step(step));
     }
 
@@ -568,7 +607,7 @@ proptest! {
         room in 0_usize..8,
         steps in proptest::collection::vec(spilling_steps(), 1..60),
     ) {
-        let mut world = World::new(Some(room));
+        let mut world = World::new(Some(room), Aside::Never);
         steps.iter().for_each(|step| world.step(step));
     }
 }

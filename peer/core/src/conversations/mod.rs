@@ -402,6 +402,7 @@ impl Replica {
             .filter_map(|link| link.wake)
             .chain(self.batch.due())
             .chain(self.cut_due(ctx))
+            .chain(self.aside_due(ctx))
             .chain(self.publishers_due())
             .chain(self.leftovers_due())
             .chain(self.firing.wake())

@@ -8,10 +8,13 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::error::refuse;
 use crate::reply::{ErrorKind, Published, Reply, RequestError};
-use crate::restart::NAME_NOTE;
+use crate::restart::{NAME_NOTE, NAMES_BETWEEN};
 
 /// Bytes of a database's local name.
 const NAME_BYTES_MAX: usize = 64;
+
+/// Local names of a database.
+const NAMES_MAX: usize = 16;
 
 impl Core {
     pub(super) fn publish(
@@ -49,6 +52,59 @@ impl Core {
         Ok(Answer::Now(Reply::Published(published)))
     }
 
+    /// Gives a database another name.
+    pub(super) fn add_name(
+        &mut self,
+        now: Now,
+        database: &str,
+        name: String,
+    ) -> Result<Reply, RequestError> {
+        let replica = self.find(database)?;
+        let mut names: Vec<String> = replica.names().cloned().collect();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        self.set_names(now, database, names)
+    }
+
+    /// Replaces the names of a database.
+    pub(super) fn set_names(
+        &mut self,
+        now: Now,
+        database: &str,
+        names: Vec<String>,
+    ) -> Result<Reply, RequestError> {
+        let id = self.find_id(database)?;
+        if names.is_empty() || names.len() > NAMES_MAX {
+            let text = format!("a database has at least one name, and at most {NAMES_MAX}");
+            return Err(refuse(ErrorKind::BadRequest, text));
+        }
+        for (at, name) in names.iter().enumerate() {
+            check_name(name)?;
+            if names[..at].contains(name) {
+                let text = format!("`{name}` is named twice");
+                return Err(refuse(ErrorKind::BadRequest, text));
+            }
+            if self.is_named(name, Some(id)) {
+                let text = format!("another database of this peer is called `{name}`");
+                return Err(refuse(ErrorKind::NotOwner, text));
+            }
+        }
+        let mut names = names.into_iter();
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.name = names.next().unwrap_or_default();
+            replica.aliases = names.collect();
+        }
+        self.keep_name(now, id);
+        Ok(Reply::Done)
+    }
+
+    /// Whether a database other than `but` has this name.
+    fn is_named(&self, name: &str, but: Option<DatabaseId>) -> bool {
+        let others = self.replicas.values().filter(|other| Some(other.id) != but);
+        others.flat_map(|other| other.names()).any(|it| it == name)
+    }
+
     pub(super) fn delete(&mut self, database: &str) -> Result<Reply, RequestError> {
         let id = self.find_id(database)?;
         if let Some(mut replica) = self.replicas.remove(&id) {
@@ -67,7 +123,7 @@ impl Core {
         } else {
             "joined"
         };
-        let taken = |name: &str| self.replicas.values().any(|replica| replica.name == name);
+        let taken = |name: &str| self.is_named(name, None);
         if !taken(wanted) {
             return wanted.to_owned();
         }
@@ -77,11 +133,12 @@ impl Core {
             .unwrap_or_else(|| unreachable!("there are more numbers than databases"))
     }
 
-    /// Writes the local name where the next start finds it.
+    /// Writes the local names where the next start finds it.
     pub(crate) fn keep_name(&mut self, now: Now, id: DatabaseId) {
         self.with(id, now, |replica, _| {
-            let name = replica.name.clone();
-            Ok(replica.log.put_note(NAME_NOTE, name.as_bytes())?)
+            let names: Vec<&str> = replica.names().map(String::as_str).collect();
+            let note = names.join(&NAMES_BETWEEN.to_string());
+            Ok(replica.log.put_note(NAME_NOTE, note.as_bytes())?)
         });
     }
 }

@@ -173,6 +173,8 @@ impl Core {
             Request::PrePublish { database, wasm } => {
                 Reply::UpgradePlan(self.pre_publish(now, &database, &wasm)?)
             }
+            Request::AddName { database, name } => self.add_name(now, &database, name)?,
+            Request::SetNames { database, names } => self.set_names(now, &database, names)?,
             Request::Delete { database } => self.delete(&database)?,
             Request::Finaliser { database } => {
                 Reply::Finaliser(Box::new(self.finaliser(&database)?))
@@ -229,7 +231,7 @@ impl Core {
         let by_name = || {
             self.replicas
                 .values()
-                .find(|replica| replica.name == text)
+                .find(|replica| replica.names().any(|name| name == text))
                 .map(|replica| replica.id)
         };
         by_identity.or_else(by_name).ok_or_else(|| {
@@ -434,6 +436,8 @@ fn only_for_owner(request: &Request) -> bool {
         request,
         Request::Publish { .. }
             | Request::PrePublish { .. }
+            | Request::AddName { .. }
+            | Request::SetNames { .. }
             | Request::Delete { .. }
             | Request::Invite { .. }
             | Request::Join { .. }

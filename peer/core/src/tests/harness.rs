@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
 use module_host::Backend;
-use store::MemoryDisk;
+use store::{Aside, MemoryDisk};
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Message, Now, Role, SecretKey, Tick};
 
 use crate::reply::{DatabaseStatus, JoinProgress, JoinState};
@@ -74,6 +74,8 @@ struct Peer {
     backend: Backend,
     core: Option<Core>,
     disk: MemoryDisk,
+    /// Where the long work of its cuts is done.
+    aside: Aside,
     key: SecretKey,
 }
 
@@ -148,6 +150,11 @@ impl Mesh {
                 backend: *backend,
                 core: None,
                 disk: MemoryDisk::default(),
+                // Each test holds one kind against the other.
+                aside: match at % 2 {
+                    0 => Aside::AtLook(2),
+                    _ => Aside::Never,
+                },
                 key,
             });
             mesh.start(at);
@@ -165,6 +172,7 @@ impl Mesh {
     pub(super) fn start_knowing(&mut self, at: usize, engine_max: u32) {
         let epoch = self.dice.draw();
         let peer = &mut self.peers[at];
+        peer.disk.set_aside(peer.aside);
         let core = Core::open_sharing(
             modules_on(peer.backend),
             Box::new(peer.disk.clone()),
@@ -211,6 +219,11 @@ impl Mesh {
     pub(super) fn restore(&mut self, at: usize, backup: &MemoryDisk) {
         self.crash(at);
         self.peers[at].disk = backup.backup();
+    }
+
+    /// From its next start on a peer does the long work of its cuts so.
+    pub(super) fn set_aside(&mut self, at: usize, aside: Aside) {
+        self.peers[at].aside = aside;
     }
 
     /// The process hangs: its links stay up, and nothing comes from it.

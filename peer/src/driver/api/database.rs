@@ -199,7 +199,45 @@ pub(super) async fn names(
     Path(database): Path<String>,
 ) -> Answer {
     let info = api.resolve(&caller, database).await?;
-    Ok(Json(json!({ "names": [info.name] })).into_response())
+    Ok(Json(json!({ "names": info.names })).into_response())
+}
+
+/// `POST /v1/database/:db/names`: the body is another name for it.
+pub(super) async fn add_name(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+    name: String,
+) -> Answer {
+    let info = api.resolve(&caller, database.clone()).await?;
+    let name = name.trim().to_owned();
+    let request = Request::AddName {
+        database,
+        name: name.clone(),
+    };
+    match api.ask_core(&caller, request).await {
+        Ok(_) => {
+            let added = json!({ "domain": name, "database_identity": hex(&info.database) });
+            Ok(Json(json!({ "Success": added })).into_response())
+        }
+        Err(error) if error.kind == ErrorKind::NotOwner => {
+            let denied = json!({ "PermissionDenied": { "domain": name } });
+            Ok((StatusCode::UNAUTHORIZED, Json(denied)).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `PUT /v1/database/:db/names`: the body is a list of all names that it is to have.
+pub(super) async fn set_names(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(database): Path<String>,
+    Json(names): Json<Vec<String>>,
+) -> Answer {
+    api.ask(&caller, Request::SetNames { database, names })
+        .await?;
+    Ok(Json(json!("Success")).into_response())
 }
 
 /// `DELETE /v1/database/:db`: from this peer alone.

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use peer_core::{Reply, Request};
 use serde_json::json;
 
 use super::Api;
@@ -38,6 +39,35 @@ pub(super) async fn public_key(State(api): State<Arc<Api>>) -> Answer {
     Ok((kind, api.tokens.public_key_pem()).into_response())
 }
 
+/// `GET /v1/identity/:identity/databases`: those here that it owns. For itself, and for the peer's
+/// owner.
+pub(super) async fn databases(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(identity): Path<String>,
+) -> Answer {
+    let asked = identity_of(&identity)?;
+    if !caller.owner && caller.bearer.identity() != asked {
+        let why = "you can ask for your own databases only";
+        return Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    let Reply::Databases(all) = api.ask(&caller, Request::List).await? else {
+        return Err(Refusal::unexpected());
+    };
+    let owned = all.iter().filter(|info| info.owner_identity == asked);
+    let identities: Vec<String> = owned.map(|info| info.database.to_string()).collect();
+    Ok(Json(json!({ "identities": identities })).into_response())
+}
+
+/// An identity as people write it, in lower case and bare.
+fn identity_of(text: &str) -> Result<String, Refusal> {
+    let bare = text.trim_start_matches("0x").to_ascii_lowercase();
+    if bare.len() != 64 || !bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Refusal::bad_request("an identity is 64 hex digits"));
+    }
+    Ok(bare)
+}
+
 /// `GET /v1/identity/:identity/verify`: whether the token in the request proves that identity.
 /// Tokens of any peer can be checked: the key is in the issuer's name.
 pub(super) async fn verify(Path(identity): Path<String>, headers: HeaderMap) -> Answer {
@@ -49,10 +79,7 @@ pub(super) async fn verify(Path(identity): Path<String>, headers: HeaderMap) -> 
         .map(|(_, token)| token.trim())
         .ok_or_else(|| unauthorized("send the token to check as Authorization: Bearer TOKEN"))?;
     let bearer = check_any(token, wall_s())?;
-    let asked = identity.trim_start_matches("0x").to_ascii_lowercase();
-    if asked.len() != 64 || !asked.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Refusal::bad_request("an identity is 64 hex digits"));
-    }
+    let asked = identity_of(&identity)?;
     if bearer.identity() != asked {
         let text = format!("the token is for {}", bearer.identity());
         return Err(Refusal::bad_request(text));

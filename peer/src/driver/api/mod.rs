@@ -139,7 +139,16 @@ pub(crate) fn router(api: Arc<Api>, config: &Config) -> Router {
 fn small_routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/v1/database/{database}/identity", get(database::identity))
-        .route("/v1/database/{database}/names", get(database::names))
+        .route(
+            "/v1/database/{database}/names",
+            get(database::names)
+                .post(database::add_name)
+                .put(database::set_names),
+        )
+        .route(
+            "/v1/identity/{identity}/databases",
+            get(identity::databases),
+        )
         .route("/v1/database/{database}/schema", get(database::schema))
         .route(
             "/v1/database/{database}/subscribe",

@@ -1,0 +1,227 @@
+//! Making cuts: what the one finaliser does. A large cut's rows are summed up aside, while calls go
+//! on; if what it covers changes meanwhile, it is made at once instead.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use store::{Planning, Settlement, State};
+use sync_protocol::limits::{FRONTIER_MAX, SETTLE_US};
+use sync_protocol::{Cut, CutDraft, EntryId, Ordered, Stub, Tick};
+
+use super::root_of;
+use crate::error::Stop;
+use crate::replica::{Context, FinalsAt, Health, Replica};
+
+/// Milliseconds between two cuts at least.
+pub(crate) const CUT_EVERY_MS: u64 = 1_000;
+
+/// Milliseconds after which it is looked again whether what is done aside is done.
+const LOOK_MS: u64 = 5;
+
+/// After this many settle times a finaliser no longer waits for a gapless start of the tail: an
+/// author that keeps sending back-dated entries must not hold finality up.
+const PATIENCE: u64 = 3;
+
+/// A cut whose rows are being summed up.
+#[derive(Debug)]
+pub(crate) struct CutInMaking {
+    height: u64,
+    frontier: Vec<EntryId>,
+    segment: Vec<Ordered>,
+    planning: Planning,
+}
+
+impl Replica {
+    /// When a cut could be made, if there is something to cover.
+    pub(crate) fn cut_due(&self, ctx: &Context<'_>) -> Option<Tick> {
+        let able = self.is_finaliser(ctx) && self.health == Health::Ok && !ctx.is_short_of_room;
+        if !able || !self.contest.pledge.is_empty() {
+            return None;
+        }
+        if self.making.is_some() || self.state.as_ref().is_some_and(State::is_settling) {
+            return None; // looked after by itself
+        }
+        let settled = Tick(self.tail_since?.0.saturating_add(SETTLE_US));
+        Some(
+            settled
+                .max(self.last_cut_at.plus_ms(CUT_EVERY_MS))
+                .max(self.may_cut_from()),
+        )
+    }
+
+    /// When to look whether what is done aside is done.
+    pub(crate) fn aside_due(&self, ctx: &Context<'_>) -> Option<Tick> {
+        let is_settling = self.state.as_ref().is_some_and(State::is_settling);
+        (is_settling || self.making.is_some()).then(|| ctx.now.tick.plus_ms(LOOK_MS))
+    }
+
+    /// Makes a cut over what has been held for the settle time, if it is time for one, or goes on
+    /// with the one that is being made.
+    pub(crate) fn make_cut(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if let Some(state) = &mut self.state {
+            state.look()?;
+        }
+        if self.making.is_some() {
+            return self.go_on_making(ctx);
+        }
+        if self.cut_due(ctx).is_none_or(|due| ctx.now.tick < due) {
+            return Ok(());
+        }
+        self.last_cut_at = ctx.now.tick;
+        self.asks_since = None;
+        let entries = self.settled_entries(ctx);
+        let frontier = self.frontier_of(&entries);
+        if entries.is_empty() || frontier.len() > FRONTIER_MAX {
+            return Ok(());
+        }
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let segment = self.dag.segment(&frontier, &finals);
+        finals.checked()?;
+        let segment = segment.unwrap_or_else(|missing| {
+            unreachable!("the frontier is of executed entries: {missing:?}")
+        });
+        let height = self.cut.height + 1;
+        if !std::mem::take(&mut self.cut_here)
+            && let Some(planning) = self.plan_aside(&segment)?
+        {
+            self.making = Some(CutInMaking {
+                height,
+                frontier,
+                segment,
+                planning,
+            });
+            return Ok(());
+        }
+        let settlement = self.run_segment(&segment, height, ctx)?;
+        self.certify(height, frontier, &segment, settlement, ctx)
+    }
+
+    /// Starts to sum up what a cut over `segment` changes, if that can be done aside.
+    fn plan_aside(&mut self, segment: &[Ordered]) -> Result<Option<Planning>, Stop> {
+        let has_run = self.common(0, segment) == segment.len();
+        let ran = &self.executed[..segment.len().min(self.executed.len())];
+        // Either of these is read off the state at the end of the segment.
+        let reads = ran.iter().any(|ran| ran.rights_changed || ran.publishes);
+        let Some(last) = segment.last().filter(|_| has_run && !reads) else {
+            return Ok(None);
+        };
+        let last = last_position(last);
+        match &mut self.state {
+            Some(state) => Ok(state.plan_aside(&last)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Certifies the cut that is being made once its rows are summed up.
+    fn go_on_making(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        let Some(mut making) = self.making.take() else {
+            return Ok(());
+        };
+        if !making.planning.is_done() {
+            self.making = Some(making);
+            return Ok(());
+        }
+        let CutInMaking {
+            height,
+            frontier,
+            segment,
+            planning,
+        } = making;
+        let settlement = planning.wait()?;
+        let may = self.is_finaliser(ctx)
+            && self.health == Health::Ok
+            && !ctx.is_short_of_room
+            && self.contest.pledge.is_empty()
+            && self.asks_since.is_none()
+            && self.cut.height + 1 == height;
+        let is_good = may
+            && self.common(0, &segment) == segment.len()
+            && self.state()?.can_settle(&settlement);
+        if !is_good {
+            self.cut_here = true;
+            return Ok(());
+        }
+        self.judged = None;
+        self.certify(height, frontier, &segment, settlement, ctx)
+    }
+
+    /// Signs the cut that `settlement` was planned for, writes it, and has it passed on.
+    fn certify(
+        &mut self,
+        height: u64,
+        frontier: Vec<EntryId>,
+        segment: &[Ordered],
+        settlement: Settlement,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        let draft = CutDraft {
+            database: self.id,
+            term: self.cut.term,
+            height,
+            parent: self.cut.id(),
+            engine: self.cut.engine,
+            frontier,
+            order_root: root_of(segment),
+            state_root: settlement.root,
+            finalisers: self.finalisers_after(segment.len()),
+        };
+        let cut = Cut::seal(draft, ctx.key)
+            .unwrap_or_else(|error| unreachable!("a cut of ours stays within the limits: {error}"));
+        self.write_cut(cut, segment, settlement, true, ctx)?;
+        self.fresh_cut = Some(self.cut.encoded().to_vec());
+        Ok(())
+    }
+
+    /// Executed entries that a cut may cover now.
+    fn settled_entries(&self, ctx: &Context<'_>) -> Vec<Arc<Stub>> {
+        let held = |entry: &Stub| {
+            self.accepted_at
+                .get(&entry.id)
+                .map_or(u64::MAX, |at| ctx.now.tick.since(*at))
+        };
+        // A gapless start of the tail is flushed without running anything again.
+        let start: Vec<_> = self
+            .executed
+            .iter()
+            .take_while(|ran| held(&ran.entry) >= SETTLE_US)
+            .map(|ran| Arc::clone(&ran.entry))
+            .collect();
+        let impatient = self
+            .executed
+            .iter()
+            .any(|ran| held(&ran.entry) >= SETTLE_US * PATIENCE);
+        if !start.is_empty() || !impatient {
+            return start;
+        }
+        self.executed
+            .iter()
+            .filter(|ran| held(&ran.entry) >= SETTLE_US)
+            .map(|ran| Arc::clone(&ran.entry))
+            .collect()
+    }
+
+    /// Heads of what is final plus `entries`, which are closed under ancestors.
+    fn frontier_of(&self, entries: &[Arc<Stub>]) -> Vec<EntryId> {
+        let parents: BTreeSet<EntryId> = entries
+            .iter()
+            .flat_map(|entry| entry.header.parents.iter().copied())
+            .collect();
+        let mut frontier: Vec<EntryId> = self
+            .cut
+            .frontier
+            .iter()
+            .copied()
+            .chain(entries.iter().map(|entry| entry.id))
+            .filter(|id| !parents.contains(id))
+            .collect();
+        frontier.sort_unstable();
+        frontier.dedup();
+        frontier
+    }
+}
+
+/// Where the last call of an entry has its place.
+pub(super) fn last_position(ordered: &Ordered) -> sync_protocol::Position {
+    let invocations = ordered.entry.header.invocations;
+    ordered.entry.position(invocations.saturating_sub(1))
+}

@@ -1,0 +1,90 @@
+//! Cuts whose rows are summed up and written aside, while calls go on.
+
+use store::Aside;
+
+use super::finality::all_final_and_equal;
+use super::harness::Mesh;
+
+/// Two members with some calls; from now on the finaliser's long work takes so many looks.
+fn slow_finaliser(looks: u32, seed: u64) -> Mesh {
+    let mut mesh = Mesh::new(2, seed);
+    mesh.publish_and_join();
+    say(&mut mesh, 0, "before");
+    mesh.pass_ms(3_000);
+    mesh.crash(0);
+    mesh.set_aside(0, Aside::AtLook(looks));
+    mesh.start(0);
+    mesh.settle();
+    mesh.pass_ms(1_000);
+    mesh
+}
+
+fn say(mesh: &mut Mesh, at: usize, text: &str) {
+    let arguments = format!(r#"["lobby", "{text}"]"#);
+    mesh.call(at, "send_message", &arguments).expect("sent");
+}
+
+fn texts(mesh: &mut Mesh, at: usize) -> Vec<Vec<String>> {
+    mesh.rows(at, "SELECT text FROM message")
+}
+
+#[test]
+fn calls_go_on_while_a_cut_is_made() {
+    let mut mesh = slow_finaliser(60, 4_101);
+    let height = mesh.status(0).cut.height;
+    say(&mut mesh, 0, "covered");
+    mesh.pass_ms(1_200);
+    assert_eq!(mesh.status(0).cut.height, height, "it is being made");
+    for n in 0..5 {
+        say(&mut mesh, n % 2, &format!("later {n}"));
+        assert_eq!(texts(&mut mesh, 0).len(), 3 + n);
+    }
+    mesh.pass_ms(20_000);
+    assert!(mesh.status(0).cut.height > height);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    assert_eq!(texts(&mut mesh, 1).len(), 7);
+}
+
+#[test]
+fn a_call_that_comes_late_amid_what_is_summed_up_is_in_the_next_sum() {
+    let mut mesh = slow_finaliser(100, 4_102);
+    let height = mesh.status(0).cut.height;
+    mesh.cut_link(0, 1);
+    mesh.settle();
+    say(&mut mesh, 1, "late");
+    mesh.pass_ms(100);
+    say(&mut mesh, 0, "covered");
+    mesh.pass_ms(1_200);
+    assert_eq!(mesh.status(0).cut.height, height, "it is being made");
+    mesh.heal_link(0, 1);
+    mesh.settle();
+    assert_eq!(mesh.status(0).cut.height, height, "and still is");
+    assert_eq!(texts(&mut mesh, 0).len(), 3);
+    mesh.pass_ms(30_000);
+    assert!(mesh.status(0).cut.height > height);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    assert_eq!(texts(&mut mesh, 0), texts(&mut mesh, 1));
+}
+
+#[test]
+fn a_cut_that_never_came_into_the_base_is_settled_again_after_a_crash() {
+    let mut mesh = slow_finaliser(40, 4_103);
+    let height = mesh.status(0).cut.height;
+    say(&mut mesh, 0, "covered");
+    let mut waited = 0;
+    while mesh.status(0).cut.height == height {
+        mesh.pass_ms(50);
+        waited += 1;
+        assert!(waited < 400, "a cut comes");
+    }
+    let status = mesh.status(0);
+    mesh.crash(0);
+    mesh.start(0);
+    mesh.settle();
+    assert_eq!(mesh.status(0).cut, status.cut, "the log has it");
+    assert_eq!(mesh.status(0).state_root, status.state_root);
+    say(&mut mesh, 1, "after");
+    mesh.pass_ms(30_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    assert_eq!(texts(&mut mesh, 0).len(), 3);
+}

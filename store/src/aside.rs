@@ -1,0 +1,179 @@
+//! Long work on a disk that is done beside whoever asked for it.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+/// Where the long work of a cut is done: summing up its rows, writing them to the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aside {
+    /// At once, by whoever starts it.
+    #[default]
+    Never,
+    /// By a thread of its own, if it is long.
+    Thread,
+    /// By whoever looks whether it is done, at the look of this number (1 is the first), however
+    /// short it is: the same at every run, for tests and the simulator. Work that nobody looks at so
+    /// often is not done, as if the power had failed before.
+    AtLook(u32),
+}
+
+/// Writes of a cut from which on they are long work: some milliseconds.
+const LONG_WRITES: usize = 1_000;
+
+impl Aside {
+    /// Whether work on so many writes is done aside.
+    pub(crate) fn takes(self, writes: usize) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Thread => writes >= LONG_WRITES,
+            Self::AtLook(_) => writes > 0,
+        }
+    }
+}
+
+type Job<T> = Box<dyn FnOnce() -> T + Send>;
+
+/// Work that was started. Dropping it waits for a thread that does it.
+pub(crate) struct Work<T>(Stage<T>);
+
+enum Stage<T> {
+    Done(T),
+    Runs(JoinHandle<T>),
+    Waits {
+        looks: u32,
+        job: Job<T>,
+    },
+    /// Between two stages, and after the result was taken.
+    Over,
+}
+
+impl<T: Send + 'static> Work<T> {
+    /// Starts `job`. The thread is called `name`.
+    pub(crate) fn start(
+        aside: Aside,
+        name: &str,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Self {
+        Self(match aside {
+            Aside::Never => Stage::Done(job()),
+            Aside::AtLook(looks) => Stage::Waits {
+                looks,
+                job: Box::new(job),
+            },
+            Aside::Thread => {
+                // A machine without room for another thread does it here.
+                let job = Arc::new(Mutex::new(Some(job)));
+                let shared = Arc::clone(&job);
+                let run = move || take(&shared)();
+                match Builder::new().name(name.to_owned()).spawn(run) {
+                    Ok(thread) => Stage::Runs(thread),
+                    Err(_) => Stage::Done(take(&job)()),
+                }
+            }
+        })
+    }
+
+    /// Looks whether it is done.
+    pub(crate) fn is_done(&mut self) -> bool {
+        if let Stage::Waits { looks, .. } = &mut self.0 {
+            *looks = looks.saturating_sub(1);
+            if *looks > 0 {
+                return false;
+            }
+            self.complete();
+        }
+        match &self.0 {
+            Stage::Runs(thread) => thread.is_finished(),
+            _ => true,
+        }
+    }
+
+    /// Its result, once it is done.
+    ///
+    /// # Panics
+    /// If the work panicked.
+    pub(crate) fn wait(mut self) -> T {
+        self.complete();
+        match std::mem::replace(&mut self.0, Stage::Over) {
+            Stage::Done(result) => result,
+            _ => unreachable!("what was completed is done"),
+        }
+    }
+
+    fn complete(&mut self) {
+        self.0 = match std::mem::replace(&mut self.0, Stage::Over) {
+            Stage::Runs(thread) => match thread.join() {
+                Ok(result) => Stage::Done(result),
+                Err(panic) => resume_unwind(panic),
+            },
+            Stage::Waits { job, .. } => Stage::Done(job()),
+            done => done,
+        };
+    }
+}
+
+fn take<F>(job: &Mutex<Option<F>>) -> F {
+    // Nothing panics while it is locked.
+    let taken = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+    taken.unwrap_or_else(|| unreachable!("a job is taken once: by its thread, or if there is none"))
+}
+
+impl<T> Drop for Work<T> {
+    fn drop(&mut self) {
+        if let Stage::Runs(thread) = std::mem::replace(&mut self.0, Stage::Over) {
+            // It has files open that somebody may be about to open again. Nobody wants the result,
+            // and if it panicked that was said where it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+impl<T> fmt::Debug for Work<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Stage::Done(_) => "Work(done)",
+            Stage::Runs(_) => "Work(runs)",
+            Stage::Waits { .. } => "Work(waits)",
+            Stage::Over => "Work(over)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn work_is_done_where_it_was_said() {
+        let mut here = Work::start(Aside::Never, "cut", || 1);
+        assert!(here.is_done());
+        assert_eq!(here.wait(), 1);
+
+        let (tell, told) = channel();
+        let mut thread = Work::start(Aside::Thread, "cut", move || {
+            let go: u32 = told.recv().expect("somebody tells");
+            (go, std::thread::current().name().map(str::to_owned))
+        });
+        assert!(!thread.is_done());
+        tell.send(2).expect("it listens");
+        assert_eq!(thread.wait(), (2, Some("cut".to_owned())));
+
+        let mut third = Work::start(Aside::AtLook(3), "cut", || 3);
+        assert_eq!([(); 3].map(|()| third.is_done()), [false, false, true]);
+        assert_eq!(third.wait(), 3);
+        assert_eq!(Work::start(Aside::AtLook(9), "cut", || 4).wait(), 4);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_ends_before_it_is_dropped_or_is_never_done() {
+        let (tell, told) = channel();
+        drop(Work::start(Aside::Thread, "cut", move || tell.send(5)));
+        assert_eq!(told.try_recv(), Ok(5));
+        let (tell, told) = channel::<u32>();
+        drop(Work::start(Aside::AtLook(2), "cut", move || tell.send(6)));
+        assert!(told.try_recv().is_err());
+    }
+}
