@@ -232,6 +232,10 @@ impl Run {
         if self.faults.lies.any() {
             return Ok(());
         }
+        let patience = self.world.now_us + QUIET_MINUTES * 60_000_000;
+        while self.world.deliveries_wait() && self.world.now_us < patience {
+            self.pass(LOOK_EVERY_MS)?;
+        }
         let before = self.world.counts.messages;
         self.pass(QUIET_MINUTES * 60_000)?;
         let messages = self.world.counts.messages - before;
@@ -261,6 +265,7 @@ impl Run {
     fn set_up(&mut self) -> Result<(), Verdict> {
         self.pass(LOOK_EVERY_MS)?;
         self.world.publish().map_err(Verdict::Unsafe)?;
+        self.world.learn_tables();
         self.world.open_accounts();
         let peers = self.world.nodes.len();
         let early = peers - usize::from(self.faults.late_joiner && peers > 2);
@@ -374,7 +379,7 @@ impl Run {
 
     /// What the final calls give, one after the other.
     fn model_of(&self, history: &History) -> Model {
-        let mut model = Model::default();
+        let mut model = Model::of(&self.world.tables);
         for segment in &history.segments {
             model.segment(segment, &self.next_module);
         }

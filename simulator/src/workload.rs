@@ -20,6 +20,9 @@ const STALLS: u64 = 5;
 /// Shelves with notes.
 const SHELVES: u64 = 8;
 
+/// Milliseconds within which what is ordered comes.
+const DELIVERY_MS_MAX: u64 = 6_000;
+
 /// What a call does, as far as the judge must know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -91,11 +94,17 @@ impl Workload {
     fn what(&mut self) -> (Deed, &'static str, String) {
         let dice = &mut self.dice;
         let (reducer, arguments) = match dice.below(100) {
-            0..=34 => {
+            0..=26 => {
                 let text = self.saying();
                 let arguments = format!("[{text:?}]");
                 return (Deed::Say(text), "say", arguments);
             }
+            27..=32 => {
+                let (shelf, weight) = (dice.below(SHELVES), dice.between(1, 9));
+                let (after_ms, more) = (dice.below(DELIVERY_MS_MAX), dice.below(3));
+                ("order", format!("[{shelf}, {weight}, {after_ms}, {more}]"))
+            }
+            33..=34 => ("call_off", format!("[{}]", dice.below(SHELVES))),
             35..=54 => {
                 let (from, to) = (dice.below(ACCOUNTS), dice.below(ACCOUNTS));
                 let amount = dice.between(1, 900);
@@ -114,6 +123,24 @@ impl Workload {
             _ => ("move_heaviest", format!("[{}]", dice.below(SHELVES))),
         };
         (Deed::Compete, reducer, arguments)
+    }
+
+    /// Rows that the owner writes without a reducer.
+    pub(crate) fn statement(&mut self) -> String {
+        let dice = &mut self.dice;
+        let (shelf, weight) = (dice.below(SHELVES), dice.between(1, 9));
+        match dice.below(4) {
+            0 => format!("DELETE FROM note WHERE shelf = {shelf} AND weight <= {weight}"),
+            1 => format!("UPDATE note SET weight = {weight} WHERE shelf = {shelf}"),
+            2 => {
+                let next = dice.below(SHELVES);
+                format!("UPDATE note SET shelf = {next} WHERE shelf = {shelf} OR weight > {weight}")
+            }
+            _ => {
+                let (id, owner) = (dice.below(STALLS), dice.below(3) + 1);
+                format!("INSERT INTO stall (id, owner) VALUES ({id}, 0xc2{owner:062x})")
+            }
+        }
     }
 
     /// A range of shelves, now and then an empty one.

@@ -121,6 +121,8 @@ enum Who {
     Comer(Client),
     /// Somebody who leaves.
     Leaver,
+    /// Who writes rows by a statement.
+    Writer,
     /// Who gave the database another module, or hands finality over; the answer comes with a cut,
     /// or too late for one.
     Owner(&'static str),
@@ -140,6 +142,8 @@ pub(crate) struct World {
     /// A promise that was broken.
     pub(crate) broken: Option<String>,
     pub(crate) database: String,
+    /// Tables by number.
+    pub(crate) tables: BTreeMap<u32, String>,
     /// The key, in hexadecimal, that makes another finaliser.
     recovery_key: String,
     modules: Modules,
@@ -214,6 +218,7 @@ impl World {
             counts: Counts::default(),
             broken: None,
             database: String::new(),
+            tables: BTreeMap::new(),
             recovery_key: String::new(),
             modules: modules.clone(),
             market: market.clone(),

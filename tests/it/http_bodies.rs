@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, Peer, module, turn, wait_for};
+use crate::harness::{PATIENCE, Peer, module, turn};
 
 /// In whose name something is asked.
 #[derive(Clone, Copy)]
@@ -260,7 +260,7 @@ const ASKED: &[Asked<'static>] = &[
         "POST",
         "/v1/database/talk/sql",
         TEXT,
-        "SELECT name, online FROM user WHERE name = 'Ada L.'",
+        "SELECT name, connections FROM user WHERE name = 'Ada L.'",
     ),
     send(
         Who::User,
@@ -290,6 +290,13 @@ const ASKED: &[Asked<'static>] = &[
         "/v1/database/talk/sql",
         TEXT,
         "DELETE FROM room",
+    ),
+    send(
+        Who::Owner,
+        "POST",
+        "/v1/database/talk/sql",
+        TEXT,
+        "INSERT INTO account (id, balance) VALUES (1, 5), (2, 5)",
     ),
     send(
         Who::Owner,
@@ -359,7 +366,9 @@ const ASKED: &[Asked<'static>] = &[
 ];
 
 /// Members of JSON whose values no two runs share.
-const MASKED: [&str; 12] = [
+const MASKED: [&str; 14] = [
+    "addresses",
+    "recovery_keys",
     "total_duration_micros",
     "ts",
     "recovery_key",
@@ -455,18 +464,14 @@ fn answers(peer: &Peer) -> String {
             .map_or("-", |kind| kind.to_str().expect("text"))
             .to_owned();
         let body = answer.body_mut().read_to_string().expect("text");
-        if asked.path == "/v1/database/talk" && asked.method == "PUT" && known.len() == 3 {
-            let made: Value = serde_json::from_str(&body).unwrap_or_default();
-            if let Some(identity) = made["Success"]["database_identity"].as_str() {
-                known.push(("{talk}".to_owned(), identity.to_owned()));
-                wait_for("the first cut", PATIENCE, || {
-                    let status = peer.try_status("talk")?;
-                    match status["tail"].as_u64() {
-                        Some(0) => Ok(()),
-                        tail => Err(format!("{tail:?} calls are tentative")),
-                    }
-                });
-            }
+        let made: Value = serde_json::from_str(&body).unwrap_or_default();
+        let made = &made["Success"];
+        if let (Some("created"), Some(name), Some(identity)) = (
+            made["op"].as_str(),
+            made["domain"].as_str(),
+            made["database_identity"].as_str(),
+        ) {
+            known.push((format!("{{{name}}}"), identity.to_owned()));
         }
         let who = match asked.who {
             Who::Owner => "owner",
@@ -511,13 +516,13 @@ fn mask_member(body: &str, member: &str) -> String {
     let mut masked = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         masked.push_str(&marker);
-        let is_scalar = !part.trim_start().starts_with(['{', '[']);
-        // What has a name already says more than a star.
-        let end = match part.strip_prefix('"') {
-            Some(rest) => rest.find('"').map_or(part.len(), |end| end + 2),
-            None => part.find([',', '}', ']']).unwrap_or(part.len()),
+        let end = match part.chars().next() {
+            Some('"') => part[1..].find('"').map_or(part.len(), |end| end + 2),
+            Some('[') => part.find(']').map_or(part.len(), |end| end + 1),
+            _ => part.find([',', '}', ']']).unwrap_or(part.len()),
         };
-        if is_scalar && !part[..end].contains('{') && &part[..end] != "null" {
+        // What has a name already says more than a star.
+        if !part[..end].contains('{') && &part[..end] != "null" {
             masked.push('*');
             masked.push_str(&part[end..]);
         } else {

@@ -5,7 +5,8 @@
 //!
 //! - [`ledger`]: what was acknowledged is there, once; what nobody said is not.
 //! - [`history`]: the one order, from the entries alone; causes before effects; no entry twice.
-//! - [`model`]: the rows that the calls give in that order, one after the other.
+//! - [`model`]: the rows that the calls give in that order, one after the other, with what was
+//!   due ([`deliveries`]) and what the owner wrote by statements ([`statements`]).
 //! - [`cuts`]: what is final stays.
 //! - [`bounds`]: what a peer may send and keep.
 //!
@@ -15,15 +16,18 @@
 
 pub(crate) mod bounds;
 pub(crate) mod cuts;
+mod deliveries;
 pub(crate) mod history;
 pub(crate) mod ledger;
 pub(crate) mod model;
+mod statements;
 
 use std::collections::BTreeMap;
 
 /// The tables of the module, as anybody may read them, and the one that an upgrade adds.
-pub(crate) const TABLES: [&str; 9] = [
+pub(crate) const TABLES: [&str; 10] = [
     "account",
+    "delivery",
     "name",
     "note",
     "number",

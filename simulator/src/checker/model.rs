@@ -8,6 +8,7 @@ use spacetimedb_lib::Identity;
 use sync_protocol::{BlobHash, Body, ConnectionId, DeviceKey, Entry, Invocation, Role, SystemCall};
 
 use super::Shown;
+use super::deliveries::Delivery;
 
 /// 2024-01-01 in microseconds since 1970: generated ids count from there.
 const IDS_START_US: u64 = 1_704_067_200_000_000;
@@ -26,9 +27,10 @@ pub(crate) struct Model {
     sayings: BTreeMap<u64, (Who, u64, String)>,
     names: BTreeMap<Who, String>,
     numbers: BTreeMap<u32, Who>,
-    stalls: BTreeMap<u32, Who>,
+    pub(super) stalls: BTreeMap<u32, Who>,
     /// Shelf and weight.
-    notes: BTreeMap<u64, (u32, u32)>,
+    pub(super) notes: BTreeMap<u64, (u32, u32)>,
+    pub(super) deliveries: BTreeMap<u64, Delivery>,
     tallies: BTreeMap<u64, [u64; 6]>,
     /// How often they came and left.
     visitors: BTreeMap<Who, (u32, u32)>,
@@ -40,23 +42,33 @@ pub(crate) struct Model {
     tickets: BTreeMap<DeviceKey, (Role, u32, u64)>,
     frozen: BTreeSet<DeviceKey>,
     published: Vec<BlobHash>,
+    /// Names of tables by number.
+    pub(super) tables: BTreeMap<u32, String>,
 }
 
 /// One call: what a reducer sees.
-struct Calling<'a> {
+pub(super) struct Calling<'a> {
     who: Who,
-    time: u64,
+    pub(super) time: u64,
     /// Ids generated so far.
     drawn: u64,
-    arguments: Arguments<'a>,
+    pub(super) arguments: Arguments<'a>,
 }
 
 /// It did nothing.
-struct Failed;
+pub(super) struct Failed;
 
-type Outcome = Result<(), Failed>;
+pub(super) type Outcome = Result<(), Failed>;
 
 impl Model {
+    /// Nothing yet, in a database whose tables have these numbers.
+    pub(crate) fn of(tables: &BTreeMap<u32, String>) -> Self {
+        Self {
+            tables: tables.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Runs what one cut covers; then the module may change. `upgraded` is the hash of the module
     /// with receipts.
     pub(crate) fn segment(&mut self, entries: &[Entry], upgraded: &BlobHash) {
@@ -118,7 +130,7 @@ impl Model {
             return self.reducer(name, &mut calling);
         }
         let call = SystemCall::decode(&invocation.args).map_err(|_| Failed)?;
-        self.system_call(entry, invocation, &call, &calling, is_device)
+        self.system_call(entry, invocation, &call, &mut calling, is_device)
     }
 
     fn need(&self, device: &DeviceKey, allows: impl Fn(Role) -> bool) -> Outcome {
@@ -130,7 +142,7 @@ impl Model {
         entry: &Entry,
         invocation: &Invocation,
         call: &SystemCall,
-        calling: &Calling<'_>,
+        calling: &mut Calling<'_>,
         is_device: bool,
     ) -> Outcome {
         let author = entry.header.author;
@@ -183,11 +195,18 @@ impl Model {
                 self.need(&author, |role| role == Role::Owner)?;
                 self.published.push(module.module);
             }
-            // Change no row of the module; nobody in these worlds writes rows by SQL, and nothing is due.
-            SystemCall::MoveFinaliser { .. }
-            | SystemCall::ReportEquivocation(_)
-            | SystemCall::Fire(_)
-            | SystemCall::Write(_) => {}
+            SystemCall::Fire(fire) => {
+                check(is_device)?;
+                self.need(&author, Role::may_write)?;
+                self.fire(fire, calling)?;
+            }
+            SystemCall::Write(statement) => {
+                check(is_device)?;
+                self.need(&author, |role| role == Role::Owner)?;
+                self.write(statement)?;
+            }
+            // Change no row of the module.
+            SystemCall::MoveFinaliser { .. } | SystemCall::ReportEquivocation(_) => {}
         }
         Ok(())
     }
@@ -230,6 +249,13 @@ impl Model {
                 let note = (calling.arguments.u32()?, calling.arguments.u32()?);
                 let id = calling.id(&self.notes);
                 self.notes.insert(id, note);
+            }
+            "order" => self.order(calling)?,
+            "call_off" => {
+                let shelf = calling.arguments.u32()?;
+                let before = self.deliveries.len();
+                self.deliveries.retain(|_, it| it.shelf != shelf);
+                check(self.deliveries.len() < before)?;
             }
             "count_notes" => self.count_notes(calling)?,
             "clear_shelves" => {
@@ -329,6 +355,10 @@ impl Model {
                 .map(|(id, (shelf, weight))| json!([id, shelf, weight]))
                 .collect(),
         );
+        show(
+            "delivery",
+            self.deliveries.iter().map(Delivery::shown).collect(),
+        );
         let tallies = self.tallies.iter();
         show(
             "tally",
@@ -359,7 +389,7 @@ impl Model {
 
 impl Calling<'_> {
     /// The next generated id that no row has.
-    fn id<T>(&mut self, rows: &BTreeMap<u64, T>) -> u64 {
+    pub(super) fn id<T>(&mut self, rows: &BTreeMap<u64, T>) -> u64 {
         let first = self
             .time
             .wrapping_sub(IDS_START_US)
@@ -374,16 +404,16 @@ impl Calling<'_> {
 }
 
 /// BSATN of a product, read from the front.
-struct Arguments<'a>(&'a [u8]);
+pub(super) struct Arguments<'a>(pub(super) &'a [u8]);
 
 impl Arguments<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Failed> {
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Failed> {
         let (bytes, rest) = self.0.split_first_chunk().ok_or(Failed)?;
         self.0 = rest;
         Ok(*bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, Failed> {
+    pub(super) fn u32(&mut self) -> Result<u32, Failed> {
         self.take().map(u32::from_le_bytes)
     }
 
@@ -405,7 +435,7 @@ fn name_of<'a>(body: &'a Body, invocation: &Invocation) -> Option<&'a str> {
     (!name.is_system()).then_some(name.name.as_str())
 }
 
-fn check(holds: bool) -> Outcome {
+pub(super) fn check(holds: bool) -> Outcome {
     if holds { Ok(()) } else { Err(Failed) }
 }
 

@@ -13,6 +13,9 @@ const CLIENTS_MAX: usize = 3;
 /// Seconds for which tickets are good: longer than any run.
 const TICKET_S: u64 = 24 * 3_600;
 
+/// The peer whose owner owns the database.
+const OWNER: usize = 0;
+
 impl World {
     /// Asks something that is answered at once. `None`: the peer is down, or went down over it.
     pub(crate) fn ask(
@@ -69,6 +72,14 @@ impl World {
                 }
             }
             (Who::Leaver, Ok(_)) => {}
+            (Who::Writer, Ok(Reply::Written(_))) => self.say(format_args!("{at} wrote {}", id.0)),
+            (Who::Writer, Ok(other)) => {
+                self.breaks(format!("peer {at} answered a statement with {other:?}"));
+            }
+            // A value can be taken, and a clock can be wrong.
+            (Who::Writer, Err(error)) => {
+                self.say(format_args!("{at} did not write {}: {error}", id.0));
+            }
             (Who::Owner(what), Ok(reply)) => self.say(format_args!("{at} {what}: {reply:?}")),
             (Who::Owner(what), Err(error)) => {
                 self.say(format_args!("{at} did not: {what}: {error}"));
@@ -222,6 +233,9 @@ impl World {
             if comes_or_goes {
                 self.come_or_go(at);
             }
+            if at == OWNER && self.workload.dice().percent(8) {
+                self.write_rows(at);
+            }
             for _ in 0..burst.min(self.calls_left) {
                 self.calls_left -= 1;
                 let node = &self.nodes[at];
@@ -236,6 +250,49 @@ impl World {
             .dice()
             .around(self.faults.work_every_ms * 1_000);
         self.after(wait, Event::Work);
+    }
+
+    /// The owner writes rows by a statement.
+    fn write_rows(&mut self, at: usize) {
+        let text = self.workload.statement();
+        self.say(format_args!("{at} writes: {text}"));
+        let database = self.database.clone();
+        let caller = Claims::of_device(&self.nodes[at].device);
+        self.request(
+            at,
+            caller,
+            true,
+            Request::Sql { database, text },
+            Who::Writer,
+        );
+    }
+
+    /// The numbers of the module's tables, by which statements name them.
+    pub(crate) fn learn_tables(&mut self) {
+        let request = Request::Sql {
+            database: self.database.clone(),
+            text: "SELECT * FROM st_table".to_owned(),
+        };
+        let Some(Ok(Reply::Rows(rows))) = self.ask(OWNER, request) else {
+            return self.breaks("the owner cannot read st_table".to_owned());
+        };
+        for row in rows.rows {
+            let row: (u32, String, String, String, u64) =
+                serde_json::from_str(row.get()).expect("a row of st_table");
+            self.tables.insert(row.0, row.1);
+        }
+    }
+
+    /// Whether something is still to be delivered, as far as the owner's peer knows.
+    pub(crate) fn deliveries_wait(&mut self) -> bool {
+        let request = Request::Sql {
+            database: self.database.clone(),
+            text: "SELECT COUNT(*) AS n FROM delivery".to_owned(),
+        };
+        match self.ask(OWNER, request) {
+            Some(Ok(Reply::Rows(rows))) => rows.rows.iter().any(|row| row.get() != "[0]"),
+            _ => false,
+        }
     }
 
     /// Somebody connects, or, when there are enough, leaves.

@@ -8,12 +8,19 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use spacetimedb::{Identity, ReducerContext, Table, Timestamp, reducer, table};
+use spacetimedb::{
+    Identity, ReducerContext, ScheduleAt, Table, TimeDuration, Timestamp, reducer, table,
+};
 
 /// What an account holds when it is opened.
 const OPENING_BALANCE: i64 = 1_000;
 /// Most accounts that one call opens.
 const ACCOUNTS_MAX: u32 = 10_000;
+
+/// After how many milliseconds the next of several deliveries comes.
+const NEXT_DELIVERY_MS: u32 = 700;
+/// Deliveries of weights that this divides fail.
+const TOO_HEAVY: u32 = 7;
 
 /// What no call should find of another one.
 static CALLS: AtomicU32 = AtomicU32::new(0);
@@ -71,6 +78,19 @@ pub struct Note {
     pub id: u64,
     pub shelf: u32,
     pub weight: u32,
+}
+
+/// A note that comes by itself, at a time.
+#[table(accessor = delivery, public, scheduled(deliver))]
+pub struct Delivery {
+    #[primary_key]
+    #[auto_inc]
+    pub id: u64,
+    pub scheduled_at: ScheduleAt,
+    pub shelf: u32,
+    pub weight: u32,
+    /// How many more follow it, one after the other.
+    pub more: u32,
 }
 
 /// What somebody counted.
@@ -253,6 +273,57 @@ pub fn put_note(ctx: &ReducerContext, shelf: u32, weight: u32) {
         shelf,
         weight,
     });
+}
+
+/// Orders a note that comes after a while, and as many more after it.
+#[reducer]
+pub fn order(ctx: &ReducerContext, shelf: u32, weight: u32, after_ms: u32, more: u32) {
+    deliver_after(ctx, after_ms, (shelf, weight, more));
+}
+
+/// Puts a note on its shelf, and orders the next one. Notes of some weights are too heavy for that.
+#[reducer]
+pub fn deliver(ctx: &ReducerContext, delivery: Delivery) -> Result<(), String> {
+    let Delivery {
+        shelf,
+        weight,
+        more,
+        ..
+    } = delivery;
+    put_note(ctx, shelf, weight);
+    if let Some(more) = more.checked_sub(1) {
+        deliver_after(ctx, NEXT_DELIVERY_MS, (shelf, weight, more));
+    }
+    if weight % TOO_HEAVY == 0 {
+        return Err(format!("a weight of {weight} is too much"));
+    }
+    Ok(())
+}
+
+fn deliver_after(ctx: &ReducerContext, after_ms: u32, what: (u32, u32, u32)) {
+    let after = TimeDuration::from_micros(i64::from(after_ms) * 1_000);
+    let (shelf, weight, more) = what;
+    ctx.db.delivery().insert(Delivery {
+        id: 0,
+        scheduled_at: ScheduleAt::Time(ctx.timestamp + after),
+        shelf,
+        weight,
+        more,
+    });
+}
+
+/// Calls off what was ordered for a shelf; fails when that is nothing.
+#[reducer]
+pub fn call_off(ctx: &ReducerContext, shelf: u32) -> Result<(), String> {
+    let ordered = ctx.db.delivery().iter().filter(|it| it.shelf == shelf);
+    let ordered: Vec<u64> = ordered.map(|it| it.id).collect();
+    if ordered.is_empty() {
+        return Err(format!("nothing comes to shelf {shelf}"));
+    }
+    for id in ordered {
+        ctx.db.delivery().id().delete(id);
+    }
+    Ok(())
 }
 
 /// Counts the notes on some shelves and all there are, and writes that down.
