@@ -12,6 +12,7 @@ use crate::limits::{ROW_BYTES_MAX, ROW_OVERHEAD_BYTES, TRANSACTION_BYTES_MAX};
 use crate::overlay::{Overlay, Row};
 use crate::plan::{Cells, IndexPlan, TablePlan};
 use crate::reads::Reading;
+use crate::recent::Recent;
 use crate::sequence::Numbering;
 use crate::spill::SpillAt;
 use crate::view::{View, Write, Writes, damaged_row};
@@ -20,6 +21,7 @@ use crate::view::{View, Write, Writes, damaged_row};
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     pub(crate) writes: Writes,
+    pub(crate) recent: RefCell<Recent>,
     /// Change in the number of rows, by the table's slot.
     pub(crate) counts: Vec<(usize, i64)>,
     /// Whether a table of events is among what was written.
@@ -71,6 +73,7 @@ impl Buffer {
     /// Forgets everything, keeping the scratch space.
     pub(crate) fn clear(&mut self) {
         self.writes.clear();
+        self.recent.get_mut().clear();
         self.counts.clear();
         self.events = false;
         self.drawn = 0;
@@ -106,6 +109,7 @@ impl Editor<'_> {
             before: self.before,
             reads: self.reads,
             writes: Some(&self.buffer.writes),
+            recent: Some(&self.buffer.recent),
         }
     }
 

@@ -48,6 +48,7 @@ mod plan;
 mod range;
 mod read_only;
 mod reads;
+mod recent;
 mod reindex;
 mod root;
 mod schema;

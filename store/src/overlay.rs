@@ -7,6 +7,7 @@
 //! between neighbours, so that a commit can come in between without the others getting new ones.
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
+use std::mem;
 use std::sync::Arc;
 
 use sync_protocol::Position;
@@ -59,6 +60,9 @@ const VERSION_BYTES: usize = ROW_OVERHEAD_BYTES + size_of::<Version>() + 2 * siz
 /// Room between the labels of commits that follow each other: some hundred more fit in between
 /// before all get new labels, and there are enough for a call a microsecond for half a year.
 const GAP: u64 = 1 << 20;
+
+/// Keys that are walked past in the time in which one is looked up.
+const LOOK_UP_COST: usize = 8;
 
 /// A commit that comes in between takes this part of the room, so that many can follow it.
 const SHARE: u64 = 64;
@@ -432,7 +436,7 @@ impl Overlay {
     /// The keys written by commits before `end`, each once, with its newest value among them.
     pub(crate) fn settling(&self, end: u64) -> Vec<(&Key, &Option<Row>)> {
         // A few hot keys are written over and over; a few calls touch few of many keys.
-        if self.keys.len() <= self.written_before(end) {
+        if self.walks_all(self.written_before(end)) {
             let newest = self
                 .keys
                 .iter()
@@ -454,8 +458,11 @@ impl Overlay {
 
     /// The keys written by commits before `end`, each once, in order, with its versions.
     pub(crate) fn written(&self, end: u64) -> Vec<(&Key, &Versions)> {
-        if self.keys.len() <= self.written_before(end) {
-            return self.keys.iter().collect();
+        if self.walks_all(self.written_before(end)) {
+            let written = self.keys.iter();
+            return written
+                .filter(|(_, versions)| versions.before(end).is_some())
+                .collect();
         }
         let mut keys: Vec<&Key> = self.before(end).flat_map(|commit| &commit.keys).collect();
         keys.sort_unstable();
@@ -509,11 +516,19 @@ impl Overlay {
         self.changed_from = 0;
         let written = self.written_before(end);
         self.versions -= written;
-        let all = self.keys.len() <= written;
+        let all = self.walks_all(written);
         let bytes = &mut self.bytes;
         if all {
-            self.keys
-                .retain(|key, versions| versions.forget(end, key, bytes));
+            // What is left is built anew: taking many keys out one by one would balance the tree as
+            // often.
+            let held = mem::take(&mut self.keys);
+            self.keys = held
+                .into_iter()
+                .filter_map(|(key, mut versions)| {
+                    let stays = versions.forget(end, &key, bytes);
+                    stays.then_some((key, versions))
+                })
+                .collect();
         }
         while let Some(commit) = self.commits.pop_front_if(|commit| commit.label < end) {
             for key in commit.keys {
@@ -527,6 +542,11 @@ impl Overlay {
         }
         self.floor = self.floor.max(end);
         self.next = self.next.max(end);
+    }
+
+    /// Whether it is cheaper to walk past all keys than to look for those of so many versions.
+    fn walks_all(&self, versions: usize) -> bool {
+        self.keys.len() <= versions.saturating_mul(LOOK_UP_COST)
     }
 
     /// How many versions the commits before `end` wrote.

@@ -343,6 +343,7 @@ impl State {
             overlay: None,
             before: ALL,
             writes: None,
+            recent: None,
             reads: None,
         };
         view.rows(self.plan(table)?)?.collect_bounded()
@@ -373,6 +374,7 @@ impl State {
             overlay: Some(&self.0.overlay),
             before: ALL,
             writes: None,
+            recent: None,
             reads: None,
         })
     }

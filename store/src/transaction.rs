@@ -414,6 +414,7 @@ impl Transaction {
                     before: self.before,
                     reads: self.reads.as_ref(),
                     writes: (!self.buffer.writes.is_empty()).then_some(&self.buffer.writes),
+                    recent: Some(&self.buffer.recent),
                 };
                 work(&inner.schema, view)
             }

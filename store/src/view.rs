@@ -15,6 +15,7 @@ use crate::overlay::{Overlay, Row};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{FullBounds, KeyRange};
 use crate::reads::Reading;
+use crate::recent::Recent;
 use crate::spill::{SpillAt, SpillItem, SpillRange};
 use crate::versions::Versions;
 
@@ -38,6 +39,8 @@ pub(crate) struct View<'a> {
     /// Of the overlay only what commits with labels before this one wrote.
     pub(crate) before: u64,
     pub(crate) writes: Option<&'a Writes>,
+    /// What was read below `writes` already, by the same call.
+    pub(crate) recent: Option<&'a RefCell<Recent>>,
     /// Where to note what is read below `writes`, if somebody wants to know.
     pub(crate) reads: Option<&'a RefCell<Reading>>,
 }
@@ -48,23 +51,13 @@ pub(crate) const ALL: u64 = u64::MAX;
 impl<'a> View<'a> {
     /// The value of a key of the table with this slot.
     pub(crate) fn get(&self, slot: usize, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        if let Some(above) = self.get_above(key)? {
-            return Ok(above);
-        }
         // Most tables of a young database are in the overlay alone.
-        if self.base.count(slot) == 0 {
-            Ok(None)
-        } else {
-            self.base.get(key)
-        }
+        self.get_where(key, self.base.count(slot) > 0)
     }
 
     /// The value of a key that is no row and no entry, so that no row count can say it is absent.
     pub(crate) fn get_uncounted(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        match self.get_above(key)? {
-            Some(above) => Ok(above),
-            None => self.base.get(key),
-        }
+        self.get_where(key, true)
     }
 
     /// The same, with nobody who wants to know what is read.
@@ -75,25 +68,44 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What the layers above the base say; `None` if they say nothing.
-    fn get_above(&self, key: &[u8]) -> Result<Option<Option<Row>>, StoreError> {
+    fn get_where(&self, key: &[u8], may_be_in_base: bool) -> Result<Option<Row>, StoreError> {
         let stored = Key::from(key);
         if let Some(write) = self.writes.and_then(|writes| writes.get(&stored)) {
-            return Ok(Some(write.new.clone()));
+            return Ok(write.new.clone());
         }
         if let Some(reads) = self.reads
             && !(planted!(ForgetAbsentKey) && self.unread().get_uncounted(key)?.is_none())
         {
             reads.borrow_mut().key(key);
         }
-        if let Some(held) = self.overlay.and_then(|overlay| overlay.get(&stored))
+        let Some(recent) = self.recent else {
+            return self.get_below(&stored, may_be_in_base);
+        };
+        let known = recent.borrow().get(&stored);
+        if let Some(value) = known {
+            return Ok(value);
+        }
+        let value = self.get_below(&stored, may_be_in_base)?;
+        recent.borrow_mut().put(stored, value.clone());
+        Ok(value)
+    }
+
+    /// What lies below the call's own writes.
+    fn get_below(&self, key: &Key, may_be_in_base: bool) -> Result<Option<Row>, StoreError> {
+        if let Some(held) = self.overlay.and_then(|overlay| overlay.get(key))
             && let Some(visible) = held.before(self.before)
         {
-            return Ok(Some(visible.value.clone()));
+            return Ok(visible.value.clone());
         }
-        match self.spill {
-            Some(spill) => Ok(spill.get(key)?.map(|version| version.value)),
-            None => Ok(None),
+        let key = key.as_bytes();
+        if let Some(spill) = self.spill
+            && let Some(version) = spill.get(key)?
+        {
+            return Ok(version.value);
+        }
+        match may_be_in_base {
+            true => self.base.get(key),
+            false => Ok(None),
         }
     }
 

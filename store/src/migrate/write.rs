@@ -60,6 +60,7 @@ impl Base {
                 overlay: Some(overlay),
                 before: ALL,
                 writes: None,
+                recent: None,
                 reads: None,
             };
             for (before, after) in migration.staying(old) {
