@@ -25,6 +25,10 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client of which nothing is heard for so long is gone: it answers pings.
 const SILENT_MAX: Duration = Duration::from_secs(30);
 
+/// How long what goes out at once may take: the largest answer over a slow link. Nothing else notices
+/// a client that does not read while its own questions wait for that.
+const SENT_WITHIN: Duration = Duration::from_secs(120);
+
 /// How long a client may take to read what was on its way to it when it was let go of, and why it was.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,6 +44,9 @@ const ASIDE_MAX: usize = 16;
 
 /// What a client is told that outlives its peer.
 const STOPPING: &str = "this peer is stopping";
+
+/// What a client is told to which nothing could be sent.
+const NOT_SENT: &str = "what was to be sent could not be for 120 s";
 
 /// Codes of RFC 6455 and of the registry it began.
 mod code {
@@ -140,15 +147,17 @@ impl<P: Protocol> Conversation<'_, P> {
         let (aside, from_reader) = mpsc::channel(ASIDE_MAX);
         let mut stopping = self.api.stopping.clone();
         let mut dropped = inbox.dropped.clone();
-        tokio::select! {
+        let end = tokio::select! {
             end = self.read(stream, aside, &inbox.held) => end,
             end = self.write(sink, inbox.told, from_reader) => end,
-            why = dropped.wait_for(Option::is_some) => match why.as_deref() {
-                Ok(Some(Dropped::TooSlow(why))) => (code::TOO_SLOW, (*why).to_owned()),
-                Ok(Some(Dropped::Gone(why))) => (code::GONE, why.clone()),
-                _ => (code::GONE, STOPPING.to_owned()),
-            },
+            _ = dropped.wait_for(Option::is_some) => (code::GONE, STOPPING.to_owned()),
             _ = stopping.wait_for(|stopping| *stopping) => (code::GONE, STOPPING.to_owned()),
+        };
+        // Being let go of shows at several ends at once, and only one knows why.
+        match &*inbox.dropped.borrow() {
+            Some(Dropped::TooSlow(why)) => (code::TOO_SLOW, (*why).to_owned()),
+            Some(Dropped::Gone(why)) => (code::GONE, why.clone()),
+            None => end,
         }
     }
 
@@ -220,13 +229,16 @@ impl<P: Protocol> Conversation<'_, P> {
             if !messages.is_empty() {
                 let frames = protocol.frames(&messages);
                 messages.clear();
-                for frame in frames {
-                    if sink.feed(frame).await.is_err() {
-                        return (code::NORMAL, String::new());
+                let sent = async {
+                    for frame in frames {
+                        sink.feed(frame).await?;
                     }
-                }
-                if sink.flush().await.is_err() {
-                    return (code::NORMAL, String::new());
+                    sink.flush().await
+                };
+                match tokio::time::timeout(SENT_WITHIN, sent).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return (code::NORMAL, String::new()),
+                    Err(_) => return (code::TOO_SLOW, NOT_SENT.to_owned()),
                 }
             }
             tokio::select! {
