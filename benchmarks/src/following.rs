@@ -1,7 +1,7 @@
 //! What a call costs while a thousand queries are followed, in a small database and in a large one:
 //! it has to depend on what changed, not on what there is.
 
-use peer_core::{ClientId, Reply, Request};
+use peer_core::{ClientId, Reply, Request, SetId, WantedRows};
 
 use crate::arguments::Options;
 use crate::clock::instant;
@@ -100,9 +100,11 @@ fn follow(mesh: &mut Mesh) -> anyhow::Result<()> {
     for n in 0..EACH {
         for (shape, query) in SHAPES.iter().enumerate() {
             let subscribe = Request::Subscribe {
+                rows: WantedRows::Whole,
+                events: true,
                 database: "chat".to_owned(),
                 client: ClientId(n * SHAPES.len() as u64 + shape as u64),
-                set: 1,
+                set: SetId::Numbered(1),
                 queries: vec![query(n)],
             };
             match mesh.ask(0, subscribe)? {

@@ -310,6 +310,17 @@ impl Peer {
             .is_some_and(|running| matches!(running.child.try_wait(), Ok(None)))
     }
 
+    /// Bytes of memory that the process has now, as Linux counts them.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let running = self.running.as_ref().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
+        let status = status.expect("a process that runs has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kibibytes = kibibytes.and_then(|number| number.parse::<u64>().ok());
+        kibibytes.expect("it says how much") * 1_024
+    }
+
     /// Runs one verb of the command line against this peer.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Ended {
         let mut command = Command::new(tombolo());

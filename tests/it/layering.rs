@@ -56,7 +56,13 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "whole-system",
         "tests",
-        &["sync-protocol", "store", "module-host", "peer-core"],
+        &[
+            "sync-protocol",
+            "client-messages",
+            "store",
+            "module-host",
+            "peer-core",
+        ],
     ),
     // Compiles the modules of `peer-core` and `peer` that read bytes from their own files.
     (

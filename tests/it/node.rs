@@ -5,10 +5,10 @@
 )]
 
 use crate::harness::{Peer, module, run};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -68,6 +68,80 @@ pub(crate) fn cases(
         ended.status.success() && others == 0 && passed >= count_min,
         "{passed} cases passed, of at least {count_min}; {others} did not\n{report}"
     );
+}
+
+/// A folder beside this package's tests.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The packages that are installed in `tests/node`: tools for the cases of all libraries among them.
+pub(crate) fn packages() -> PathBuf {
+    let packages = folder("node").join("node_modules");
+    assert!(
+        packages.exists(),
+        "{} is not there: `cargo xtask test` installs it",
+        packages.display()
+    );
+    packages
+}
+
+/// Bundles files of cases with what they import, into a folder of the target folder.
+pub(crate) fn bundle(files: &[PathBuf], into: &Path, more: &[String]) {
+    let packages = packages();
+    let mut esbuild = Command::new(packages.join(".bin/esbuild"));
+    esbuild
+        .args(files)
+        .args(["--bundle", "--platform=node", "--target=node20"])
+        .args(["--format=cjs", "--out-extension:.js=.cjs"])
+        // The same file of a library for the cases and for generated code.
+        .arg("--main-fields=module,main")
+        .arg("--log-level=warning")
+        .arg(format!("--outdir={}", into.display()))
+        .args(more)
+        // Generated code lies elsewhere than the packages that it uses.
+        .env("NODE_PATH", &packages);
+    run(&mut esbuild, CASES_PATIENCE).ok();
+}
+
+/// Checks the types of the cases in a folder. `paths` say where to find what they import besides.
+pub(crate) fn check_types(sources: &Path, scratch: &Path, paths: &Value) {
+    let packages = packages();
+    let config = json!({
+        "extends": folder("node").join("tsconfig.json"),
+        "compilerOptions": { "typeRoots": [packages.join("@types")], "paths": paths },
+        "include": [sources],
+    });
+    let file = scratch.join("tsconfig.json");
+    std::fs::create_dir_all(scratch).expect("the target folder can be written");
+    std::fs::write(&file, config.to_string()).expect("the scratch directory can be written");
+    let mut compiler = Command::new("node");
+    compiler
+        .arg(packages.join("typescript/bin/tsc"))
+        .arg("--project")
+        .arg(&file);
+    let ended = run(&mut compiler, CASES_PATIENCE);
+    assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
+}
+
+/// All files of cases in a folder.
+///
+/// # Panics
+/// When no test runs one of them.
+pub(crate) fn sources(sources: &Path, known: &[&str]) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(sources).expect("the cases are there");
+    let mut files: Vec<PathBuf> = files
+        .map(|file| file.expect("a folder can be read").path())
+        .filter(|file| file.to_string_lossy().ends_with(".test.ts"))
+        .collect();
+    files.sort();
+    let known = known.iter();
+    let mut known: Vec<PathBuf> = known
+        .map(|name| sources.join(format!("{name}.test.ts")))
+        .collect();
+    known.sort();
+    assert_eq!(files, known, "each file of cases is run by a test");
+    files
 }
 
 /// Where the compiled modules lie.

@@ -8,7 +8,7 @@
 use crate::harness::{Peer, module, run, tombolo, turn};
 use crate::node::{self, CASES_PATIENCE, in_target, modules_folder};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The modules that the cases publish.
@@ -55,27 +55,11 @@ fn clients_of_two_peers() {
 #[test]
 fn the_cases_are_right_by_their_types() {
     let scratch = bundled();
-    let modules = node_tests().join("node_modules");
-    let config = json!({
-        "extends": node_tests().join("tsconfig.json"),
-        "compilerOptions": {
-            "typeRoots": [modules.join("@types")],
-            "paths": {
-                "generated/*": [scratch.join("generated/*")],
-                "spacetimedb": [modules.join("spacetimedb")],
-            },
-        },
-        "include": [node_tests().join("src")],
+    let paths = json!({
+        "generated/*": [scratch.join("generated/*")],
+        "spacetimedb": [node::packages().join("spacetimedb")],
     });
-    let file = scratch.join("tsconfig.json");
-    std::fs::write(&file, config.to_string()).expect("the scratch directory can be written");
-    let mut compiler = Command::new("node");
-    compiler
-        .arg(modules.join("typescript/bin/tsc"))
-        .arg("--project")
-        .arg(&file);
-    let ended = run(&mut compiler, CASES_PATIENCE);
-    assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
+    node::check_types(&cases_folder(), &scratch, &paths);
 }
 
 /// Runs the cases of some files against fresh peers. All have to pass, and at least so many have to
@@ -92,8 +76,8 @@ fn cases(names: &[&str], (files, count_min): Cases) {
     node::cases(&files, count_min, names, &mut peers, &more);
 }
 
-fn node_tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("node")
+fn cases_folder() -> PathBuf {
+    node::folder("node/src")
 }
 
 /// Writes client code for each module and bundles the cases with it and the library, once.
@@ -103,12 +87,6 @@ fn bundled() -> PathBuf {
 }
 
 fn bundle() -> PathBuf {
-    let modules = node_tests().join("node_modules");
-    assert!(
-        modules.exists(),
-        "{} is not there: `cargo xtask test` installs it",
-        modules.display()
-    );
     let scratch = in_target("sdk-tests");
     let generated = scratch.join("generated");
     for name in MODULES {
@@ -120,39 +98,13 @@ fn bundle() -> PathBuf {
             .arg(generated.join(name));
         run(&mut generate, CASES_PATIENCE).ok();
     }
-    let mut esbuild = Command::new(modules.join(".bin/esbuild"));
-    esbuild
-        .args(sources())
-        .args(["--bundle", "--platform=node", "--target=node20"])
-        .args(["--format=cjs", "--out-extension:.js=.cjs"])
-        // The same file of the library for the cases and for the generated code.
-        .arg("--main-fields=module,main")
-        .arg("--log-level=warning")
-        .arg(format!("--outdir={}", scratch.display()))
-        .arg(format!("--alias:generated={}", generated.display()))
-        // The generated code lies elsewhere than the packages that it uses.
-        .env("NODE_PATH", &modules);
-    run(&mut esbuild, CASES_PATIENCE).ok();
-    scratch
-}
-
-/// All files of cases.
-///
-/// # Panics
-/// When no test runs one of them.
-fn sources() -> Vec<PathBuf> {
-    let files = std::fs::read_dir(node_tests().join("src")).expect("the cases are there");
-    let mut files: Vec<PathBuf> = files
-        .map(|file| file.expect("a folder can be read").path())
-        .filter(|file| file.to_string_lossy().ends_with(".test.ts"))
-        .collect();
-    files.sort();
-    let mut known: Vec<PathBuf> = [ONE_PEER, RESTARTS, TWO_PEERS]
+    let known: Vec<&str> = [ONE_PEER, RESTARTS, TWO_PEERS]
         .iter()
         .flat_map(|(files, _)| *files)
-        .map(|name| node_tests().join(format!("src/{name}.test.ts")))
+        .copied()
         .collect();
-    known.sort();
-    assert_eq!(files, known, "each file of cases is run by a test");
-    files
+    let files = node::sources(&cases_folder(), &known);
+    let more = [format!("--alias:generated={}", generated.display())];
+    node::bundle(&files, &scratch, &more);
+    scratch
 }

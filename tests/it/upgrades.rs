@@ -2,7 +2,7 @@
 
 // The modules are those of the core's own tests: any tables, and a reducer to fill each.
 #[path = "../../peer/core/src/tests/made.rs"]
-mod made;
+pub(crate) mod made;
 
 use std::path::{Path, PathBuf};
 

@@ -50,12 +50,13 @@ pub(crate) fn all_modules() -> [PathBuf; 3] {
 }
 
 /// The folders with packages from npm, and what comes with each.
-pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 3] {
+pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 4] {
     [
         (
             "tests/node",
             "SpacetimeDB's client library, esbuild, typescript, undici",
         ),
+        ("tests/node-v1", "the client libraries of SpacetimeDB 1.x"),
         ("examples/chat", "the same library, react, vite, typescript"),
         ("tests/browser", "playwright-core, which drives Chromium"),
     ]

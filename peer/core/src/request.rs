@@ -1,5 +1,7 @@
 //! What clients ask of a peer.
 
+use std::fmt;
+
 use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey};
 
 /// Chosen by the driver to match answers with questions.
@@ -17,6 +19,36 @@ pub enum Arguments {
     Json(String),
     /// The BSATN product, as SDKs send it.
     Bsatn(Vec<u8>),
+}
+
+/// What a client calls queries that it follows together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SetId {
+    /// The one set without a number. Following queries under this name replaces those before.
+    Unnumbered,
+    /// A number that the client chose.
+    Numbered(u32),
+}
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unnumbered => f.write_str("without a number"),
+            Self::Numbered(number) => number.fmt(f),
+        }
+    }
+}
+
+/// Which rows the answer to a subscription, or to its end, holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedRows {
+    /// None.
+    Nothing,
+    /// Those of all queries of the set.
+    Whole,
+    /// Those of queries that no other set of the client has. The others are in the answer without
+    /// rows.
+    Unshared,
 }
 
 /// Which form of a module's schema.
@@ -106,10 +138,14 @@ pub enum Request {
         database: String,
         /// Who follows.
         client: ClientId,
-        /// The client's number for these queries together.
-        set: u32,
-        /// The queries.
+        /// What the client calls these queries together.
+        set: SetId,
+        /// The queries. `SELECT * FROM *` stands for one of each public table.
         queries: Vec<String>,
+        /// Which rows the answer holds.
+        rows: WantedRows,
+        /// Whether the client can be told of events; if not, their tables are refused.
+        events: bool,
     },
     /// Follows them no more.
     Unsubscribe {
@@ -117,10 +153,10 @@ pub enum Request {
         database: String,
         /// Who followed.
         client: ClientId,
-        /// The number of the set.
-        set: u32,
-        /// Whether the answer holds their rows.
-        rows: bool,
+        /// What the client calls the set.
+        set: SetId,
+        /// Which rows the answer holds.
+        rows: WantedRows,
     },
     /// The module's schema.
     Schema {

@@ -15,7 +15,7 @@ use peer_core::{
     Claims, ClientId, Core, Effect, ErrorKind, Input, NoteLevel, Reply, Request, RequestError,
     RequestId,
 };
-use sync_protocol::{DeviceKey, Tick};
+use sync_protocol::{DatabaseId, DeviceKey, Tick};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +52,8 @@ pub(crate) enum Mail {
     ClientOpened {
         /// Who.
         client: ClientId,
+        /// Of which database.
+        database: DatabaseId,
         /// What it is told goes there.
         outbox: Outbox,
     },
@@ -315,7 +317,11 @@ impl CoreThread {
                     request,
                 });
             }
-            Mail::ClientOpened { client, outbox } => self.clients.open(client, outbox),
+            Mail::ClientOpened {
+                client,
+                database,
+                outbox,
+            } => self.clients.open(client, database, outbox),
             Mail::ClientRequest {
                 client,
                 ticket,
@@ -445,7 +451,10 @@ impl CoreThread {
             }
             Effect::WakeAt(tick) => self.wake_at = Some(tick),
             Effect::Console { database, line } => self.consoles.append(database, line),
-            Effect::Deleted { database } => self.consoles.forget(&database),
+            Effect::Deleted { database } => {
+                self.consoles.forget(&database);
+                self.clients.forget(&database);
+            }
             Effect::Note { level, text } => match level {
                 NoteLevel::Error => tracing::error!("{text}"),
                 NoteLevel::Warn => tracing::warn!("{text}"),

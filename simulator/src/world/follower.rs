@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use client_messages::BsatnRowList;
-use peer_core::{ChangedRows, ClientId, Reply, Request, Update};
+use peer_core::{ChangedRows, ClientId, Reply, Request, SetId, Update, WantedRows};
 
 use super::World;
 use crate::checker::{ADDED_TABLE, TABLES};
 
-/// The number of the set of queries.
-const SET: u32 = 7;
+/// What it calls its queries.
+const SET: SetId = SetId::Numbered(7);
 
 /// Rows as BSATN, and how often each is there.
 type Rows = BTreeMap<Vec<u8>, i64>;
@@ -64,6 +64,8 @@ impl World {
             let client = ClientId(self.requests);
             let queries = TABLES.iter().filter(|table| **table != ADDED_TABLE);
             let subscribe = Request::Subscribe {
+                rows: WantedRows::Whole,
+                events: true,
                 database: self.database.clone(),
                 client,
                 set: SET,

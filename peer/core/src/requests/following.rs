@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::error::refuse;
 use crate::local_views::Computed;
 use crate::reply::{ErrorKind, Reply, RequestError};
-use crate::request::ClientId;
+use crate::request::{ClientId, SetId, WantedRows};
 use crate::sql::{Access, Reading, SqlError};
 use crate::subscriptions::{SubscribeError, Subscriptions, ViewNow, select_once};
 
@@ -55,9 +55,9 @@ impl Core {
     pub(super) fn subscribe(
         &mut self,
         (database, now): (&str, Now),
-        client: ClientId,
-        set: u32,
+        follower: (ClientId, SetId),
         queries: &[String],
+        (wanted, events): (WantedRows, bool),
         access: Access,
     ) -> Result<Reply, RequestError> {
         let id = self.serving(database)?.id;
@@ -70,7 +70,7 @@ impl Core {
         let views = self.local_views(replica, access, computed);
         let rows = match replica.state() {
             Ok(state) => subscriptions
-                .subscribe(client, set, queries, &views.reading(state))
+                .subscribe(follower, queries, wanted, events, &views.reading(state))
                 .map_err(not_followed),
             Err(_) => Err(refuse(ErrorKind::Unavailable, GONE)),
         };
@@ -81,16 +81,15 @@ impl Core {
     pub(super) fn unsubscribe(
         &mut self,
         database: &str,
-        client: ClientId,
-        set: u32,
-        rows: bool,
+        follower: (ClientId, SetId),
+        wanted: WantedRows,
     ) -> Result<Reply, RequestError> {
         let id = self.serving(database)?.id;
-        let none = || not_followed(SubscribeError::NoSuchSet(set));
+        let none = || not_followed(SubscribeError::NoSuchSet(follower.1));
         let mut subscriptions = self.subscriptions.remove(&id).ok_or_else(none)?;
         let rows = match self.replicas.get(&id).and_then(|it| it.state.as_ref()) {
             Some(state) => subscriptions
-                .unsubscribe(client, set, rows, state)
+                .unsubscribe(follower, wanted, state)
                 .map_err(not_followed),
             None => Err(refuse(ErrorKind::Unavailable, GONE)),
         };

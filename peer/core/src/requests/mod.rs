@@ -152,13 +152,18 @@ impl Core {
                 client,
                 set,
                 queries,
-            } => self.subscribe((&database, now), client, set, &queries, access)?,
+                rows,
+                events,
+            } => {
+                let how = (rows, events);
+                self.subscribe((&database, now), (client, set), &queries, how, access)?
+            }
             Request::Unsubscribe {
                 database,
                 client,
                 set,
                 rows,
-            } => self.unsubscribe(&database, client, set, rows)?,
+            } => self.unsubscribe(&database, (client, set), rows)?,
             Request::Schema { database, version } => {
                 Reply::Schema(schema(self.find(&database)?, version)?)
             }

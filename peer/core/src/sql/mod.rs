@@ -39,7 +39,7 @@ use store::{Row, State, TableSchema};
 
 pub(crate) use error::SqlError;
 pub(crate) use run::run;
-pub(crate) use selection::Selection;
+pub(crate) use selection::{Columns, Selection, columns_of};
 pub(crate) use view::{followed_view, tables_named};
 pub(crate) use write::apply::{Unfit, apply};
 pub(crate) use write::compile;

@@ -2,9 +2,10 @@
 //! table that belong to it. What a client subscribes to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use spacetimedb_sats::AlgebraicType;
-use store::{Row, Schema, State, TableId};
+use store::{Row, Schema, State, TableId, TableSchema};
 
 use crate::values::BadValue;
 
@@ -21,6 +22,17 @@ use super::reach::reach_by;
 use super::relation::Relations;
 use super::run::{cells, rows};
 
+/// Names and types of the columns of a table's rows.
+pub(crate) type Columns = Arc<[(String, AlgebraicType)]>;
+
+/// Those of a table.
+pub(crate) fn columns_of(table: &TableSchema) -> Columns {
+    let columns = table.columns.iter();
+    columns
+        .map(|column| (column.name.clone(), column.ty.clone()))
+        .collect()
+}
+
 /// Rows, and how many more or fewer of each there are.
 pub(crate) type RowCounts = BTreeMap<Row, i64>;
 
@@ -31,6 +43,10 @@ pub(crate) struct Selection {
     pub(crate) table: TableId,
     /// Its canonical name.
     pub(crate) name: String,
+    /// Whether it asks of events.
+    pub(crate) event: bool,
+    /// Columns of the rows.
+    pub(crate) shown: Columns,
     text: String,
     access: Access,
     plan: Plan,
@@ -80,6 +96,8 @@ impl Selection {
         Ok(Self {
             table: tables[shown].id,
             name: tables[shown].name.clone(),
+            event: tables.iter().any(|table| table.event),
+            shown: columns_of(tables[shown]),
             text: text.to_owned(),
             access,
             columns: columns.collect(),

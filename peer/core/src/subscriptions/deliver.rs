@@ -7,10 +7,10 @@ use store::{Row, RowChange, State, TableId, Watched};
 use sync_protocol::Tick;
 
 use super::views::ViewNow;
-use super::{ChangedRows, QueryId, SetChange, Subscriptions, TableChange, Update};
+use super::{ChangedRows, QueryId, RowType, SetChange, Subscriptions, TableChange, Update};
 use crate::effect::Effect;
 use crate::execute::Event;
-use crate::request::ClientId;
+use crate::request::{ClientId, SetId};
 use crate::sql::{Access, Selection, SqlError};
 
 /// What a client is told whose rows cannot be followed any further.
@@ -161,12 +161,14 @@ impl Subscriptions {
                 deltas.insert(id, delta);
             }
         }
-        let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
+        let mut updates: BTreeMap<ClientId, BTreeMap<SetId, Vec<Arc<TableChange>>>> =
+            BTreeMap::new();
         for (id, delta) in deltas {
             let query = &self.queries[&id];
             let change = Arc::new(TableChange {
                 table: Arc::clone(&query.table),
                 table_id: query.selection.table.0,
+                row_type: RowType(Arc::clone(&query.selection.shown)),
                 rows: match delta.events.is_empty() {
                     true => ChangedRows::Kept {
                         inserts: delta.inserts.iter().collect(),
@@ -180,7 +182,7 @@ impl Subscriptions {
                 sets.entry(*set).or_default().push(Arc::clone(&change));
             }
         }
-        let update = |sets: BTreeMap<u32, Vec<Arc<TableChange>>>| {
+        let update = |sets: BTreeMap<SetId, Vec<Arc<TableChange>>>| {
             let sets = sets.into_iter();
             let sets = sets.map(|(set, tables)| SetChange { set, tables });
             Update {

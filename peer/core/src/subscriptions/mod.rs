@@ -5,6 +5,7 @@
 //!
 //! Cost of a change: the queries of its table that ask for a value it has, or for no value.
 
+mod all_tables;
 mod deliver;
 mod rows;
 mod views;
@@ -16,13 +17,13 @@ use std::sync::Arc;
 use store::{Schema, State, TableId, TableSchema};
 
 use crate::effect::Effect;
-use crate::request::ClientId;
+use crate::request::{ClientId, SetId, WantedRows};
 use crate::sql::{Access, Reading, Selection, SqlError, followed_view};
 use views::Views;
 
 pub(crate) use views::ViewNow;
 
-pub use rows::{ChangedRows, SetChange, TableChange, TableRows, Update};
+pub use rows::{ChangedRows, RowType, SetChange, TableChange, TableRows, Update};
 
 /// Queries that one client can follow at a time.
 const QUERIES_MAX: usize = 1_024;
@@ -39,13 +40,16 @@ struct Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct QueryId(u64);
 
+/// Clients and what they call the sets that have a query.
+type Followers = BTreeSet<(ClientId, SetId)>;
+
 #[derive(Debug)]
 struct Query {
     written: Written,
     table: Arc<str>,
     selection: Selection,
     /// Clients and their sets that have it; a set has it once.
-    followers: BTreeSet<(ClientId, u32)>,
+    followers: Followers,
 }
 
 /// The queries of one table, alone or joined with another one.
@@ -69,10 +73,16 @@ pub(crate) enum SubscribeError {
     #[error(
         "query set {0} is in use on this connection: unsubscribe it first, or take another number"
     )]
-    SetInUse(u32),
+    SetInUse(SetId),
     /// The number is not in use.
     #[error("there is no query set {0} on this connection")]
-    NoSuchSet(u32),
+    NoSuchSet(SetId),
+    /// The client's protocol has no words for events.
+    #[error(
+        "`{0}` asks of a table of events, which clients of this protocol cannot be told: take a \
+         client of SpacetimeDB 2"
+    )]
+    Events(String),
     /// The client follows too much.
     #[error("a connection can follow {QUERIES_MAX} queries: unsubscribe some first")]
     TooMany,
@@ -84,7 +94,7 @@ pub(crate) struct Subscriptions {
     queries: BTreeMap<QueryId, Query>,
     by_text: BTreeMap<Written, QueryId>,
     tables: BTreeMap<TableId, OfTable>,
-    clients: BTreeMap<ClientId, BTreeMap<u32, Vec<QueryId>>>,
+    clients: BTreeMap<ClientId, BTreeMap<SetId, Vec<QueryId>>>,
     /// Queries of views of this peer.
     views: Views,
     /// Answers to calls whose rows cannot be seen yet.
@@ -101,31 +111,43 @@ impl Subscriptions {
     }
 
     /// Follows queries from now on, and gives the rows they ask for now. The tables have to be watched
-    /// afterwards.
+    /// afterwards, also when it fails: what [`SetId::Unnumbered`] had before is gone in any case.
     pub(crate) fn subscribe(
         &mut self,
-        client: ClientId,
-        set: u32,
+        (client, set): (ClientId, SetId),
         texts: &[String],
+        wanted: WantedRows,
+        events: bool,
         here: &Reading<'_>,
     ) -> Result<Vec<TableRows>, SubscribeError> {
+        if set == SetId::Unnumbered {
+            self.drop_set((client, set));
+        }
         let sets = self.clients.get(&client);
         if sets.is_some_and(|sets| sets.contains_key(&set)) {
             return Err(SubscribeError::SetInUse(set));
         }
+        let state = here.state;
+        let texts = all_tables::expanded(texts, state.schema(), events);
         let held = sets.map_or(0, |sets| sets.values().map(Vec::len).sum());
         if held + texts.len() > QUERIES_MAX {
             return Err(SubscribeError::TooMany);
         }
-        let state = here.state;
         let mut tied = BTreeMap::new();
         let mut rows = Vec::new();
-        for text in texts {
+        for text in texts.iter() {
             let (written, asked) = tie(text, here)?;
+            if !events && matches!(&asked, Asked::Rows(selection) if selection.event) {
+                return Err(SubscribeError::Events(text.clone()));
+            }
+            let known = self.by_text.get(&written);
+            let sets = known.map_or(0, |id| self.sets_with(*id, client));
             if let Entry::Vacant(first) = tied.entry(written) {
-                match &asked {
-                    Asked::Rows(selection) => rows.push(rows_of(selection, state)?),
-                    Asked::View(view) => rows.push(views::rows_of(text, view, here)?),
+                if let Some(with_rows) = has_rows(wanted, sets > 0) {
+                    rows.push(match &asked {
+                        Asked::Rows(selection) => rows_of(selection, state, with_rows)?,
+                        Asked::View(view) => views::rows_of(text, view, here, with_rows)?,
+                    });
                 }
                 first.insert(asked);
             }
@@ -143,31 +165,62 @@ impl Subscriptions {
         Ok(rows)
     }
 
-    /// Follows the set no more; gives the rows that its queries ask for, if they are wanted. The tables
-    /// have to be watched afterwards.
+    /// Follows the set no more, also when it fails; gives the rows that its queries ask for, if they
+    /// are wanted. The tables have to be watched afterwards.
     pub(crate) fn unsubscribe(
         &mut self,
-        client: ClientId,
-        set: u32,
-        wants_rows: bool,
+        (client, set): (ClientId, SetId),
+        wanted: WantedRows,
         state: &State,
     ) -> Result<Option<Vec<TableRows>>, SubscribeError> {
-        let sets = self.clients.get_mut(&client);
+        let sets = self.clients.get(&client);
         let ids = sets
-            .and_then(|sets| sets.remove(&set))
+            .and_then(|sets| sets.get(&set))
             .ok_or(SubscribeError::NoSuchSet(set))?;
+        let rows = self.rows_of_set(client, ids, wanted, state);
+        self.drop_set((client, set));
+        Ok((wanted != WantedRows::Nothing).then_some(rows?))
+    }
+
+    /// The rows that the queries of a set ask for.
+    fn rows_of_set(
+        &self,
+        client: ClientId,
+        ids: &[QueryId],
+        wanted: WantedRows,
+        state: &State,
+    ) -> Result<Vec<TableRows>, SqlError> {
         let mut rows = Vec::new();
-        for id in ids.iter().filter(|_| wants_rows) {
-            rows.push(match self.queries.get(id) {
-                Some(query) => rows_of(&query.selection, state)?,
-                None => self.views.shown(*id),
-            });
-        }
         for id in ids {
+            let Some(with_rows) = has_rows(wanted, self.sets_with(*id, client) > 1) else {
+                continue;
+            };
+            match self.queries.get(id) {
+                Some(query) => rows.push(rows_of(&query.selection, state, with_rows)?),
+                None => rows.extend(self.views.shown(*id, with_rows)),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// How many sets of a client have a query.
+    fn sets_with(&self, id: QueryId, client: ClientId) -> usize {
+        let followers = match self.queries.get(&id) {
+            Some(query) => Some(&query.followers),
+            None => self.views.followers(id),
+        };
+        let from = (client, SetId::Unnumbered);
+        let to = (client, SetId::Numbered(u32::MAX));
+        followers.map_or(0, |followers| followers.range(from..=to).count())
+    }
+
+    /// Follows a set no more, if there is one.
+    fn drop_set(&mut self, (client, set): (ClientId, SetId)) {
+        let sets = self.clients.get_mut(&client);
+        for id in sets.and_then(|sets| sets.remove(&set)).unwrap_or_default() {
             self.unfollow(id, (client, set));
         }
         self.clients.retain(|_, sets| !sets.is_empty());
-        Ok(wants_rows.then_some(rows))
     }
 
     /// A client is gone. True if it had followed something.
@@ -190,7 +243,7 @@ impl Subscriptions {
 
     fn follow(
         &mut self,
-        follower: (ClientId, u32),
+        follower: (ClientId, SetId),
         written: Written,
         selection: Selection,
     ) -> QueryId {
@@ -208,7 +261,7 @@ impl Subscriptions {
                     written,
                     table: selection.name.as_str().into(),
                     selection,
-                    followers: BTreeSet::new(),
+                    followers: Followers::new(),
                 };
                 self.queries.insert(id, query);
                 id
@@ -222,7 +275,7 @@ impl Subscriptions {
 
     fn follow_view(
         &mut self,
-        follower: (ClientId, u32),
+        follower: (ClientId, SetId),
         written: Written,
         view: &TableSchema,
         here: &Reading<'_>,
@@ -241,7 +294,7 @@ impl Subscriptions {
         Ok(id)
     }
 
-    fn unfollow(&mut self, id: QueryId, follower: (ClientId, u32)) {
+    fn unfollow(&mut self, id: QueryId, follower: (ClientId, SetId)) {
         let Some(query) = self.queries.get_mut(&id) else {
             if let Some(written) = self.views.unfollow(id, follower) {
                 self.by_text.remove(&written);
@@ -321,8 +374,8 @@ enum Asked {
 /// Answers a query once, in the words of a subscription.
 pub(crate) fn select_once(text: &str, here: &Reading<'_>) -> Result<TableRows, SqlError> {
     Ok(match tie(text, here)? {
-        (_, Asked::Rows(selection)) => rows_of(&selection, here.state)?,
-        (_, Asked::View(view)) => views::rows_of(text, &view, here)?,
+        (_, Asked::Rows(selection)) => rows_of(&selection, here.state, true)?,
+        (_, Asked::View(view)) => views::rows_of(text, &view, here, true)?,
     })
 }
 
@@ -347,11 +400,24 @@ fn tie(text: &str, here: &Reading<'_>) -> Result<(Written, Asked), SqlError> {
     Ok((written, asked))
 }
 
-fn rows_of(selection: &Selection, state: &State) -> Result<TableRows, SqlError> {
-    let rows = selection.rows(state)?;
+/// Whether a query is in an answer with its rows or without; `None`: not at all.
+fn has_rows(wanted: WantedRows, is_shared: bool) -> Option<bool> {
+    match wanted {
+        WantedRows::Nothing => None,
+        WantedRows::Whole => Some(true),
+        WantedRows::Unshared => Some(!is_shared),
+    }
+}
+
+fn rows_of(selection: &Selection, state: &State, with_rows: bool) -> Result<TableRows, SqlError> {
+    let rows = match with_rows {
+        true => selection.rows(state)?,
+        false => Vec::new(),
+    };
     Ok(TableRows {
         table: selection.name.as_str().into(),
         table_id: selection.table.0,
+        row_type: RowType(Arc::clone(&selection.shown)),
         rows: rows.iter().collect(),
     })
 }

@@ -8,11 +8,13 @@ use spacetimedb_sats::AlgebraicType;
 use store::TableSchema;
 use sync_protocol::Tick;
 
-use super::{ChangedRows, QueryId, SetChange, TableChange, TableRows, Update, Written};
+use super::{
+    ChangedRows, Followers, QueryId, RowType, SetChange, TableChange, TableRows, Update, Written,
+};
 use crate::effect::Effect;
 use crate::limits::VIEWS_EVERY_MS;
-use crate::request::ClientId;
-use crate::sql::{Access, Reading, SqlError};
+use crate::request::{ClientId, SetId};
+use crate::sql::{Access, Reading, SqlError, columns_of};
 
 /// What a text asks of a view for now.
 pub(crate) struct ViewNow {
@@ -26,9 +28,9 @@ struct FollowedView {
     name: Arc<str>,
     table_id: u32,
     access: Access,
-    /// Types of its columns: if they change, what was told means nothing.
-    types: Vec<AlgebraicType>,
-    followers: BTreeSet<(ClientId, u32)>,
+    /// If the types in it change, what was told means nothing.
+    row_type: RowType,
+    followers: Followers,
     /// What the followers were told last.
     shown: BTreeSet<Vec<u8>>,
 }
@@ -48,28 +50,27 @@ impl Views {
         view: &TableSchema,
         here: &Reading<'_>,
     ) -> Result<(), SqlError> {
-        let types = view.columns.iter().map(|column| column.ty.clone());
         let followed = FollowedView {
-            types: types.collect(),
+            row_type: RowType(columns_of(view)),
             shown: rows(&written.text, here)?.into_iter().collect(),
             written,
             name: view.name.as_str().into(),
             table_id: view.id.0,
             access: here.access,
-            followers: BTreeSet::new(),
+            followers: Followers::new(),
         };
         self.followed.insert(id, followed);
         Ok(())
     }
 
-    pub(super) fn follow(&mut self, id: QueryId, follower: (ClientId, u32)) {
+    pub(super) fn follow(&mut self, id: QueryId, follower: (ClientId, SetId)) {
         if let Some(view) = self.followed.get_mut(&id) {
             view.followers.insert(follower);
         }
     }
 
     /// Gives the text of a query that nobody follows any more.
-    pub(super) fn unfollow(&mut self, id: QueryId, follower: (ClientId, u32)) -> Option<Written> {
+    pub(super) fn unfollow(&mut self, id: QueryId, follower: (ClientId, SetId)) -> Option<Written> {
         let view = self.followed.get_mut(&id)?;
         view.followers.remove(&follower);
         if !view.followers.is_empty() {
@@ -78,14 +79,21 @@ impl Views {
         self.followed.remove(&id).map(|view| view.written)
     }
 
-    /// What the followers of a query were told last.
-    pub(super) fn shown(&self, id: QueryId) -> TableRows {
-        let view = self.followed.get(&id);
-        TableRows {
-            table: view.map_or_else(|| "".into(), |view| Arc::clone(&view.name)),
-            table_id: view.map_or(0, |view| view.table_id),
-            rows: view.into_iter().flat_map(|view| &view.shown).collect(),
-        }
+    /// Who follows a query.
+    pub(super) fn followers(&self, id: QueryId) -> Option<&Followers> {
+        Some(&self.followed.get(&id)?.followers)
+    }
+
+    /// What the followers of a query were told last, or only what that would be rows of.
+    pub(super) fn shown(&self, id: QueryId, with_rows: bool) -> Option<TableRows> {
+        let view = self.followed.get(&id)?;
+        let rows = with_rows.then_some(&view.shown);
+        Some(TableRows {
+            table: Arc::clone(&view.name),
+            table_id: view.table_id,
+            row_type: view.row_type.clone(),
+            rows: rows.into_iter().flatten().collect(),
+        })
     }
 
     /// When the views are to be looked at again; `None` if nobody follows one.
@@ -106,14 +114,15 @@ impl Views {
     ) -> BTreeSet<ClientId> {
         self.looked_at = Some(now);
         let mut lost = BTreeSet::new();
-        let mut updates: BTreeMap<ClientId, BTreeMap<u32, Vec<Arc<TableChange>>>> = BTreeMap::new();
+        let mut updates: BTreeMap<ClientId, BTreeMap<SetId, Vec<Arc<TableChange>>>> =
+            BTreeMap::new();
         for view in self.followed.values_mut() {
             let (types, rows) = match ask(&view.written.text, view.access) {
                 Some(Ok(ViewNow { types, rows })) => (types, rows),
                 Some(Err(SqlError::View { .. })) | None => continue,
                 Some(Err(_)) => (Vec::new(), BTreeSet::new()),
             };
-            if types != view.types {
+            if !types.iter().eq(view.row_type.0.iter().map(|(_, ty)| ty)) {
                 lost.extend(view.followers.iter().map(|(client, _)| *client));
                 continue;
             }
@@ -123,6 +132,7 @@ impl Views {
             let change = Arc::new(TableChange {
                 table: Arc::clone(&view.name),
                 table_id: view.table_id,
+                row_type: view.row_type.clone(),
                 rows: ChangedRows::Kept {
                     inserts: rows.difference(&view.shown).collect(),
                     deletes: view.shown.difference(&rows).collect(),
@@ -147,16 +157,22 @@ impl Views {
     }
 }
 
-/// The rows that a text asks of a view for, now.
+/// The rows that a text asks of a view for, now; or only what they would be rows of.
 pub(super) fn rows_of(
     text: &str,
     view: &TableSchema,
     here: &Reading<'_>,
+    with_rows: bool,
 ) -> Result<TableRows, SqlError> {
+    let rows = match with_rows {
+        true => rows(text, here)?,
+        false => Vec::new(),
+    };
     Ok(TableRows {
         table: view.name.as_str().into(),
         table_id: view.id.0,
-        rows: rows(text, here)?.iter().collect(),
+        row_type: RowType(columns_of(view)),
+        rows: rows.iter().collect(),
     })
 }
 

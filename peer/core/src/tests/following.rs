@@ -8,10 +8,13 @@ use store::{Row, State, TableSchema};
 use super::harness::{Dice, Mesh};
 use crate::effect::Effect;
 use crate::identity::Claims;
-use crate::request::ClientId;
+use crate::request::{ClientId, SetId, WantedRows};
 use crate::sql::{Access, Reading, VirtualTables};
 use crate::subscriptions::{ChangedRows, Subscriptions, TableRows, Update, select_once};
-use crate::{Arguments, Input, Reply, Request};
+use crate::{Arguments, Input, Reply, Request, RequestError};
+
+/// What the followers call their queries.
+const SET: SetId = SetId::Numbered(1);
 
 /// Whole tables, a value of a column, ranges, both, rows of the one who asks, rows that belong to
 /// others (one for each, so some several times), and a table with itself.
@@ -104,7 +107,9 @@ impl Followers {
                 assert!(self.subscriptions.forget(client));
                 self.subscriptions.watch(state);
             } else {
-                let dropped = self.subscriptions.unsubscribe(client, 1, true, state);
+                let dropped =
+                    self.subscriptions
+                        .unsubscribe((client, SET), WantedRows::Whole, state);
                 assert!(dropped.expect("it followed").is_some());
                 self.subscriptions.watch(state);
             }
@@ -121,7 +126,13 @@ impl Followers {
             .collect();
         let rows = self
             .subscriptions
-            .subscribe(client, 1, &texts, &reading(state))
+            .subscribe(
+                (client, SET),
+                &texts,
+                WantedRows::Whole,
+                true,
+                &reading(state),
+            )
             .expect("they can be followed");
         self.subscriptions.watch(state);
         let mut known = Rows::new();
@@ -185,9 +196,11 @@ fn a_call_is_answered_with_what_it_changed_for_its_client() {
     let database = mesh.publish_only().to_string();
     let client = ClientId(1);
     let subscribe = |set| Request::Subscribe {
+        rows: WantedRows::Whole,
+        events: true,
         database: database.clone(),
         client,
-        set,
+        set: SetId::Numbered(set),
         queries: vec!["SELECT * FROM account".to_owned()],
     };
     let Ok(Reply::Selected(rows)) = mesh.ask(0, subscribe(1)) else {
@@ -208,7 +221,7 @@ fn a_call_is_answered_with_what_it_changed_for_its_client() {
     };
     result.as_ref().expect("it went well");
     let update = update.as_ref().expect("rows changed");
-    assert_eq!(update.sets[0].set, 1);
+    assert_eq!(update.sets[0].set, SetId::Numbered(1));
     assert_eq!(inserts(update), 3);
     // Somebody else's call comes by itself.
     mesh.call(0, "open_accounts", "[5]").expect("fine");
@@ -245,9 +258,11 @@ fn what_cannot_be_followed_is_refused_and_changes_nothing() {
     let database = mesh.publish_only().to_string();
     let mut check = |queries: &[&str], expected: &str| {
         let subscribe = Request::Subscribe {
+            rows: WantedRows::Whole,
+            events: true,
             database: database.clone(),
             client: ClientId(1),
-            set: 1,
+            set: SetId::Numbered(1),
             queries: queries.iter().map(|query| (*query).to_owned()).collect(),
         };
         let error = mesh.ask(0, subscribe).expect_err(expected);
@@ -263,11 +278,114 @@ fn what_cannot_be_followed_is_refused_and_changes_nothing() {
     let unsubscribe = Request::Unsubscribe {
         database,
         client: ClientId(1),
-        set: 1,
-        rows: true,
+        set: SetId::Numbered(1),
+        rows: WantedRows::Whole,
     };
     let error = mesh.ask(0, unsubscribe).expect_err("there is no such set");
     assert!(error.message.contains("no query set 1"), "{error}");
+}
+
+/// A subscription as clients of v1 make it.
+fn subscribe_unshared(database: &str, set: SetId, queries: &[&str]) -> Request {
+    Request::Subscribe {
+        database: database.to_owned(),
+        client: ClientId(1),
+        set,
+        queries: queries.iter().map(|query| (*query).to_owned()).collect(),
+        rows: match set {
+            SetId::Unnumbered => WantedRows::Whole,
+            SetId::Numbered(_) => WantedRows::Unshared,
+        },
+        events: false,
+    }
+}
+
+/// Tables of an answer, and how many rows of each.
+fn selected(reply: Result<Reply, RequestError>) -> Vec<(String, usize)> {
+    match reply {
+        Ok(Reply::Selected(tables)) => {
+            let tables = tables.iter();
+            let tables = tables.map(|table| (table.table.to_string(), table.rows.len()));
+            tables.collect()
+        }
+        other => panic!("expected rows, got {other:?}"),
+    }
+}
+
+#[test]
+fn what_another_set_of_the_client_has_is_answered_without_rows() {
+    let mut mesh = Mesh::new(1, 8);
+    let database = mesh.publish_only().to_string();
+    mesh.call(0, "open_accounts", "[3]").expect("fine");
+    let subscribe = |mesh: &mut Mesh, set, queries: &[&str]| {
+        let request = subscribe_unshared(&database, SetId::Numbered(set), queries);
+        selected(mesh.ask(0, request))
+    };
+    let all = "SELECT * FROM account";
+    let one = "SELECT * FROM account WHERE id = 1";
+    let table = |len| ("account".to_owned(), len);
+    assert_eq!(subscribe(&mut mesh, 1, &[all, all]), [table(3)]);
+    assert_eq!(subscribe(&mut mesh, 2, &[one, all]), [table(1), table(0)]);
+    mesh.told.clear();
+    mesh.call(0, "transfer", "[1, 2, 5]").expect("fine");
+    let told = std::mem::take(&mut mesh.told);
+    let [Effect::Update { update, .. }] = told.as_slice() else {
+        panic!("told once: {told:?}");
+    };
+    // One change for both sets, which is how it can be told once.
+    let changes: Vec<_> = update.sets.iter().flat_map(|set| &set.tables).collect();
+    assert_eq!(changes.len(), 3);
+    let distinct: std::collections::BTreeSet<_> = changes
+        .iter()
+        .map(|change| std::sync::Arc::as_ptr(change))
+        .collect();
+    assert_eq!(distinct.len(), 2);
+    let unsubscribe = |mesh: &mut Mesh, set| {
+        let request = Request::Unsubscribe {
+            database: database.clone(),
+            client: ClientId(1),
+            set: SetId::Numbered(set),
+            rows: WantedRows::Unshared,
+        };
+        selected(mesh.ask(0, request))
+    };
+    assert_eq!(unsubscribe(&mut mesh, 1), [table(0)]);
+    let mut last = unsubscribe(&mut mesh, 2);
+    last.sort();
+    assert_eq!(last, [table(1), table(3)]);
+    mesh.call(0, "transfer", "[1, 2, 5]").expect("fine");
+    assert!(mesh.told.is_empty(), "nothing is followed any more");
+}
+
+#[test]
+fn the_set_without_a_number_is_replaced_also_by_one_that_fails() {
+    let mut mesh = Mesh::new(1, 9);
+    let database = mesh.publish_only().to_string();
+    let subscribe = |queries: &[&str]| subscribe_unshared(&database, SetId::Unnumbered, queries);
+    let rooms = subscribe(&["SELECT * FROM room"]);
+    assert_eq!(selected(mesh.ask(0, rooms)), [("room".to_owned(), 1)]);
+    let accounts = subscribe(&["SELECT * FROM account"]);
+    assert_eq!(selected(mesh.ask(0, accounts)), [("account".to_owned(), 0)]);
+    mesh.told.clear();
+    mesh.call(0, "open_room", r#"["attic"]"#).expect("fine");
+    assert!(mesh.told.is_empty(), "rooms are followed no more");
+    mesh.call(0, "open_accounts", "[1]").expect("fine");
+    assert_eq!(std::mem::take(&mut mesh.told).len(), 1);
+    let nothing = mesh.ask(0, subscribe(&["SELECT * FROM nothing"]));
+    nothing.expect_err("there is no such table");
+    mesh.call(0, "open_accounts", "[2]").expect("fine");
+    assert!(mesh.told.is_empty(), "nothing is followed any more");
+}
+
+#[test]
+fn all_tables_are_those_that_clients_know() {
+    let mut mesh = Mesh::new(1, 10);
+    let database = mesh.publish_only().to_string();
+    let request = subscribe_unshared(&database, SetId::Unnumbered, &["select  * from * ;"]);
+    let mut tables = selected(mesh.ask(0, request));
+    tables.sort();
+    let expected = [("account", 0), ("message", 0), ("room", 1), ("user", 0)];
+    assert_eq!(tables, expected.map(|(name, len)| (name.to_owned(), len)));
 }
 
 #[test]
@@ -279,9 +397,11 @@ fn what_a_cut_takes_back_and_a_sweep_brings_back_is_not_seen_to_go() {
         mesh.pass_ms(2_000);
         let client = ClientId(1);
         let subscribe = Request::Subscribe {
+            rows: WantedRows::Whole,
+            events: true,
             database,
             client,
-            set: 1,
+            set: SetId::Numbered(1),
             queries: vec!["SELECT * FROM message".to_owned()],
         };
         mesh.ask(1, subscribe).expect("it can be followed");

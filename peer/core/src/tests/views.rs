@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::harness::{Mesh, compiled};
 use crate::effect::Effect;
 use crate::identity::Claims;
-use crate::request::{ClientId, RequestId};
+use crate::request::{ClientId, RequestId, SetId, WantedRows};
 use crate::subscriptions::ChangedRows;
 use sync_protocol::ConnectionId;
 
@@ -122,9 +122,11 @@ fn followers_are_told_the_difference() {
     mesh.pass_ms(CUT_MS);
     let client = ClientId(1);
     let subscribe = Request::Subscribe {
+        rows: WantedRows::Whole,
+        events: true,
         database: database.clone(),
         client,
-        set: 7,
+        set: SetId::Numbered(7),
         queries: vec![
             "SELECT * FROM st_invocation WHERE reducer = 'open_accounts'".to_owned(),
             "SELECT * FROM st_cut".to_owned(),
@@ -159,7 +161,7 @@ fn followers_are_told_the_difference() {
             other => panic!("{other:?}"),
         };
         for change in update.sets.iter().flat_map(|set| &set.tables) {
-            assert_eq!(update.sets[0].set, 7);
+            assert_eq!(update.sets[0].set, SetId::Numbered(7));
             let ChangedRows::Kept { inserts, deletes } = &change.rows else {
                 panic!("there are no events");
             };
@@ -175,8 +177,8 @@ fn followers_are_told_the_difference() {
     let unsubscribe = Request::Unsubscribe {
         database,
         client,
-        set: 7,
-        rows: true,
+        set: SetId::Numbered(7),
+        rows: WantedRows::Whole,
     };
     let Ok(Reply::Selected(rows)) = mesh.ask(0, unsubscribe) else {
         panic!("it was followed");
@@ -198,9 +200,11 @@ fn views_cannot_be_joined_or_cut_short_by_followers() {
     let database = mesh.publish_only().to_string();
     let mut check = |query: &str, expected: &str| {
         let subscribe = Request::Subscribe {
+            rows: WantedRows::Whole,
+            events: true,
             database: database.clone(),
             client: ClientId(1),
-            set: 1,
+            set: SetId::Numbered(1),
             queries: vec![query.to_owned()],
         };
         let error = mesh.ask(0, subscribe).expect_err(expected);
@@ -271,9 +275,11 @@ fn a_module_computes_views_for_all_and_for_each() {
 fn followers_of_a_view_hear_of_it_unless_it_fails() {
     let mut mesh = clockwork(27);
     let subscribe = Request::Subscribe {
+        rows: WantedRows::Whole,
+        events: true,
         database: "chat".to_owned(),
         client: ClientId(1),
-        set: 1,
+        set: SetId::Numbered(1),
         queries: vec!["SELECT * FROM tally".to_owned()],
     };
     let Ok(Reply::Selected(rows)) = mesh.ask(0, subscribe) else {

@@ -1,5 +1,6 @@
-//! BSATN values as SATS-JSON, the way SpacetimeDB's HTTP answers give rows: products are arrays,
-//! sums `[tag, value]`, bytes hex text, 256-bit numbers `"0x…"`, all other integers numbers.
+//! BSATN values as SATS-JSON, in two forms: the way SpacetimeDB's HTTP answers give rows, where
+//! products are arrays and sums `[tag, value]`, and the way its clients of protocol v1 get them, where
+//! both have names. In either, bytes are hex text, 256-bit numbers `"0x…"`, all other integers numbers.
 //!
 //! Written straight to text: a tree of JSON values cannot hold 128-bit numbers.
 
@@ -13,6 +14,13 @@ use super::bsatn::{BadValue, Reader};
 /// Bytes of one row as JSON. A row has at most 1 MiB; this bounds lists of elements without bytes.
 const ROW_JSON_BYTES_MAX: usize = 32 << 20;
 
+/// Whether products and sums are written with names, where they have any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Places,
+    Names,
+}
+
 /// One row as a JSON array.
 ///
 /// # Errors
@@ -23,8 +31,26 @@ pub(crate) fn row_json(
 ) -> Result<String, BadValue> {
     let mut from = Reader::new(row);
     let mut out = String::with_capacity(2 * row.len() + 2);
-    list(&mut out, columns.iter(), |out, (_, ty)| {
-        value(out, ty, &mut from, 0)
+    list(&mut out, ['[', ']'], columns.iter(), |out, (_, ty)| {
+        value(out, ty, &mut from, Form::Places, 0)
+    })?;
+    from.finish()?;
+    Ok(out)
+}
+
+/// One row as a JSON object.
+///
+/// # Errors
+/// Those of [`row_json`].
+pub(crate) fn row_json_named(
+    columns: &[(String, AlgebraicType)],
+    row: &[u8],
+) -> Result<String, BadValue> {
+    let mut from = Reader::new(row);
+    let mut out = String::with_capacity(4 * row.len() + 2);
+    list(&mut out, ['{', '}'], columns.iter(), |out, (name, ty)| {
+        key(out, name);
+        value(out, ty, &mut from, Form::Names, 0)
     })?;
     from.finish()?;
     Ok(out)
@@ -44,6 +70,7 @@ fn value(
     out: &mut String,
     ty: &AlgebraicType,
     from: &mut Reader<'_>,
+    form: Form,
     depth: u32,
 ) -> Result<(), BadValue> {
     if depth > DEPTH_MAX {
@@ -74,9 +101,16 @@ fn value(
         AlgebraicType::F64 => json(out, f64::from_le_bytes(from.array()?)),
         AlgebraicType::String => json(out, from.string()?),
         AlgebraicType::Product(product) => {
-            let fields = product.elements.iter();
-            list(out, fields, |out, field| {
-                value(out, &field.algebraic_type, from, depth + 1)
+            let has_names = product.elements.iter().all(|field| field.name.is_some());
+            let around = match form == Form::Names && has_names {
+                true => ['{', '}'],
+                false => ['[', ']'],
+            };
+            list(out, around, product.elements.iter(), |out, field| {
+                if let (['{', _], Some(name)) = (around, &field.name) {
+                    key(out, name);
+                }
+                value(out, &field.algebraic_type, from, form, depth + 1)
             })?;
         }
         AlgebraicType::Sum(sum) => {
@@ -86,9 +120,19 @@ fn value(
                 .variants
                 .get(usize::from(tag))
                 .ok_or(BadValue::Tag { tag, variants })?;
-            let _ = write!(out, "[{tag},");
-            value(out, &variant.algebraic_type, from, depth + 1)?;
-            out.push(']');
+            let end = match &variant.name {
+                Some(name) if form == Form::Names => {
+                    out.push('{');
+                    key(out, name);
+                    '}'
+                }
+                _ => {
+                    let _ = write!(out, "[{tag},");
+                    ']'
+                }
+            };
+            value(out, &variant.algebraic_type, from, form, depth + 1)?;
+            out.push(end);
         }
         AlgebraicType::Array(_) if ty.is_bytes() => {
             let len = from.len()?;
@@ -100,8 +144,8 @@ fn value(
         }
         AlgebraicType::Array(array) => {
             let len = from.len()?;
-            list(out, 0..len, |out, _| {
-                value(out, &array.elem_ty, from, depth + 1)
+            list(out, ['[', ']'], 0..len, |out, _| {
+                value(out, &array.elem_ty, from, form, depth + 1)
             })?;
         }
         AlgebraicType::Ref(_) => return Err(BadValue::Type),
@@ -111,10 +155,11 @@ fn value(
 
 fn list<T>(
     out: &mut String,
+    [open, close]: [char; 2],
     items: impl Iterator<Item = T>,
     mut write: impl FnMut(&mut String, T) -> Result<(), BadValue>,
 ) -> Result<(), BadValue> {
-    out.push('[');
+    out.push(open);
     for (at, item) in items.enumerate() {
         if out.len() > ROW_JSON_BYTES_MAX {
             return Err(BadValue::TooLarge(ROW_JSON_BYTES_MAX));
@@ -124,8 +169,13 @@ fn list<T>(
         }
         write(out, item)?;
     }
-    out.push(']');
+    out.push(close);
     Ok(())
+}
+
+fn key(out: &mut String, name: &str) {
+    json(out, name);
+    out.push(':');
 }
 
 fn shown(out: &mut String, value: impl std::fmt::Display) {
@@ -184,6 +234,22 @@ mod tests {
     }
 
     #[test]
+    fn names_are_written_where_there_are_some() {
+        use AlgebraicType as T;
+        let point = T::product([("x", T::U8), ("\"y", T::option(T::timestamp()))]);
+        let columns = [("at".to_owned(), point), ("n".to_owned(), T::U8)];
+        assert_eq!(
+            row_json_named(&columns, &[7, 1, 9]).as_deref(),
+            Ok(r#"{"at":{"x":7,"\"y":{"none":{}}},"n":9}"#)
+        );
+        let unnamed = T::product([T::U8, T::U8]);
+        assert_eq!(
+            row_json_named(&[("a".to_owned(), unnamed)], &[1, 2]).as_deref(),
+            Ok(r#"{"a":[1,2]}"#)
+        );
+    }
+
+    #[test]
     fn damaged_rows_are_errors() {
         let columns = [("a".to_owned(), AlgebraicType::U16)];
         assert_eq!(row_json(&columns, &[1]), Err(BadValue::Truncated));
@@ -222,7 +288,9 @@ mod tests {
             let columns = [("a".to_owned(), ty.clone())];
             let again = arguments_from_json(&columns, &format!("[{json}]"))
                 .map_err(|error| TestCaseError::fail(format!("{json} {ty:?}: {error}")))?;
-            prop_assert_eq!(again, bytes, "{}", json);
+            prop_assert_eq!(&again, &bytes, "{}", json);
+            let ours = row_json_named(&columns, &bytes)?;
+            prop_assert_eq!(ours, format!("{{\"a\":{json}}}"));
         }
 
         #[test]

@@ -24,7 +24,7 @@ pub(crate) use arguments::arguments_from_json;
 pub(crate) use bsatn::{BadValue, Reader};
 pub(crate) use encode::hex_bytes;
 pub(crate) use integer::Integer;
-pub(crate) use json::{columns_json, row_json};
+pub(crate) use json::{columns_json, row_json, row_json_named};
 pub(crate) use schema::{schema_plain, schema_v9, schema_v10};
 pub(crate) use special::{Special, special_from_text};
 pub(crate) use text::row_text;

@@ -1,10 +1,13 @@
 //! `GET /v1/database/:db/subscribe`: clients that stay connected over a WebSocket, as SpacetimeDB's
 //! SDKs do.
 //!
-//! The handshake is here; [`session`] keeps a connection; [`v2`] turns the client's messages into
-//! requests and what the core tells into messages.
+//! The handshake is here. [`session`] keeps a connection, [`translator`] what is open on it; what
+//! either says in the words of a [`protocol`] is in [`v1`] and [`v2`].
 
+mod protocol;
 mod session;
+mod translator;
+mod v1;
 mod v2;
 
 use std::sync::Arc;
@@ -12,18 +15,22 @@ use std::sync::Arc;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use client_messages::compression::Compression;
+use client_messages::v1::{Bsatn, Json, SUBPROTOCOL_BSATN, SUBPROTOCOL_JSON};
 use client_messages::v2::Version;
 use serde::Deserialize;
-use sync_protocol::ConnectionId;
+use sync_protocol::{ConnectionId, DatabaseId};
 
 use super::Api;
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
 use super::database::fresh_connection;
 
+use protocol::Protocol;
 use session::Session;
+use v1::V1;
+use v2::V2;
 
 /// Bytes of a message of a client. What is longer closes the connection.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -38,6 +45,9 @@ pub(super) struct Options {
     /// `true` or `false`: whether to hear of calls only when they are durable. Here they always
     /// are.
     confirmed: Option<String>,
+    /// `true` or `false`: whether a client of v1 wants to hear less about the calls of others. It
+    /// always does here.
+    light: Option<String>,
 }
 
 /// `GET /v1/database/:db/subscribe`.
@@ -55,8 +65,10 @@ pub(super) async fn subscribe(
             .parse()
             .map_err(|error| Refusal::bad_request(format!("{error}")))?,
     };
-    if !matches!(options.confirmed.as_deref(), None | Some("true" | "false")) {
-        return Err(Refusal::bad_request("confirmed is true or false"));
+    for (name, said) in [("confirmed", &options.confirmed), ("light", &options.light)] {
+        if !matches!(said.as_deref(), None | Some("true" | "false")) {
+            return Err(Refusal::bad_request(format!("{name} is true or false")));
+        }
     }
     let connection = match options.connection_id.as_deref() {
         None => fresh_connection(),
@@ -69,31 +81,82 @@ pub(super) async fn subscribe(
     let upgrade = upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        .protocols([Version::V3.subprotocol(), Version::V2.subprotocol()]);
+        .protocols(Spoken::ALL.map(Spoken::subprotocol));
     let chosen = upgrade.selected_protocol().and_then(|it| it.to_str().ok());
-    let version = match chosen {
-        Some(name) if name == Version::V3.subprotocol() => Version::V3,
-        Some(name) if name == Version::V2.subprotocol() => Version::V2,
-        _ => {
-            let text = format!(
-                "this peer speaks the WebSocket subprotocols {} and {}",
-                Version::V3.subprotocol(),
-                Version::V2.subprotocol()
-            );
-            return Err(Refusal(StatusCode::BAD_REQUEST, text));
-        }
+    let spoken = Spoken::ALL
+        .into_iter()
+        .find(|spoken| Some(spoken.subprotocol()) == chosen);
+    let Some(spoken) = spoken else {
+        let names = Spoken::ALL.map(Spoken::subprotocol).join(", ");
+        let text = format!("this peer speaks the WebSocket subprotocols {names}");
+        return Err(Refusal(StatusCode::BAD_REQUEST, text));
     };
-    let session = Session {
+    let at = At {
         api,
         caller,
-        database: info.database.to_string(),
+        database: info.database,
         connection,
-        version,
-        compression,
     };
-    Ok(upgrade
-        .on_upgrade(|socket| session.run(socket))
-        .into_response())
+    Ok(match spoken {
+        Spoken::V2(version) => at.speak(
+            upgrade,
+            V2 {
+                version,
+                compression,
+            },
+        ),
+        Spoken::V1Bsatn => at.speak(upgrade, V1::<Bsatn>::new(compression)),
+        Spoken::V1Json => at.speak(upgrade, V1::<Json>::new(compression)),
+    })
+}
+
+/// A subprotocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    V2(Version),
+    V1Bsatn,
+    V1Json,
+}
+
+impl Spoken {
+    /// All of them, the best first: of those that a client offers, the first is taken.
+    const ALL: [Self; 4] = [
+        Self::V2(Version::V3),
+        Self::V2(Version::V2),
+        Self::V1Bsatn,
+        Self::V1Json,
+    ];
+
+    fn subprotocol(self) -> &'static str {
+        match self {
+            Self::V2(version) => version.subprotocol(),
+            Self::V1Bsatn => SUBPROTOCOL_BSATN,
+            Self::V1Json => SUBPROTOCOL_JSON,
+        }
+    }
+}
+
+/// Who connects, and to what.
+struct At {
+    api: Arc<Api>,
+    caller: Caller,
+    database: DatabaseId,
+    connection: ConnectionId,
+}
+
+impl At {
+    fn speak(self, upgrade: WebSocketUpgrade, protocol: impl Protocol) -> Response {
+        let session = Session {
+            api: self.api,
+            caller: self.caller,
+            database: self.database,
+            connection: self.connection,
+            protocol,
+        };
+        upgrade
+            .on_upgrade(|socket| session.run(socket))
+            .into_response()
+    }
 }
 
 /// Hexadecimal shows the most significant byte first, the wire the least.

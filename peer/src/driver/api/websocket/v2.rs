@@ -1,213 +1,167 @@
-//! The words of protocols v2 and v3: a client's messages as requests to the core, and what the core
-//! tells as messages to the client.
-
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+//! The words of protocols v2 and v3.
 
 use axum::body::Bytes;
+use axum::extract::ws::Message;
+use client_messages::compression::Compression;
 use client_messages::v2::{
-    ClientMessage, ProcedureStatus, QueryRows, QuerySetUpdate, ReducerOutcome, ServerMessage,
-    SingleTableRows, TableUpdate, TableUpdateRows, TransactionUpdate,
+    self as wire, ClientMessage, ProcedureStatus, QueryRows, QuerySetUpdate, ReducerOutcome,
+    ServerMessage, SingleTableRows, TableUpdate, TableUpdateRows, TransactionUpdate, Version,
 };
 use peer_core::{
-    Arguments, Called, ChangedRows, ClientId, ErrorKind, Reply, Request, RequestError, TableRows,
-    Update,
+    Arguments, Called, ChangedRows, ErrorKind, Reply, Request, RequestError, SetId, TableRows,
+    Update, WantedRows,
 };
-use sync_protocol::ConnectionId;
-use tokio::sync::Semaphore;
 
-use crate::driver::clients::Told;
+use super::protocol::{self, Asking, NO_PROCEDURES, Place, Protocol, Unspeakable, micros, text_of};
 use crate::driver::clock::wall_us;
 
-/// Requests of one client whose answers are awaited. Then its next message is not read.
-const OPEN_MAX: usize = 8_192;
-
-/// All that calls can hold.
-const ALL_CALLS: u32 = OPEN_MAX as u32;
-
-/// What a procedure is answered.
-const NO_PROCEDURES: &str = "this peer does not run procedures";
+/// What a client of v2 or v3 says and hears.
+#[derive(Debug)]
+pub(super) struct V2 {
+    pub(super) version: Version,
+    pub(super) compression: Compression,
+}
 
 /// What a request was, until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Subscribe { request_id: u32, set: u32 },
     Unsubscribe { request_id: u32, set: u32 },
     Query { request_id: u32 },
     Call { request_id: u32 },
 }
 
-/// Where a message goes.
-#[derive(Debug)]
-pub(super) enum Asking {
-    /// To the core, under a number.
-    Core { ticket: u64, request: Request },
-    /// Nowhere: this is the answer.
-    Nobody(ServerMessage),
+impl protocol::Asked for Asked {
+    fn is_call(&self) -> bool {
+        matches!(self, Self::Call { .. })
+    }
 }
 
-/// What is open on one connection.
-#[derive(Debug)]
-pub(super) struct Translator {
-    connection: ConnectionId,
-    client: ClientId,
-    database: String,
-    room: Semaphore,
-    /// What calls hold until they are answered. Whatever else is asked waits until nobody holds any:
-    /// it is answered after the calls before it, and from a state that has them.
-    calls: Semaphore,
-    open: Mutex<Open>,
-}
+impl Protocol for V2 {
+    type Question = ClientMessage;
+    type Asked = Asked;
+    type Answer = ServerMessage;
 
-#[derive(Debug, Default)]
-struct Open {
-    next: u64,
-    asked: BTreeMap<u64, Asked>,
-    /// Answers to calls that failed sooner than an earlier one is answered.
-    early: BTreeMap<u64, ServerMessage>,
-}
-
-impl Translator {
-    pub(super) fn new(connection: ConnectionId, client: ClientId, database: &str) -> Self {
-        Self {
-            connection,
-            client,
-            database: database.to_owned(),
-            room: Semaphore::new(OPEN_MAX),
-            calls: Semaphore::new(OPEN_MAX),
-            open: Mutex::default(),
+    fn read(&self, frame: Message) -> Result<Vec<ClientMessage>, String> {
+        match frame {
+            Message::Binary(frame) => wire::decode_client_frame(self.version, &frame)
+                .map_err(|malformed| malformed.to_string()),
+            _ => Err("this subprotocol is binary".to_owned()),
         }
     }
 
-    /// What a message asks of the core. Waits while too much is open.
-    pub(super) async fn ask(&self, message: ClientMessage) -> Asking {
-        let (asked, request) = match message {
+    fn hello(&self, place: &Place, token: String) -> ServerMessage {
+        ServerMessage::InitialConnection {
+            identity: place.identity,
+            connection_id: place.connection.0,
+            token,
+        }
+    }
+
+    fn ask(&self, place: &Place, question: ClientMessage) -> Asking<Self> {
+        let database = place.database.clone();
+        let client = place.client;
+        let (asked, request) = match question {
             ClientMessage::Subscribe {
                 request_id,
                 query_set_id: set,
                 query_strings: queries,
             } => {
                 let request = Request::Subscribe {
-                    database: self.database.clone(),
-                    client: self.client,
-                    set,
+                    database,
+                    client,
+                    set: SetId::Numbered(set),
                     queries,
+                    rows: WantedRows::Whole,
+                    events: true,
                 };
                 (Asked::Subscribe { request_id, set }, request)
             }
             ClientMessage::Unsubscribe {
                 request_id,
                 query_set_id: set,
-                send_dropped_rows: rows,
+                send_dropped_rows,
             } => {
                 let request = Request::Unsubscribe {
-                    database: self.database.clone(),
-                    client: self.client,
-                    set,
-                    rows,
+                    database,
+                    client,
+                    set: SetId::Numbered(set),
+                    rows: match send_dropped_rows {
+                        true => WantedRows::Whole,
+                        false => WantedRows::Nothing,
+                    },
                 };
                 (Asked::Unsubscribe { request_id, set }, request)
             }
             ClientMessage::OneOffQuery {
                 request_id,
                 query_string: text,
-            } => {
-                let database = self.database.clone();
-                (
-                    Asked::Query { request_id },
-                    Request::Select { database, text },
-                )
-            }
+            } => (
+                Asked::Query { request_id },
+                Request::Select { database, text },
+            ),
             ClientMessage::CallReducer {
                 request_id,
                 reducer,
                 args,
             } => {
                 let request = Request::Call {
-                    database: self.database.clone(),
+                    database,
                     reducer,
                     arguments: Arguments::Bsatn(args.into()),
-                    connection: self.connection,
+                    connection: place.connection,
                     one_shot: false,
-                    client: Some(self.client),
+                    client: Some(client),
                 };
                 (Asked::Call { request_id }, request)
             }
             ClientMessage::CallProcedure { request_id, .. } => {
                 return Asking::Nobody(ServerMessage::ProcedureResult {
                     status: ProcedureStatus::InternalError(NO_PROCEDURES.to_owned()),
-                    timestamp: now_us(),
+                    timestamp: micros(wall_us()),
                     duration: 0,
                     request_id,
                 });
             }
         };
-        if let Ok(permit) = self.room.acquire().await {
-            permit.forget();
-        }
-        if matches!(asked, Asked::Call { .. }) {
-            if let Ok(permit) = self.calls.acquire().await {
-                permit.forget();
-            }
-        } else {
-            drop(self.calls.acquire_many(ALL_CALLS).await);
-        }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.next += 1;
-        let ticket = open.next;
-        open.asked.insert(ticket, asked);
-        Asking::Core { ticket, request }
+        Asking::Core { asked, request }
     }
 
-    fn close(&self, ticket: u64) -> Option<Asked> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = open.asked.remove(&ticket)?;
-        self.room.add_permits(1);
-        if matches!(asked, Asked::Call { .. }) {
-            self.calls.add_permits(1);
-        }
-        Some(asked)
+    fn answer(
+        &self,
+        _place: &Place,
+        asked: Asked,
+        reply: Result<Reply, RequestError>,
+    ) -> Result<ServerMessage, Unspeakable> {
+        Ok(answer(asked, reply))
     }
 
-    /// Keeps what answers a call until all before it are answered. It changed nothing, so nothing
-    /// that the client hears meanwhile depends on it.
-    fn keep(&self, ticket: u64, message: ServerMessage) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.early.insert(ticket, message);
+    fn called(
+        &self,
+        _place: &Place,
+        asked: Asked,
+        result: Result<Called, RequestError>,
+        update: Option<Update>,
+    ) -> Result<Option<ServerMessage>, Unspeakable> {
+        let Asked::Call { request_id } = asked else {
+            return Ok(None);
+        };
+        Ok(Some(called(request_id, result, update)))
     }
 
-    /// Gives out the answers whose turn it is now.
-    fn give_out(&self, messages: &mut Vec<ServerMessage>) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(early) = open.early.first_entry().map(|entry| *entry.key())
-            && open.asked.keys().next().is_none_or(|first| early < *first)
-        {
-            messages.extend(open.early.remove(&early));
-        }
+    fn update(&self, update: Update) -> Result<ServerMessage, Unspeakable> {
+        Ok(ServerMessage::TransactionUpdate(update_of(update)))
     }
 
-    /// The messages that say what a client is told.
-    pub(super) fn tell(&self, told: Told, messages: &mut Vec<ServerMessage>) {
-        match told {
-            Told::Update(update) => {
-                messages.push(ServerMessage::TransactionUpdate(update_of(update)));
-            }
-            Told::Called {
-                ticket,
-                result,
-                update,
-            } => {
-                if let Some(Asked::Call { request_id }) = self.close(ticket) {
-                    messages.push(called(request_id, result, update));
-                }
-            }
-            Told::Answer { ticket, reply } => match self.close(ticket) {
-                Some(asked @ Asked::Call { .. }) => self.keep(ticket, answer(asked, reply)),
-                Some(asked) => messages.push(answer(asked, reply)),
-                None => {}
-            },
+    fn frames(&self, answers: &[ServerMessage]) -> Vec<Message> {
+        let frame = |messages: &[ServerMessage]| {
+            let frame = wire::encode_server_frame(self.compression, messages);
+            Message::Binary(Bytes::from(frame))
+        };
+        match self.version {
+            Version::V3 => vec![frame(answers)],
+            Version::V2 => answers.chunks(1).map(frame).collect(),
         }
-        self.give_out(messages);
     }
 }
 
@@ -246,7 +200,7 @@ fn answer(asked: Asked, reply: Result<Reply, RequestError>) -> ServerMessage {
             Err(error) => called(request_id, Err(error), None),
             other => ServerMessage::ReducerResult {
                 request_id,
-                timestamp: now_us(),
+                timestamp: micros(wall_us()),
                 result: ReducerOutcome::InternalError(text_of(other)),
             },
         },
@@ -265,13 +219,6 @@ fn not_subscribed(
     }
 }
 
-fn text_of(reply: Result<Reply, RequestError>) -> String {
-    match reply {
-        Err(error) => error.message,
-        Ok(_) => "the peer gave an unexpected answer; please report this".to_owned(),
-    }
-}
-
 fn called(
     request_id: u32,
     result: Result<Called, RequestError>,
@@ -286,10 +233,14 @@ fn called(
                 transaction_update: update_of(update),
             },
         ),
-        (Err(error), _) if error.kind == ErrorKind::ReducerFailed => {
-            (now_us(), ReducerOutcome::Err(bsatn_text(&error.message)))
-        }
-        (Err(error), _) => (now_us(), ReducerOutcome::InternalError(error.message)),
+        (Err(error), _) if error.kind == ErrorKind::ReducerFailed => (
+            micros(wall_us()),
+            ReducerOutcome::Err(bsatn_text(&error.message)),
+        ),
+        (Err(error), _) => (
+            micros(wall_us()),
+            ReducerOutcome::InternalError(error.message),
+        ),
     };
     ServerMessage::ReducerResult {
         request_id,
@@ -302,14 +253,6 @@ fn called(
 fn bsatn_text(text: &str) -> Bytes {
     let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
     [&len.to_le_bytes(), text.as_bytes()].concat().into()
-}
-
-fn micros(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-fn now_us() -> i64 {
-    micros(wall_us())
 }
 
 /// Rows by table: two queries of one table give one list.
@@ -325,7 +268,7 @@ fn rows_of(rows: Vec<TableRows>) -> QueryRows {
 }
 
 fn update_of(update: Update) -> TransactionUpdate {
-    let sets = update.sets.into_iter().map(|set| {
+    let sets = update.sets.into_iter().filter_map(|set| {
         let mut tables: Vec<TableUpdate> = Vec::new();
         for change in set.tables {
             let rows = match &change.rows {
@@ -348,10 +291,14 @@ fn update_of(update: Update) -> TransactionUpdate {
                 }),
             }
         }
-        QuerySetUpdate {
-            query_set_id: set.set,
+        // Clients of v2 number all of their sets.
+        let SetId::Numbered(query_set_id) = set.set else {
+            return None;
+        };
+        Some(QuerySetUpdate {
+            query_set_id,
             tables,
-        }
+        })
     });
     TransactionUpdate {
         query_sets: sets.collect(),
