@@ -1,7 +1,9 @@
 //! The core as a whole, with the real module and a disk in memory.
 
+mod clearing;
 mod clocks;
 mod determinism;
+mod filters;
 mod finality;
 mod floods;
 mod following;
@@ -15,6 +17,7 @@ mod lies;
 pub(crate) mod made;
 mod mesh;
 mod network;
+mod notes;
 mod replay;
 mod rogue;
 mod schedules;
