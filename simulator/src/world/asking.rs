@@ -106,6 +106,7 @@ impl World {
             wasm: self.market.first.to_vec(),
             sequential_auto_inc: false,
             break_clients: false,
+            clear: false,
             dice,
         };
         match self.ask(0, publish) {
@@ -131,6 +132,7 @@ impl World {
             wasm: self.market.next.to_vec(),
             sequential_auto_inc: false,
             break_clients: false,
+            clear: false,
             // Only a database that is created uses them.
             dice: [0; 32],
         };
