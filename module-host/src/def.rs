@@ -25,6 +25,9 @@ pub struct ModuleDef {
     pub schedules: Vec<ScheduleDef>,
     /// Tables that the module computes when they are asked for.
     pub views: Vec<ViewDef>,
+    /// Texts of SQL that say which rows of a table clients see, as the module wrote them. What they
+    /// mean is no concern of the host, which reads no SQL.
+    pub filters: Vec<String>,
     /// BSATN of `RawModuleDef`, exactly as the module described itself.
     pub raw: Vec<u8>,
     by_name: BTreeMap<String, usize>,
@@ -102,6 +105,7 @@ impl ModuleDef {
         defaults: Vec<ColumnDefault>,
         schedules: Vec<ScheduleDef>,
         views: Vec<ViewDef>,
+        filters: Vec<String>,
         raw: Vec<u8>,
     ) -> Self {
         let by_name = reducers
@@ -120,6 +124,7 @@ impl ModuleDef {
             defaults,
             schedules,
             views,
+            filters,
             raw,
             by_name,
             lifecycle,

@@ -115,6 +115,9 @@ pub const DEFINED_TABLES_MAX: usize = 4_096;
 /// Reducers that a module may define.
 pub const DEFINED_REDUCERS_MAX: usize = 16_384;
 
+/// Visibility filters of a module: each is a query of every client that reads its table.
+pub const DEFINED_FILTERS_MAX: usize = 256;
+
 /// Columns of a table.
 pub const COLUMNS_MAX: usize = 1_024;
 

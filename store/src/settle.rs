@@ -433,17 +433,17 @@ impl Frozen {
 }
 
 /// What a cut changes as a whole, summed up value by value.
-struct Totals<'a> {
-    schema: &'a Schema,
-    hasher: &'a RowHasher,
-    sum: RowSum,
-    counts: Vec<u64>,
+pub(crate) struct Totals<'a> {
+    pub(crate) schema: &'a Schema,
+    pub(crate) hasher: &'a RowHasher,
+    pub(crate) sum: RowSum,
+    pub(crate) counts: Vec<u64>,
 }
 
 impl Totals<'_> {
     /// Notes that a key gets another value. Tells whether that changes anything; entries are taken
     /// to change always.
-    fn replace(
+    pub(crate) fn replace(
         &mut self,
         key: &[u8],
         old: Option<&Row>,

@@ -92,6 +92,8 @@ pub struct NewModule {
     pub engine: u32,
     /// It may take away what clients were compiled against.
     pub break_clients: bool,
+    /// Nothing stays of the rows: the tables begin anew, as the module's `init` leaves them.
+    pub clear: bool,
 }
 
 /// What a database is from the beginning.
@@ -256,9 +258,17 @@ mod tests {
             module_len: 1_000,
             engine: 1,
             break_clients: true,
+            clear: false,
         };
-        let golden = format!("06{}e8070101", "dd".repeat(32));
+        let golden = format!("06{}e807010100", "dd".repeat(32));
         check_golden(&SystemCall::Publish(new_module), &golden);
+        let clear = NewModule {
+            break_clients: false,
+            clear: true,
+            ..new_module
+        };
+        let golden = format!("06{}e807010001", "dd".repeat(32));
+        check_golden(&SystemCall::Publish(clear), &golden);
         let golden = format!("07{}", "bb".repeat(32));
         check_golden(&SystemCall::MoveFinaliser { to: member }, &golden);
         let fire = Fire {
@@ -339,6 +349,7 @@ mod tests {
             module_len: u32::MAX,
             engine: 1,
             break_clients: false,
+            clear: false,
         });
         let over = Malformed::OverLimit {
             what: "bytes of the module",

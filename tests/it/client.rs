@@ -81,6 +81,19 @@ impl Client {
         Ok((answer.status().as_u16(), text))
     }
 
+    /// Sends bytes; gives the answer, which has to be JSON and 200.
+    ///
+    /// # Panics
+    /// When it is something else.
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> Value {
+        let request = self.agent.put(format!("{}{path}", self.http));
+        let request = request.header("Authorization", format!("Bearer {}", self.token));
+        let mut answer = request.send(body).expect("the peer answers");
+        let text = answer.body_mut().read_to_string().expect("a text");
+        assert_eq!(answer.status().as_u16(), 200, "{path}: {text}");
+        serde_json::from_str(&text).expect("the answer is JSON")
+    }
+
     /// Calls a reducer with a JSON array of arguments.
     ///
     /// # Panics

@@ -12,7 +12,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The modules that the cases publish.
-const MODULES: [&str; 5] = ["chat", "inventory", "cabinet", "misbehave", "doorkeeper"];
+const MODULES: [&str; 6] = [
+    "chat",
+    "inventory",
+    "cabinet",
+    "misbehave",
+    "doorkeeper",
+    "private_notes",
+];
 
 /// Files of cases, and how many cases they have at least.
 type Cases = (&'static [&'static str], u64);
@@ -30,8 +37,9 @@ const ONE_PEER: Cases = (
         "refused",
         "sets",
         "subscribing",
+        "visibility",
     ],
-    138,
+    144,
 );
 /// By themselves: afterwards the peer is at another address.
 const RESTARTS: Cases = (&["restart"], 3);

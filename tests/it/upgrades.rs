@@ -69,8 +69,6 @@ fn a_second_publish_updates_every_member() {
         refused.stderr.contains("two rows share a value of name"),
         "{refused:?}"
     );
-    let refused = publish(&ada, &second, &["--delete-data"]);
-    assert!(refused.stderr.contains("cannot be emptied"), "{refused:?}");
     let refused = publish(&bob, &second, &["--break-clients"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(refused.stderr.contains("PermissionDenied"), "{refused:?}");
@@ -117,4 +115,51 @@ fn a_second_publish_updates_every_member() {
     wait_until_equal(&[&ada, &bob, &cyd], "shop");
     assert_eq!(cyd.count("shop", "item"), 4);
     assert_eq!(cyd.status("shop")["upgrade"]["state"], "effective");
+}
+
+#[test]
+fn emptying_reaches_every_member() {
+    let _turn = turn();
+    let ada = Peer::start("ada");
+    let mut bob = Peer::start("bob");
+    let chat = crate::harness::module("chat");
+    assert!(
+        publish(&ada, &chat, &["--delete-data"])
+            .ok()
+            .contains("shop created")
+    );
+    bob.join(&ada.invite("shop"));
+    assert_eq!(ada.call("shop", "open_accounts", &json!([3])), Called::Ok);
+    assert_eq!(bob.call("shop", "open_room", &json!(["attic"])), Called::Ok);
+    wait_until_equal(&[&ada, &bob], "shop");
+    let refused = publish(&bob, &chat, &["--delete-data", "--yes"]);
+    assert!(refused.stderr.contains("PermissionDenied"), "{refused:?}");
+
+    // The same module is no reason to let the rows be, and who is away hears of it later.
+    bob.kill();
+    let done = publish(&ada, &chat, &["--delete-data", "--yes"]).ok();
+    assert!(done.contains("shop updated, effective at cut"), "{done}");
+    assert!(
+        done.contains("all rows are deleted, and `init` runs"),
+        "{done}"
+    );
+    assert_eq!(ada.count("shop", "account"), 0);
+    assert_eq!(ada.sql("shop", "SELECT name FROM room"), [json!(["lobby"])]);
+    assert_eq!(ada.call("shop", "open_accounts", &json!([2])), Called::Ok);
+    bob.start_again();
+    wait_until_equal(&[&ada, &bob], "shop");
+    assert_eq!(bob.count("shop", "account"), 2);
+    assert_eq!(bob.sql("shop", "SELECT name FROM room"), [json!(["lobby"])]);
+    assert_eq!(bob.call("shop", "open_room", &json!(["attic"])), Called::Ok);
+
+    // Over HTTP, with another module, that has nothing in common with the one before.
+    let other = file(&ada, "other.wasm", &[plain("room", &[("id", Type::I8)])]);
+    let wasm = std::fs::read(other).expect("it was written");
+    let answer = ada.put("/v1/database/shop?clear=true", &wasm);
+    assert_eq!(answer["Success"]["op"], "updated", "{answer}");
+    wait_until_equal(&[&ada, &bob], "shop");
+    assert_eq!(bob.count("shop", "room"), 0);
+    assert_eq!(bob.call("shop", "put_room", &json!([-3])), Called::Ok);
+    wait_until_equal(&[&ada, &bob], "shop");
+    assert_eq!(ada.sql("shop", "SELECT * FROM room"), [json!([-3])]);
 }

@@ -23,7 +23,9 @@ use store::Schema;
 
 use crate::def::{Lifecycle, ModuleDef, ReducerDef};
 use crate::error::PrepareError;
-use crate::limits::{DEFINED_REDUCERS_MAX, DEFINED_TABLES_MAX, DESCRIPTION_DEPTH_MAX};
+use crate::limits::{
+    DEFINED_FILTERS_MAX, DEFINED_REDUCERS_MAX, DEFINED_TABLES_MAX, DESCRIPTION_DEPTH_MAX,
+};
 use crate::reasons::Reasons;
 pub use names::Names;
 use names::is_identifier;
@@ -38,6 +40,8 @@ struct Draft {
     types: Vec<TypeDraft>,
     schedules: Vec<ScheduleDraft>,
     views: Vec<ViewDraft>,
+    /// Visibility filters, as they were written.
+    filters: Vec<String>,
 }
 
 /// A table that the module computes, in names of the source.
@@ -152,6 +156,7 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
         types,
         schedules,
         views,
+        filters,
     } = draft;
     at_most(reasons, "tables", tables.len(), DEFINED_TABLES_MAX);
     at_most(reasons, "reducers", reducers.len(), DEFINED_REDUCERS_MAX);
@@ -162,6 +167,12 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
     let schedules = schedules::build(&schedules, &tables, &reducers, reasons);
     at_most(reasons, "views", views.len(), DEFINED_TABLES_MAX);
     let views = views::build(&views, &tables, &names, &mut resolver, reasons);
+    at_most(
+        reasons,
+        "visibility filters",
+        filters.len(),
+        DEFINED_FILTERS_MAX,
+    );
     check_types(&types, &typespace, &names, reasons);
     // What the store refuses has been refused above, with all reasons and not only the first; the
     // store has the last word all the same.
@@ -170,7 +181,7 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
     {
         reasons.add(error.to_string());
     }
-    ModuleDef::new(tables, reducers, defaults, schedules, views, raw)
+    ModuleDef::new(tables, reducers, defaults, schedules, views, filters, raw)
 }
 
 fn at_most(reasons: &mut Reasons, what: &str, count: usize, max: usize) {

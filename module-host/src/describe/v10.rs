@@ -26,6 +26,7 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
     let (mut tables, mut reducers, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let (mut types, mut schedules) = (Vec::new(), Vec::new());
     let (mut views, mut keys) = (Vec::new(), Vec::new());
+    let mut filters = Vec::new();
     let mut seen = BTreeSet::new();
     for section in module.sections {
         if !seen.insert(place(&section)) {
@@ -40,6 +41,7 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
             Section::Schedules(some) => schedules = some,
             Section::Views(some) => views = some,
             Section::ViewPrimaryKeys(some) => keys = some,
+            Section::RowLevelSecurity(some) => filters = some,
             Section::CaseConversionPolicy(some) => policy = some,
             Section::ExplicitNames(some) => explicit = some,
             section => refuse_section(section, reasons),
@@ -90,6 +92,7 @@ pub(super) fn draft(module: RawModuleDefV10, reasons: &mut Reasons) -> Draft {
         types: types.collect(),
         schedules: schedules.into_iter().map(schedule_draft).collect(),
         views: views.into_iter().map(|it| view_draft(it, &keys)).collect(),
+        filters: filters.iter().map(|it| it.sql.to_string()).collect(),
     }
 }
 
@@ -148,10 +151,6 @@ fn refuse_section(section: Section, reasons: &mut Reasons) {
         Section::Procedures(some) => {
             some.iter()
                 .for_each(|procedure| refuse("a procedure", &procedure.source_name));
-        }
-        Section::RowLevelSecurity(some) => {
-            some.iter()
-                .for_each(|filter| refuse("a visibility filter", &filter.sql));
         }
         Section::HttpHandlers(some) => {
             some.iter()

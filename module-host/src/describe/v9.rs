@@ -39,12 +39,8 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
             _ => reasons.add("it exports something of a kind that is not known"),
         }
     }
-    for filter in &module.row_level_security {
-        reasons.add(format!(
-            "it has a visibility filter ({}): not supported yet",
-            filter.sql
-        ));
-    }
+    let filters = module.row_level_security.iter();
+    let filters = filters.map(|filter| filter.sql.to_string()).collect();
     let mut names = Names::verbatim();
     let indexes = module.tables.iter().flat_map(|table| &table.indexes);
     for name in indexes.filter_map(|index| index.name.as_ref()) {
@@ -102,6 +98,7 @@ pub(super) fn draft(module: RawModuleDefV9, reasons: &mut Reasons) -> Draft {
         types: types.collect(),
         schedules,
         views,
+        filters,
     }
 }
 

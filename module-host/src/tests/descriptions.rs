@@ -218,13 +218,11 @@ fn everything_that_is_wrong_is_listed() {
         T::array(T::Ref(AlgebraicTypeRef(0))),
     );
     module.add_schedule("b", 0, "go");
-    module.add_row_level_security("SELECT 1");
     module.add_http_handler("h");
     let reasons = read(module).unwrap_err();
     for expected in [
         "it has a procedure (p): not supported yet",
         "table b schedules go: its primary key has to be a u64",
-        "it has a visibility filter (SELECT 1): not supported yet",
         "it has an HTTP handler (h): not supported yet",
         "table a: two columns are called my_field",
         "table b: index b_x_idx_btree is over column 5, which does not exist",

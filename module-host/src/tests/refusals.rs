@@ -145,15 +145,11 @@ fn what_is_described_but_not_built_is_listed() {
         ProductType::unit(),
         spacetimedb_sats::AlgebraicType::U8,
     );
-    module.add_row_level_security("SELECT * FROM secret");
     let mut fixture = nothing();
     fixture.description = Some(bsatn::to_vec(&RawModuleDef::V9(module.finish())).unwrap());
     assert_eq!(
         reasons(&fixture),
-        [
-            "it has a procedure (fetch): not supported yet",
-            "it has a visibility filter (SELECT * FROM secret): not supported yet",
-        ]
+        ["it has a procedure (fetch): not supported yet"]
     );
 }
 

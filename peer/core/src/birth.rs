@@ -28,7 +28,7 @@ use crate::replica::{Context, FinalsAt, Health, OwnChain, Replica, latest_final}
 use crate::reply::{ErrorKind, RequestError};
 use crate::schedules::Firing;
 use crate::system_tables::{self, RIGHT};
-use crate::upgrade::{Parked, Ruling};
+use crate::upgrade::{Parked, Ruling, check_filters};
 
 /// Purpose of the key that can hand finality over when its finaliser is lost.
 const RECOVERY_CONTEXT: &str = "tombolo recovery key 1";
@@ -270,6 +270,7 @@ pub(crate) fn publish(
     let module = modules
         .prepare(publication.wasm, &options, ctx.disk)
         .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+    check_filters(&module)?;
     let recovery = derived(RECOVERY_CONTEXT, &publication.dice);
     let recovery = SecretKey::from_bytes(&recovery);
     let genesis = Genesis {

@@ -76,6 +76,8 @@ pub enum Request {
         sequential_auto_inc: bool,
         /// An upgrade may take away what clients were compiled against.
         break_clients: bool,
+        /// Nothing stays of the rows of a database that is there, and `init` runs anew.
+        clear: bool,
         /// Fresh randomness: nonce of the genesis and the recovery key come from it.
         dice: [u8; 32],
     },

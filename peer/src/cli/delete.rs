@@ -1,6 +1,6 @@
 //! `tombolo delete`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anyhow::bail;
 use clap::Args;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Target;
 use super::client::{Client, database};
-use super::output::{print_json, print_line};
+use super::output::{confirmed, print_json, print_line};
 
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
@@ -28,8 +28,14 @@ impl Delete {
         let client = Client::of(target)?;
         let identity = client.get_text(&database(&self.database, "/identity"))?;
         // A script knows what it does; a person may have mistyped.
-        if !self.yes && std::io::stdin().is_terminal() && !self.confirmed(&identity)? {
-            bail!("nothing was deleted");
+        if !self.yes && std::io::stdin().is_terminal() {
+            let question = format!(
+                "Delete {} ({identity}) from this peer? What no other member has is lost. [y/N] ",
+                self.database
+            );
+            if !confirmed(&question)? {
+                bail!("nothing was deleted");
+            }
         }
         client.delete(&database(&identity, ""))?;
         if self.json {
@@ -38,16 +44,5 @@ impl Delete {
             print_line(&format!("{} is gone from this peer", self.database));
         }
         Ok(())
-    }
-
-    fn confirmed(&self, identity: &str) -> anyhow::Result<bool> {
-        eprint!(
-            "Delete {} ({identity}) from this peer? What no other member has is lost. [y/N] ",
-            self.database
-        );
-        std::io::stderr().flush()?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 }

@@ -34,6 +34,16 @@ pub(crate) fn print_json(value: &Value) {
     print_line(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
+/// Asks whoever sits at the terminal.
+pub(crate) fn confirmed(question: &str) -> io::Result<bool> {
+    let mut to = io::stderr();
+    to.write_all(question.as_bytes())?;
+    to.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
 /// Rows under a header, aligned. Columns of numbers stand to the right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let cells: Vec<Vec<String>> = rows

@@ -1,14 +1,15 @@
 //! `tombolo publish`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::Target;
-use super::client::{Client, segment};
-use super::output::{plain, print, print_json};
+use super::client::{Client, database, segment};
+use super::output::{confirmed, plain, print, print_json};
 
 /// How `auto_inc` columns of 64 bits and more count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,9 +34,12 @@ pub(crate) struct Publish {
     /// Let an upgrade take away what clients were compiled against
     #[arg(long)]
     break_clients: bool,
-    /// Empty the database first (only if there is none of that name yet)
+    /// Delete all rows of a database that is there, for all members, and run `init` anew
     #[arg(long)]
     delete_data: bool,
+    /// Do not ask before rows are deleted
+    #[arg(long, short)]
+    yes: bool,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
@@ -46,6 +50,17 @@ impl Publish {
         let wasm = std::fs::read(&self.bin_path)
             .with_context(|| format!("cannot read {}", self.bin_path.display()))?;
         let client = Client::of(target)?;
+        // A script knows what it does; a person may have mistyped.
+        if self.delete_data && !self.yes && std::io::stdin().is_terminal() {
+            let is_there = client.get_text(&database(&self.name, "/identity")).is_ok();
+            let question = format!(
+                "Delete all rows of {}, for all its members? They do not come back. [y/N] ",
+                self.name
+            );
+            if is_there && !confirmed(&question)? {
+                bail!("nothing was published");
+            }
+        }
         let mut query = Vec::new();
         if self.auto_inc == AutoInc::Sequential {
             query.push("auto_inc=sequential");

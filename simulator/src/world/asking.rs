@@ -117,6 +117,7 @@ impl World {
             wasm: self.market.first.to_vec(),
             sequential_auto_inc: false,
             break_clients: false,
+            clear: false,
             dice,
         };
         match self.ask(0, publish) {
@@ -142,6 +143,7 @@ impl World {
             wasm: self.market.next.to_vec(),
             sequential_auto_inc: false,
             break_clients: false,
+            clear: false,
             // Only a database that is created uses them.
             dice: [0; 32],
         };

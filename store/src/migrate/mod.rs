@@ -8,6 +8,9 @@
 //!
 //! A row changes in two ways only: bytes are put behind it (columns that were added), and its
 //! stored key is another (a primary key came or went, or there is none and the row grew).
+//!
+//! A migration may also empty a database: then the tables that go may have rows, and those that come
+//! may bring some, which were written in another state that began empty.
 
 mod check;
 mod write;
@@ -20,10 +23,11 @@ use sync_protocol::Position;
 pub use check::DataCheck;
 
 use crate::error::StoreError;
-use crate::key::Space;
+use crate::key::{Key, Space};
+use crate::overlay::Row;
 use crate::plan::TablePlan;
 use crate::schema::{Schema, TableId};
-use crate::settle::{RowWrite, Settlement};
+use crate::settle::{RowWrite, Settlement, Totals};
 use crate::state::State;
 use crate::view::{View, damaged_row};
 
@@ -36,6 +40,10 @@ pub struct Migration {
     appended: BTreeMap<TableId, Vec<u8>>,
     /// Columns whose sequences end.
     sequences_ended: BTreeSet<(TableId, u16)>,
+    /// Tables that go may have rows.
+    empties: bool,
+    /// What is written beside it, by stored key.
+    brought: Arc<[(Key, Row)]>,
 }
 
 impl Migration {
@@ -46,7 +54,26 @@ impl Migration {
             schema: Arc::new(schema),
             appended: BTreeMap::new(),
             sequences_ended: BTreeSet::new(),
+            empties: false,
+            brought: Arc::new([]),
         }
+    }
+
+    /// To `schema`, and nothing stays of the rows of tables that it lacks.
+    #[must_use]
+    pub fn emptying(schema: Schema) -> Self {
+        Self {
+            empties: true,
+            ..Self::to(schema)
+        }
+    }
+
+    /// Brings along what another state wrote that has this schema and began empty: its rows, index
+    /// entries and sequences. They are of tables that the state to be migrated does not have, or of
+    /// rows that it has not.
+    pub fn bring(&mut self, written: Settlement) {
+        let writes = written.changes.writes.into_iter();
+        self.brought = writes.filter_map(|(key, row)| Some((key, row?))).collect();
     }
 
     /// This one, and after it another to `schema`.
@@ -116,7 +143,8 @@ impl State {
     ///
     /// # Errors
     /// If the disk fails, a row of `extra` does not fit its table (as the schema before says), or a
-    /// table that is dropped has rows: [`State::holds`] was to be asked first.
+    /// table that is dropped has rows and the migration does not empty: [`State::holds`] was to be
+    /// asked first.
     ///
     /// # Panics
     /// If the overlay holds anything later than `through`: [`State::rewind`] first.
@@ -140,11 +168,12 @@ impl State {
             let count = settlement.changes.counts[plan.slot];
             match new.plan(plan.id) {
                 Some(plan) => counts[plan.slot] = count,
-                None if count > 0 => {
+                None if count > 0 && !migration.empties => {
                     let (table, id) = (plan.name.clone(), plan.id);
                     return Err(StoreError::TableChanged { table, id });
                 }
                 None => {
+                    cleared.insert(Space::Rows(plan.id));
                     cleared.extend(plan.stored_indexes().map(|index| Space::Index(index.id)));
                 }
             }
@@ -177,6 +206,7 @@ impl State {
         settlement.changes.writes.retain(|(key, _)| {
             Space::of(key.as_bytes()).is_none_or(|space| !cleared.contains(&space))
         });
+        self.bring(&migration, &mut settlement, &mut counts)?;
         settlement.moves = Some(Box::new(Moves {
             migration,
             cleared,
@@ -185,6 +215,33 @@ impl State {
             counts,
         }));
         Ok(settlement)
+    }
+
+    /// Writes what the migration brings along.
+    fn bring(
+        &self,
+        migration: &Migration,
+        settlement: &mut Settlement,
+        counts: &mut Vec<u64>,
+    ) -> Result<(), StoreError> {
+        let changes = &mut settlement.changes;
+        let mut totals = Totals {
+            schema: &migration.schema,
+            hasher: &self.0.hasher,
+            sum: changes.sum.clone(),
+            counts: std::mem::take(counts),
+        };
+        for (key, row) in migration.brought.iter() {
+            totals.replace(key.as_bytes(), None, Some(row))?;
+            changes.writes.push((key.clone(), Some(Row::clone(row))));
+        }
+        let Totals {
+            sum, counts: after, ..
+        } = totals;
+        *counts = after;
+        settlement.root = sum.root();
+        changes.sum = sum;
+        Ok(())
     }
 
     /// Brings the sum of rows to what it is after the migration.
@@ -219,6 +276,19 @@ impl State {
                     .row_key(&cells, &mut new_key)
                     .map_err(|why| damaged_row(after, why))?;
                 hasher.add(sum, &new_key, &row);
+            }
+        }
+        let old = self.0.schema.plans().iter();
+        let dropped = old.filter(|plan| migration.schema.plan(plan.id).is_none() && !plan.event);
+        for plan in dropped {
+            for row in self.view()?.rows(plan)? {
+                let row = row?;
+                let cells = plan
+                    .cells(&row, &mut ends)
+                    .map_err(|why| damaged_row(plan, why))?;
+                plan.row_key(&cells, &mut old_key)
+                    .map_err(|why| damaged_row(plan, why))?;
+                hasher.take_away(sum, &old_key, &row);
             }
         }
         for key in ended_sequences(migration, &self.0.schema) {

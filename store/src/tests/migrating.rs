@@ -115,7 +115,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// Accounts and notes, some in the base, some above it, some deleted.
-fn filled(disk: &MemoryDisk) -> State {
+pub(super) fn filled(disk: &MemoryDisk) -> State {
     let mut state = super::open(disk);
     state = call(state, 1, |call| {
         for id in 10..30 {
@@ -164,7 +164,7 @@ fn migration(case: &Case) -> Migration {
     migration
 }
 
-fn reopened(disk: &MemoryDisk, schema: Schema) -> Result<State, StoreError> {
+pub(super) fn reopened(disk: &MemoryDisk, schema: Schema) -> Result<State, StoreError> {
     State::open(disk.base(&DATABASE)?, schema, StateOptions::default())
 }
 
@@ -192,7 +192,7 @@ fn fresh(state: &State, case: &Case) -> State {
 }
 
 /// Asserts that both have the same rows and entries; gives back the first's.
-fn assert_same_rows(state: &State, other: &State, name: &str) {
+pub(super) fn assert_same_rows(state: &State, other: &State, name: &str) {
     for table in other.schema().tables() {
         assert_eq!(
             rows_of(state, table.id),

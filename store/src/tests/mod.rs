@@ -6,6 +6,7 @@ mod bounds;
 mod crash;
 mod crash_points;
 mod disks;
+mod emptying;
 mod faults;
 mod golden;
 mod keys;

@@ -9,25 +9,58 @@ use store::{
 };
 use sync_protocol::{DatabaseId, Hlc, Position};
 
-use crate::sql::{Access, VirtualTables, run};
+use crate::sql::{Access, Filters, Reading, SqlError, SqlResult, VirtualTables};
 
 const ITEM: TableId = TableId(4_096);
 
+/// What is seen of the items: some by themselves, some because of others.
+const FILTERS: [&str; 2] = [
+    "SELECT * FROM item WHERE sold = true",
+    "SELECT i.* FROM item i JOIN item k ON i.score = k.score WHERE k.id = 3",
+];
+
 thread_local! {
-    static STATE: OnceCell<State> = const { OnceCell::new() };
+    static STATE: OnceCell<(State, Filters)> = const { OnceCell::new() };
 }
 
 /// A query: answered or refused with a sentence; and the count of what it finds is how many it
-/// finds.
+/// finds. As a module's visibility filter the same text is refused, or shows some of the rows.
 pub(crate) fn sql(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    STATE.with(|state| query(state.get_or_init(state_with_rows), text));
+    STATE.with(|state| {
+        let (state, filters) =
+            state.get_or_init(|| (state_with_rows(), Filters::of(&FILTERS.map(str::to_owned))));
+        query(state, filters, text);
+        filter(state, text);
+    });
 }
 
-fn query(state: &State, text: &str) {
-    let ask = |text: &str| run(text, state.schema(), state, &NoViews, access());
+fn ask(state: &State, filters: &Filters, text: &str) -> Result<SqlResult, SqlError> {
+    let reading = Reading {
+        state,
+        views: &NoViews,
+        access: access(),
+        filters,
+    };
+    reading.ask(text)
+}
+
+fn filter(state: &State, text: &str) {
+    let texts = [text.to_owned()];
+    let reasons = Filters::check(&texts, state.schema());
+    let seen = ask(state, &Filters::of(&texts), "select * from item");
+    let seen = seen.expect("the table is there").rows.len();
+    assert!(seen <= 6, "no more than there are");
+    // All rows are seen by a query without a condition.
+    if reasons.is_empty() && text.eq_ignore_ascii_case("select * from item") {
+        assert_eq!(seen, 6);
+    }
+}
+
+fn query(state: &State, filters: &Filters, text: &str) {
+    let ask = |text: &str| ask(state, filters, text);
     match ask(text) {
         Ok(answer) => {
             let starts = text.get(..6);

@@ -18,6 +18,7 @@ use sync_protocol::{
 use crate::error::Stop;
 use crate::identity::{did_key, identity_of};
 use crate::outcome::CallOutcome;
+use crate::sql::Filters;
 use crate::system_tables::{self, ClientRow};
 
 /// What a call left behind besides its outcome: from it follows whether it has to run again when
@@ -68,6 +69,8 @@ pub(crate) struct Executor {
     module: Module,
     runner: Runner,
     options: Options,
+    /// What clients see. Calls see everything.
+    filters: Filters,
     /// Whether the module has tables of events.
     has_events: bool,
     /// The database's identity as modules see it: little-endian.
@@ -129,6 +132,7 @@ impl Executor {
         let mut identity = database.0;
         identity.reverse();
         Ok(Self {
+            filters: Filters::of(&module.def().filters),
             module,
             runner,
             options,
@@ -139,6 +143,11 @@ impl Executor {
 
     pub(crate) fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// What the module shows to whom.
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
     }
 
     /// Whether clients are rows: the module wants to hear of them.
@@ -280,6 +289,35 @@ impl Executor {
             changed: ended.changed,
         };
         Ok((ended.state, ran))
+    }
+
+    /// Runs `init`, if the module has one, for the author of the publish at `position`. Gives the lines
+    /// that it logged. After an error of the host the state is gone, as with [`Executor::run`].
+    pub(crate) fn init(
+        &mut self,
+        state: State,
+        position: Position,
+    ) -> Result<(State, CallOutcome, Vec<String>), Stop> {
+        let time = position.hlc;
+        let Some(reducer) = self.module.def().lifecycle(Lifecycle::Init) else {
+            return Ok((state, system::DONE, Vec::new()));
+        };
+        let did = did_key(&position.author);
+        let call = Call {
+            reducer,
+            sender: identity_of(&did, &did),
+            connection: ConnectionId::ZERO,
+            time,
+            args: &[],
+            claims: None,
+            database: self.identity,
+            units: self.options.units_per_invocation,
+        };
+        let mut run = EntryRun::default();
+        let tx = state.begin(CallContext { position, time });
+        let (tx, outcome, _) = self.call(tx, call, &mut run)?;
+        let ended = tx.end(outcome.is_ok());
+        Ok((ended.state, outcome, run.console))
     }
 
     /// Computes a view from the visible rows. After an error of the host the state is gone, as with

@@ -10,7 +10,7 @@ use store::{Row, State, TableSchema};
 
 use crate::error::Stop;
 use crate::replica::Replica;
-use crate::sql::{Access, Reading, SqlError, VirtualTables, tables_named};
+use crate::sql::{Access, Filters, Reading, SqlError, VirtualTables, tables_named};
 use crate::values::Reader;
 
 /// Rows of the views that a query names, by name.
@@ -132,6 +132,7 @@ fn rows_of_query(
             owner: true,
             ..access
         },
+        filters: &Filters::default(),
     };
     let answer = reading.ask(text).map_err(|error| error.to_string())?;
     let types = answer.columns.iter().map(|(_, ty)| ty);

@@ -223,6 +223,7 @@ impl LocalViews<'_> {
             state,
             views: self,
             access: self.access,
+            filters: self.replica.executor.filters(),
         }
     }
 

@@ -24,7 +24,8 @@ impl LocalViews<'_> {
                 false => "private",
             };
             let state = self.replica.state().ok();
-            let count = state.and_then(|state| state.row_count(table.id).ok());
+            // Of what the reader sees: the number of the others is none of its business.
+            let count = state.and_then(|state| self.reading(state).seen_count(table).ok());
             Fields::default()
                 .fixed(&table.id.0.to_le_bytes())
                 .bytes(table.name.as_bytes())

@@ -138,8 +138,9 @@ impl Core {
                 continue;
             };
             let serves = replica.serves();
+            let filters = replica.executor.filters();
             match replica.state.as_mut().filter(|_| serves) {
-                Some(state) => subscriptions.deliver(state, &events, effects),
+                Some(state) => subscriptions.deliver(state, filters, &events, effects),
                 None => subscriptions.drop_all(GONE, effects),
             }
         }

@@ -57,8 +57,13 @@ impl Core {
     /// Nobody is to see what a cut has taken back and no sweep has brought back yet.
     fn bring_up(&mut self, now: Now) {
         let behind = self.replicas.values().filter(|replica| replica.behind);
-        for id in behind.map(|replica| replica.id).collect::<Vec<_>>() {
-            self.with(id, now, |replica, ctx| replica.sweep(ctx));
+        let behind: Vec<DatabaseId> = behind.map(|replica| replica.id).collect();
+        for id in &behind {
+            self.with(*id, now, |replica, ctx| replica.sweep(ctx));
+        }
+        // Or who begins to follow now would hear once more of what the first answer shows.
+        if !behind.is_empty() {
+            self.tell_clients(now);
         }
     }
 
@@ -121,9 +126,10 @@ impl Core {
                 wasm,
                 sequential_auto_inc,
                 break_clients,
+                clear,
                 dice,
             } => match self.parts.need_room(now).map(|()| self.find_id(&name))? {
-                Ok(database) => self.upgrade(now, id, database, &wasm, break_clients),
+                Ok(database) => self.upgrade(now, id, database, &wasm, (break_clients, clear)),
                 Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
             },
             Request::MoveFinaliser { database, to } => self.move_finaliser(now, id, &database, to),

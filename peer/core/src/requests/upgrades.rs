@@ -11,6 +11,7 @@ use crate::error::refuse;
 use crate::identity::Claims;
 use crate::reply::{ErrorKind, Published, Reply, RequestError, UpgradePlan};
 use crate::request::RequestId;
+use crate::upgrade::check_filters;
 
 impl Core {
     /// Publishes another module of a database. Answered when a cut has judged it.
@@ -20,11 +21,11 @@ impl Core {
         id: RequestId,
         database: DatabaseId,
         wasm: &[u8],
-        break_clients: bool,
+        (break_clients, clear): (bool, bool),
     ) -> Result<Answer, RequestError> {
         let module = self.next_module(now, database, wasm)?;
         let replica = &self.replicas[&database];
-        if replica.executor.module().hash() == module.hash() {
+        if !clear && replica.executor.module().hash() == module.hash() {
             return Ok(Answer::Now(Reply::Published(Published {
                 database,
                 name: replica.name.clone(),
@@ -33,7 +34,13 @@ impl Core {
                 upgraded: None,
             })));
         }
-        let plan = replica.plan_upgrade(&module, break_clients)?;
+        let plan = match clear {
+            false => replica.plan_upgrade(&module, break_clients)?,
+            true => {
+                let time = replica.time_at(self.parts.mesh.now(now.tick));
+                replica.plan_clear(&module, &self.parts.device, time)?
+            }
+        };
         if !plan.reasons.is_empty() {
             return Err(refuse(ErrorKind::BadRequest, plan.reasons.join("\n")));
         }
@@ -42,6 +49,7 @@ impl Core {
             module_len: module_len(wasm)?,
             engine: replica.cut.engine,
             break_clients,
+            clear,
         };
         let call = Waiting::system(
             Claims::of_device(&self.parts.device),
@@ -81,9 +89,12 @@ impl Core {
         module_len(wasm)?;
         let options = self.replicas[&database].genesis.options;
         let ctx = self.parts.context(now);
-        ctx.modules
+        let module = ctx
+            .modules
             .prepare(wasm, &options, ctx.disk)
-            .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))
+            .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+        check_filters(&module)?;
+        Ok(module)
     }
 }
 

@@ -7,8 +7,8 @@ use sync_protocol::limits::ARGUMENTS_BYTES_MAX;
 use crate::values::BadValue;
 
 use super::{
-    ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, GATHERED_BYTES_MAX, GROUPS_MAX, JOINED_ROWS_MAX,
-    SQL_BYTES_MAX, SQL_TOKENS_MAX, TABLES_MAX,
+    ANSWER_BYTES_MAX, ANSWER_ROWS_MAX, FILTER_TABLES_MAX, GATHERED_BYTES_MAX, GROUPS_MAX,
+    JOINED_ROWS_MAX, SQL_BYTES_MAX, SQL_TOKENS_MAX, TABLES_MAX,
 };
 
 /// What can be asked, for errors that refuse the rest.
@@ -57,6 +57,12 @@ pub(crate) enum SqlError {
          with WHERE; {0} is for queries"
     )]
     NotSubscribable(&'static str),
+    /// A query, but none that says which rows are seen.
+    #[error(
+        "a visibility filter asks for whole rows of one table: SELECT * FROM it, or t.* FROM up to \
+         {FILTER_TABLES_MAX} tables with JOIN, with WHERE; {0} is for queries"
+    )]
+    NotAFilter(&'static str),
     /// A statement of another kind.
     #[error("{0} is not built. {SUPPORTED}")]
     NotBuiltStatement(String),
@@ -209,7 +215,7 @@ pub(crate) enum SqlError {
     },
     /// Two tables that cannot be followed together.
     #[error(
-        "a subscription can join tables only by columns that both have an index; `{0}` has none"
+        "subscriptions and visibility filters join tables only by columns that both have an index; `{0}` has none"
     )]
     NoIndex(String),
     /// A column of a type that has no order.

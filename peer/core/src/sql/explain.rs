@@ -66,6 +66,10 @@ fn lines(plan: &Plan, columns: &Columns, scope: &Scope<'_>) -> Vec<String> {
                 lines.push(format!("keep rows with {}", condition(predicate, &cells)));
             }
         }
+        if plan.asked[step.table] {
+            let name = table_name(entry);
+            lines.push(format!("keep those that visibility filters of {name} show"));
+        }
     }
     if let Some(grouping) = &plan.grouping {
         lines.extend(group_lines(grouping));

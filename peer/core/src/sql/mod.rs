@@ -32,6 +32,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod view;
+mod visibility;
 mod write;
 
 use spacetimedb_sats::AlgebraicType;
@@ -39,8 +40,10 @@ use store::{Row, State, TableSchema};
 
 pub(crate) use error::SqlError;
 pub(crate) use run::run;
-pub(crate) use selection::{Columns, Selection, columns_of};
+pub(crate) use selection::{Columns, RowCounts, Selection, columns_of};
 pub(crate) use view::{followed_view, tables_named};
+use visibility::seen_count;
+pub(crate) use visibility::{Changes, FILTER_TABLES_MAX, Filters};
 pub(crate) use write::apply::{Unfit, apply};
 pub(crate) use write::compile;
 
@@ -100,6 +103,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) state: &'a State,
     pub(crate) views: &'a dyn VirtualTables,
     pub(crate) access: Access,
+    /// What the module shows to whom.
+    pub(crate) filters: &'a Filters,
 }
 
 impl Reading<'_> {
@@ -108,13 +113,15 @@ impl Reading<'_> {
     /// # Errors
     /// Those of [`run`](run()).
     pub(crate) fn ask(&self, text: &str) -> Result<SqlResult, SqlError> {
-        run(
-            text,
-            self.state.schema(),
-            self.state,
-            self.views,
-            self.access,
-        )
+        run(text, self)
+    }
+
+    /// How many rows of a table are seen. Costs nothing where no filter says which.
+    ///
+    /// # Errors
+    /// The store's failure, or that too much had to be looked at.
+    pub(crate) fn seen_count(&self, table: &TableSchema) -> Result<u64, SqlError> {
+        seen_count(self, table)
     }
 }
 

@@ -71,6 +71,20 @@ pub(super) fn parse(text: &str) -> Result<Statement, SqlError> {
 
 /// The same of a text that has to be a query.
 pub(super) fn parse_query(text: &str) -> Result<Query, SqlError> {
+    let query = parse_filter(text)?;
+    let mut joined = query.tables.iter().skip(1);
+    match joined.find(|from| from.on.is_none()) {
+        Some(from) => Err(SqlError::not_built(
+            "JOIN without ON",
+            Some(from.table.place),
+        )),
+        None => Ok(query),
+    }
+}
+
+/// The same of a visibility filter, which may join a table as a whole: then its rows say who sees
+/// something, and not what.
+pub(super) fn parse_filter(text: &str) -> Result<Query, SqlError> {
     match parse(text)? {
         Statement::Query(query) => Ok(*query),
         Statement::Write(write) => Err(SqlError::NotAQuery(write.table.place)),
@@ -143,8 +157,16 @@ fn join_of(join: &SqlJoin) -> Result<FromTable, SqlError> {
         }
         _ => return Err(SqlError::not_built("a JOIN that is no inner one", place)),
     };
-    let JoinConstraint::On(on) = constraint else {
-        return Err(SqlError::not_built("JOIN without ON", place));
+    let on = match constraint {
+        JoinConstraint::On(on) => on,
+        JoinConstraint::None => {
+            return Ok(FromTable {
+                table,
+                alias,
+                on: None,
+            });
+        }
+        _ => return Err(SqlError::not_built("JOIN without ON", place)),
     };
     let mut on = on;
     while let Expr::Nested(inner) = on {

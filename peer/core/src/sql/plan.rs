@@ -12,6 +12,7 @@ use super::group::{Grouping, group};
 use super::predicate::Predicate;
 use super::query::{Expression, Operator, Projection, Query};
 use super::steps::{Edge, Step, Wishes, steps};
+use super::visibility::Visible;
 
 /// How a query is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,9 @@ pub(super) struct Plan {
     pub(super) output: Output,
     pub(super) limit: Option<u64>,
     pub(super) offset: u64,
+    /// Of each table, in the order written, whether its rows have to be asked for one by one whether
+    /// the caller sees them.
+    pub(super) asked: Vec<bool>,
 }
 
 /// A cell by which rows are sorted.
@@ -64,11 +68,13 @@ pub(super) fn plan(
     query: &Query,
     scope: &Scope<'_>,
     sender: &[u8; 32],
+    visible: &Visible,
 ) -> Result<(Plan, Columns), SqlError> {
     let edges = edges(query, scope)?;
     let condition = query.condition.as_ref();
     let condition = condition.map(|it| predicate(it, sender, &mut |value| scope.of_row(value)));
     let predicate = with_floats(condition.transpose()?, &edges);
+    let predicate = with_visible(predicate, scope, visible);
     let mut grouping = group(query, scope)?;
     let (output, columns) = output(query, scope, &mut grouping)?;
     let mut order = order(query, scope, &mut grouping, &columns, &output)?;
@@ -105,12 +111,33 @@ pub(super) fn plan(
         output,
         limit: query.limit,
         offset: query.offset,
+        asked: scope
+            .entries()
+            .iter()
+            .map(|entry| visible.asks(entry.table.id))
+            .collect(),
     };
     Ok((plan, columns))
 }
 
+/// With what filters that look at one table say of it.
+fn with_visible(predicate: Predicate, scope: &Scope<'_>, visible: &Visible) -> Predicate {
+    let shown = scope.entries().iter().filter_map(|entry| {
+        let condition = visible.condition(entry.table.id)?;
+        Some(condition.moved(entry.behind))
+    });
+    let mut parts: Vec<Predicate> = shown.collect();
+    match parts.is_empty() {
+        true => predicate,
+        false => {
+            parts.push(predicate);
+            Predicate::All(parts)
+        }
+    }
+}
+
 /// Which columns belong together.
-fn edges(query: &Query, scope: &Scope<'_>) -> Result<Vec<Edge>, SqlError> {
+pub(super) fn edges(query: &Query, scope: &Scope<'_>) -> Result<Vec<Edge>, SqlError> {
     let joined = query.tables.iter().enumerate();
     let joined = joined.filter_map(|(at, from)| Some((at, from.on.as_ref()?)));
     let edge = |(at, [one, two]): (usize, &[super::query::Name; 2])| {
@@ -136,7 +163,7 @@ fn edges(query: &Query, scope: &Scope<'_>) -> Result<Vec<Edge>, SqlError> {
 
 /// Indexes take all NaNs for one, and equality takes none for another: floats that an index brings
 /// together are compared.
-fn with_floats(condition: Option<Predicate>, edges: &[Edge]) -> Predicate {
+pub(super) fn with_floats(condition: Option<Predicate>, edges: &[Edge]) -> Predicate {
     let floats = edges.iter();
     let floats = floats.filter(|edge| !edge.comparison.is_indexed_alike());
     let mut parts: Vec<_> = floats

@@ -75,6 +75,24 @@ impl Predicate {
         }
     }
 
+    /// The same of cells that stand `by` places further on.
+    pub(super) fn moved(mut self, by: usize) -> Self {
+        match &mut self {
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    *part = std::mem::replace(part, Self::Constant(true)).moved(by);
+                }
+            }
+            Self::Constant(_) => {}
+            Self::Literal { column, .. } => *column += by,
+            Self::Columns { left, right, .. } => {
+                *left += by;
+                *right += by;
+            }
+        }
+        self
+    }
+
     /// How many cells of a row it looks at, counted from the first.
     pub(super) fn cells_len(&self) -> usize {
         let mut len = 0;

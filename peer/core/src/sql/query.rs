@@ -65,7 +65,7 @@ pub(super) struct FromTable {
     /// What else the table is called in this query.
     pub(super) alias: Option<String>,
     /// Two columns that are equal: one of this table, the other of one in front of it. `None` for
-    /// the first table.
+    /// the first table, and in visibility filters for one that is joined as a whole.
     pub(super) on: Option<[Name; 2]>,
 }
 

@@ -58,6 +58,12 @@ impl<'a> Relations<'a> {
         &self.0[at]
     }
 
+    /// Those that are stored.
+    pub(super) fn stored(&self) -> impl Iterator<Item = &TableSchema> {
+        let stored = self.0.iter().filter(|relation| relation.made.is_none());
+        stored.map(|relation| &*relation.table)
+    }
+
     pub(super) fn tables(&self) -> Vec<&TableSchema> {
         self.0.iter().map(|relation| &*relation.table).collect()
     }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use spacetimedb_sats::AlgebraicType;
 use store::limits::ROW_OVERHEAD_BYTES;
-use store::{DataError, Row, Schema, State, StoreError};
+use store::{DataError, Row, State, StoreError};
 
 use crate::values::{BadValue, Reader};
 
@@ -22,29 +22,27 @@ use super::predicate::Predicate;
 use super::reach::Source;
 use super::relation::{Relation, Relations};
 use super::steps::{Step, Way};
-use super::{Access, GATHERED_BYTES_MAX, JOINED_ROWS_MAX, SqlResult, VirtualTables};
+use super::visibility::{Look, Visible};
+use super::{GATHERED_BYTES_MAX, JOINED_ROWS_MAX, Reading, SqlResult};
 
 /// Answers one query over the visible state and the views of this peer.
 ///
 /// # Errors
 /// [`SqlError`]: what is wrong with the query, where, and what could be asked instead; or, told
 /// apart by [`SqlError::is_ours`], that the store failed.
-pub(crate) fn run(
-    text: &str,
-    schema: &Schema,
-    state: &State,
-    extra: &dyn VirtualTables,
-    access: Access,
-) -> Result<SqlResult, SqlError> {
+pub(crate) fn run(text: &str, here: &Reading<'_>) -> Result<SqlResult, SqlError> {
+    let (state, access) = (here.state, here.access);
+    let schema = state.schema();
     let query = parse_query(text)?;
-    let relations = Relations::find(&query, schema, Some(extra), access)?;
+    let relations = Relations::find(&query, schema, Some(here.views), access)?;
+    let visible = Visible::of(here.filters, schema, access, relations.stored());
     let tables = relations.tables();
     let scope = Scope::new(&query.tables, &tables)?;
-    let (plan, columns) = plan(&query, &scope, &access.sender)?;
+    let (plan, columns) = plan(&query, &scope, &access.sender, &visible)?;
     if query.explain {
         return Ok(explain(&plan, &columns, &scope));
     }
-    let rows = rows(&plan, &relations, state)?;
+    let rows = rows(&plan, &relations, state, &visible)?;
     Ok(SqlResult { columns, rows })
 }
 
@@ -53,6 +51,7 @@ pub(super) fn rows(
     plan: &Plan,
     relations: &Relations<'_>,
     state: &State,
+    visible: &Visible,
 ) -> Result<Vec<Vec<u8>>, SqlError> {
     let mut collector = Collector::new(plan);
     if collector.is_full() {
@@ -62,6 +61,7 @@ pub(super) fn rows(
         plan,
         relations,
         state,
+        visible,
         gathered: plan.steps.iter().map(|_| OnceCell::new()).collect(),
         joined: Cell::new(0),
     };
@@ -108,6 +108,8 @@ struct Walk<'a> {
     plan: &'a Plan,
     relations: &'a Relations<'a>,
     state: &'a State,
+    /// What the caller sees of tables whose rows have to be asked for.
+    visible: &'a Visible,
     /// For each step, rows that are found without an index.
     gathered: Vec<OnceCell<Gathered>>,
     /// Rows that were looked at for rows of other tables.
@@ -123,7 +125,7 @@ impl Walk<'_> {
         };
         let relation = self.relations.get(step.table);
         let all = step.way == Way::Alone(Source::Table) && step.own == Predicate::Constant(true);
-        let stored = all && relation.made.is_none();
+        let stored = all && relation.made.is_none() && !self.plan.asked[step.table];
         let count = || self.state.row_count(relation.table.id);
         stored.then(|| count().map_err(|error| failed(relation, error)))
     }
@@ -148,7 +150,9 @@ impl Walk<'_> {
         };
         let relation = self.relations.get(step.table);
         let behind = self.plan.behind[step.table];
-        for row in self.found(at, step, cells)? {
+        let (found, is_seen) = self.found(at, step, cells)?;
+        let is_asked = self.plan.asked[step.table] && !is_seen;
+        for row in found {
             let row = row?;
             if at > 0 {
                 self.joined.set(self.joined.get() + 1);
@@ -162,6 +166,9 @@ impl Walk<'_> {
             if !step.own.holds(&cells) || !step.together.holds(&cells) {
                 continue;
             }
+            if is_asked && !self.visible.sees(relation.table.id, &row, &self.look())? {
+                continue;
+            }
             let mut rows = rows.to_vec();
             rows[step.table] = &row;
             if self.from(at + 1, &cells, &rows, see)?.is_break() {
@@ -171,16 +178,29 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn found(&self, at: usize, step: &Step, cells: &[&[u8]]) -> Result<Found<'_>, SqlError> {
+    fn look(&self) -> Look<'_> {
+        Look::now(self.state, &self.joined)
+    }
+
+    /// The rows of a step, and whether it is known already that the caller sees them.
+    fn found(
+        &self,
+        at: usize,
+        step: &Step,
+        cells: &[&[u8]],
+    ) -> Result<(Found<'_>, bool), SqlError> {
         let relation = self.relations.get(step.table);
         match &step.way {
-            Way::Alone(source) => self.read(relation, source),
+            Way::Alone(source) => {
+                // A list is in no order.
+                let in_order = at == 0 && self.plan.in_order && !self.plan.order.is_empty();
+                self.read(step.table, source, !in_order)
+            }
             Way::Reached { from, reach, .. } => {
                 let rows = reached(*reach, cells[*from], self.state);
                 let rows = rows.map_err(|error| failed(relation, error))?;
-                Ok(Box::new(
-                    rows.map(|row| row.map_err(|error| broken(relation, error))),
-                ))
+                let rows = rows.map(|row| row.map_err(|error| broken(relation, error)));
+                Ok((Box::new(rows), false))
             }
             Way::Gathered {
                 from,
@@ -198,7 +218,7 @@ impl Walk<'_> {
                 let key = store::sort_key(ty, cells[*from]);
                 let key = key.map_err(|error| failed(relation, error))?;
                 let rows = gathered.get(&key).into_iter().flatten();
-                Ok(Box::new(rows.map(|row| Ok(Row::clone(row)))))
+                Ok((Box::new(rows.map(|row| Ok(Row::clone(row)))), true))
             }
         }
     }
@@ -209,12 +229,17 @@ impl Walk<'_> {
         let behind = self.plan.behind[step.table];
         let mut gathered = Gathered::new();
         let mut bytes = 0;
-        for row in self.read(relation, source)? {
+        let (found, is_seen) = self.read(step.table, source, true)?;
+        let is_asked = self.plan.asked[step.table] && !is_seen;
+        for row in found {
             let row = row?;
             let own = own_cells(relation, &row, step.cells_len)?;
             let mut cells = vec![&[][..]; self.plan.cells_len];
             cells[behind..behind + own.len()].copy_from_slice(&own);
             if !step.own.holds(&cells) {
+                continue;
+            }
+            if is_asked && !self.visible.sees(relation.table.id, &row, &self.look())? {
                 continue;
             }
             let key = store::sort_key(&relation.table.columns[column].ty, own[column]);
@@ -231,22 +256,35 @@ impl Walk<'_> {
         Ok(gathered)
     }
 
-    fn read<'w>(
-        &'w self,
-        relation: &'w Relation<'_>,
+    /// The rows of a source, and whether it is known already that the caller sees them; in any order
+    /// if `listed`.
+    fn read(
+        &self,
+        table: usize,
         source: &Source,
-    ) -> Result<Found<'w>, SqlError> {
+        listed: bool,
+    ) -> Result<(Found<'_>, bool), SqlError> {
+        let relation = self.relations.get(table);
         if let Some(rows) = &relation.made {
-            return Ok(Box::new(rows.iter().map(|row| Ok(Row::clone(row)))));
+            let rows = rows.iter().map(|row| Ok(Row::clone(row)));
+            return Ok((Box::new(rows), true));
+        }
+        let lists = self.plan.asked[table] && listed && *source == Source::Table;
+        let list = match lists {
+            true => self.visible.list(relation.table.id, &self.look())?,
+            false => None,
+        };
+        if let Some(rows) = list {
+            return Ok((Box::new(rows.into_iter().map(Ok)), true));
         }
         let failed = |error| failed(relation, error);
         let broken = |row: Result<Row, StoreError>| row.map_err(|error| broken(relation, error));
         let Some((index, range)) = source.range() else {
             let rows = self.state.rows(relation.table.id).map_err(failed)?;
-            return Ok(Box::new(rows.map(broken)));
+            return Ok((Box::new(rows.map(broken)), false));
         };
         let rows = self.state.scan_index(index, &range).map_err(failed)?;
-        Ok(Box::new(rows.map(broken)))
+        Ok((Box::new(rows.map(broken)), false))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A query that stays: whole rows of one table, each wanted or not by itself, or by those of another
-//! table that belong to it. What a client subscribes to.
+//! table that belong to it; and of these what the caller sees. What a client subscribes to.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use spacetimedb_sats::AlgebraicType;
@@ -21,6 +22,7 @@ use super::query::{Operator, Projection, Query};
 use super::reach::reach_by;
 use super::relation::Relations;
 use super::run::{cells, rows};
+use super::visibility::{Changes, Filters, Look, Point, Visible};
 
 /// Names and types of the columns of a table's rows.
 pub(crate) type Columns = Arc<[(String, AlgebraicType)]>;
@@ -35,6 +37,9 @@ pub(crate) fn columns_of(table: &TableSchema) -> Columns {
 
 /// Rows, and how many more or fewer of each there are.
 pub(crate) type RowCounts = BTreeMap<Row, i64>;
+
+/// The rows of a side that have a value in the column that is equal.
+type Matches<'m> = dyn Fn(&Side, &[u8]) -> Result<Vec<Row>, SqlError> + 'm;
 
 /// Which rows of one table are wanted.
 #[derive(Clone, Debug)]
@@ -54,6 +59,8 @@ pub(crate) struct Selection {
     columns: Vec<AlgebraicType>,
     first: TableId,
     join: Option<Box<[Side; 2]>>,
+    /// What the caller sees of the tables.
+    visible: Visible,
 }
 
 impl Selection {
@@ -61,13 +68,19 @@ impl Selection {
     ///
     /// # Errors
     /// [`SqlError`] names what is wrong, or is no part of a subscription.
-    pub(crate) fn new(text: &str, schema: &Schema, access: Access) -> Result<Self, SqlError> {
+    pub(crate) fn new(
+        text: &str,
+        schema: &Schema,
+        access: Access,
+        filters: &Filters,
+    ) -> Result<Self, SqlError> {
         let query = parse_query(text)?;
         only_a_subscription(&query)?;
         let relations = Relations::find(&query, schema, None, access)?;
         let tables = relations.tables();
         let scope = Scope::new(&query.tables, &tables)?;
-        let (plan, _) = plan(&query, &scope, &access.sender)?;
+        let visible = Visible::of(filters, schema, access, tables.iter().copied());
+        let (plan, _) = plan(&query, &scope, &access.sender, &visible)?;
         let Output::Rows(shown) = plan.output else {
             return Err(SqlError::NotSubscribable("* of two tables at once"));
         };
@@ -104,6 +117,7 @@ impl Selection {
             first: tables[0].id,
             plan,
             join,
+            visible,
         })
     }
 
@@ -114,14 +128,32 @@ impl Selection {
     pub(crate) fn rows(&self, state: &State) -> Result<Vec<Vec<u8>>, SqlError> {
         let query = parse_query(&self.text)?;
         let relations = Relations::find(&query, state.schema(), None, self.access)?;
-        rows(&self.plan, &relations, state)
+        rows(&self.plan, &relations, state, &self.visible)
     }
 
-    /// The tables by whose rows it is decided what is wanted.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = TableId> {
+    /// The tables by whose rows it is decided what is wanted, and seen.
+    pub(crate) fn tables(&self) -> BTreeSet<TableId> {
+        let own: BTreeSet<TableId> = self.own_tables().collect();
+        let asked = own.iter().filter(|table| self.visible.asks(**table));
+        let joined = asked.flat_map(|table| self.visible.joined(*table));
+        own.iter().copied().chain(joined).collect()
+    }
+
+    /// The tables that the query names.
+    fn own_tables(&self) -> impl Iterator<Item = TableId> {
         let joined = self.join.as_ref().map(|sides| sides[1].table);
         let joined = joined.filter(|table| *table != self.first);
         [self.first].into_iter().chain(joined)
+    }
+
+    /// Whether rows of other tables decide what the caller sees of it.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.own_tables().any(|table| self.visible.asks(table))
+    }
+
+    /// Whether what it asks for depends on who asks.
+    pub(crate) fn is_personal(&self) -> bool {
+        self.text.contains(":sender") || self.visible.is_personal()
     }
 
     /// Whether rows of two tables decide together.
@@ -132,10 +164,12 @@ impl Selection {
     /// How many cells of a row of one of its tables have to be seen, counted from the first, to tell
     /// whether it may matter.
     pub(crate) fn cells_len(&self, table: TableId) -> usize {
-        let point = self.point(table).map_or(0, |(column, _)| column + 1);
-        match self.is_join() {
-            true => point,
-            false => self.plan.predicate.cells_len().max(point),
+        let points = self.points(table);
+        let points = points.iter().flatten().map(|(column, _)| column + 1);
+        let points = points.max().unwrap_or(0);
+        match self.is_join() || table != self.first {
+            true => points,
+            false => self.plan.predicate.cells_len().max(points),
         }
     }
 
@@ -144,8 +178,29 @@ impl Selection {
         self.plan.predicate.holds(cells)
     }
 
-    /// A column of one of its tables that has this value, as BSATN, in every row that matters.
-    pub(crate) fn point(&self, table: TableId) -> Option<(usize, &[u8])> {
+    /// Columns of one of its tables and their values, as BSATN: every row that matters has one of
+    /// them. `None`: rows that matter have nothing in common that is known.
+    pub(crate) fn points(&self, table: TableId) -> Option<Vec<Point>> {
+        let mut points = Vec::new();
+        if self.own_tables().any(|own| own == table) {
+            match self.point(table) {
+                Some((column, value)) => points.push((column, value.to_vec())),
+                None if self.visible.asks(table) => {
+                    points.extend(self.visible.points_of_target(table)?);
+                }
+                None => return None,
+            }
+        }
+        for own in self.own_tables().filter(|own| self.visible.asks(*own)) {
+            points.extend(self.visible.points_beside(table, own)?);
+        }
+        points.sort();
+        points.dedup();
+        Some(points)
+    }
+
+    /// A column of a table that it names that has this value in every row that is wanted.
+    fn point(&self, table: TableId) -> Option<(usize, &[u8])> {
         let predicate = &self.plan.predicate;
         let Some([one, other]) = self.join.as_deref() else {
             return equal_to(predicate, &|column| Some(column));
@@ -166,8 +221,8 @@ impl Selection {
 
     /// The same, tied to the tables of another module, which may have other indexes. `None`: the
     /// rows that a client holds mean something else there, or nothing.
-    pub(crate) fn tied_to(&self, schema: &Schema) -> Option<Self> {
-        let again = Self::new(&self.text, schema, self.access);
+    pub(crate) fn tied_to(&self, schema: &Schema, filters: &Filters) -> Option<Self> {
+        let again = Self::new(&self.text, schema, self.access, filters);
         let same = |again: &Self| {
             let sides = |of: &Self| -> Vec<AlgebraicType> {
                 let sides = of.join.iter().flat_map(|sides| sides.iter());
@@ -177,6 +232,7 @@ impl Selection {
                 && again.name == self.name
                 && again.columns == self.columns
                 && sides(again) == sides(self)
+                && again.visible.is_like(&self.visible)
         };
         again.ok().filter(same)
     }
@@ -192,8 +248,9 @@ impl Selection {
         len: usize,
     ) -> Result<Vec<&'a [u8]>, BadValue> {
         let columns = match &self.join {
-            Some(sides) if table != self.first => &sides[1].columns,
-            _ => &self.columns,
+            _ if table == self.first => &self.columns[..],
+            Some(sides) if table == sides[1].table => &sides[1].columns,
+            _ => self.visible.columns(table).unwrap_or_default(),
         };
         cells(row, columns[..len.min(columns.len())].iter())
     }
@@ -208,26 +265,99 @@ impl Selection {
         changed: &[(TableId, Row, i64)],
         state: &State,
     ) -> Result<RowCounts, SqlError> {
-        let mut counts = RowCounts::new();
         let Some(sides) = self.join.as_deref() else {
-            return Ok(counts);
+            return Ok(RowCounts::new());
         };
-        let [first, second] = sides;
-        let of = |side: &Side| -> Vec<(&Row, i64)> {
+        let of = |side: &Side| -> Vec<(Row, i64)> {
             let changed = changed.iter().filter(|(table, ..)| *table == side.table);
-            changed.map(|(_, row, sign)| (row, *sign)).collect()
+            changed
+                .map(|(_, row, sign)| (Row::clone(row), *sign))
+                .collect()
         };
-        let (of_first, of_second) = (of(first), of(second));
+        let changed = [of(&sides[0]), of(&sides[1])];
+        self.pairs(sides, changed, &|side, value| side.matches(value, state))
+    }
+
+    /// What changes of what the caller sees and wants. `touched` are changed rows of its tables, at
+    /// least those that may matter; `changes` all that changed since it was told the last time.
+    ///
+    /// # Errors
+    /// The store's failure, or that too much had to be looked at.
+    pub(crate) fn seen_changes(
+        &self,
+        touched: &[(TableId, Row)],
+        changes: &Changes,
+        state: &State,
+    ) -> Result<RowCounts, SqlError> {
+        let looked = Cell::new(0);
+        let now = Look::now(state, &looked);
+        let all = |_: &Row| Ok(true);
+        let Some(sides) = self.join.as_deref() else {
+            let wanted = |row: &Row| self.wants_row(row);
+            let seen = self
+                .visible
+                .changes(self.first, &wanted, touched, (changes, now))?;
+            return Ok(seen.into_iter().collect());
+        };
+        let of = |side: &Side| {
+            self.visible
+                .changes(side.table, &all, touched, (changes, now))
+        };
+        let changed = [of(&sides[0])?, of(&sides[1])?];
+        self.pairs(sides, changed, &|side, value| {
+            let rows = side.matches(value, state)?.into_iter();
+            let seen = rows.map(|row| Ok((self.visible.sees(side.table, &row, &now)?, row)));
+            let seen = seen.filter_map(|row: Result<_, SqlError>| match row {
+                Ok((is_seen, row)) => is_seen.then_some(Ok(row)),
+                Err(error) => Some(Err(error)),
+            });
+            seen.collect()
+        })
+    }
+
+    /// Whether the caller sees and wants an event.
+    ///
+    /// # Errors
+    /// Those of [`Selection::seen_changes`].
+    pub(crate) fn hears_of(&self, event: &Row, state: &State) -> Result<bool, SqlError> {
+        let looked = Cell::new(0);
+        let now = Look::now(state, &looked);
+        Ok(!self.is_join()
+            && self.wants_row(event)?
+            && self.visible.sees(self.first, event, &now)?)
+    }
+
+    /// Whether a row is wanted. Of one table only.
+    fn wants_row(&self, row: &Row) -> Result<bool, SqlError> {
+        let len = self.plan.predicate.cells_len();
+        let cells = self.cells(self.first, row, len);
+        let cells = cells.map_err(|source| SqlError::Damaged {
+            table: self.name.clone(),
+            source,
+        })?;
+        Ok(self.wants(&cells))
+    }
+
+    /// What changes of pairs of rows, one of each side, when these came and went; `matches` gives the
+    /// rows of a side with a value, as they are now.
+    fn pairs(
+        &self,
+        sides: &[Side; 2],
+        [of_first, of_second]: [Vec<(Row, i64)>; 2],
+        matches: &Matches<'_>,
+    ) -> Result<RowCounts, SqlError> {
+        let mut counts = RowCounts::new();
+        let [first, second] = sides;
         for (row, sign) in &of_first {
             let value = self.value(first, row)?;
-            for other in second.matches(&value, state)? {
+            for other in matches(second, &value)? {
                 self.count(sides, (row, &other), *sign, &mut counts)?;
             }
         }
         let mut by_value: BTreeMap<Vec<u8>, Vec<(&Row, i64)>> = BTreeMap::new();
         for (other, sign) in &of_second {
             let value = self.value(second, other)?;
-            for row in first.matches(&value, state)? {
+            for row in matches(first, &value)? {
                 self.count(sides, (&row, other), *sign, &mut counts)?;
             }
             by_value.entry(value).or_default().push((other, *sign));

@@ -53,7 +53,7 @@ pub(super) enum Way {
 }
 
 /// What else is wanted of the rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wishes {
     /// Cells in whose ascending order rows are wanted, if that is all that is asked for.
     pub(super) order: Option<Vec<usize>>,
@@ -70,25 +70,8 @@ pub(super) fn steps(
     predicate: &Predicate,
     wishes: &Wishes,
 ) -> (Vec<Step>, bool) {
-    let demands = demands(edges, predicate);
+    let alone = alone(scope, edges, predicate, wishes);
     let tables = scope.entries().len();
-    let alone: Vec<Found> = (0..tables)
-        .map(|at| {
-            let entry = &scope.entries()[at];
-            let own = |cell: &usize| scope.table_of(*cell) == at;
-            let demands = demands.iter().filter(|demand| own(&demand.column));
-            let demands: Vec<_> = demands
-                .map(|demand| Demand {
-                    column: demand.column - entry.behind,
-                    ..demand.clone()
-                })
-                .collect();
-            let order = wishes.order.as_ref().filter(|order| order.iter().all(own));
-            let order = order.map(|order| order.iter().map(|cell| cell - entry.behind).collect());
-            let order: Option<Vec<usize>> = order;
-            source(entry.table, &demands, order.as_deref(), wishes.few)
-        })
-        .collect();
     let walks = (0..tables).map(|start| walk(scope, edges, &alone, start));
     let best = walks.enumerate().max_by_key(|(start, ways)| {
         let gathered = ways.iter();
@@ -109,6 +92,34 @@ pub(super) fn steps(
     let (start, ways) = best.unwrap_or_else(|| unreachable!("a query has a table"));
     let steps = with_filters(scope, predicate, wishes, ways);
     (steps, alone[start].in_order)
+}
+
+/// How each table's rows are found without looking at others.
+pub(super) fn alone(
+    scope: &Scope<'_>,
+    edges: &[Edge],
+    predicate: &Predicate,
+    wishes: &Wishes,
+) -> Vec<Found> {
+    let demands = demands(edges, predicate);
+    let tables = scope.entries().len();
+    (0..tables)
+        .map(|at| {
+            let entry = &scope.entries()[at];
+            let own = |cell: &usize| scope.table_of(*cell) == at;
+            let demands = demands.iter().filter(|demand| own(&demand.column));
+            let demands: Vec<_> = demands
+                .map(|demand| Demand {
+                    column: demand.column - entry.behind,
+                    ..demand.clone()
+                })
+                .collect();
+            let order = wishes.order.as_ref().filter(|order| order.iter().all(own));
+            let order = order.map(|order| order.iter().map(|cell| cell - entry.behind).collect());
+            let order: Option<Vec<usize>> = order;
+            source(entry.table, &demands, order.as_deref(), wishes.few)
+        })
+        .collect()
 }
 
 /// All tables, from one on, each by the best way to it.
@@ -196,7 +207,7 @@ pub(super) fn demands(edges: &[Edge], predicate: &Predicate) -> Vec<Demand> {
 }
 
 /// Each part of the condition is asked as soon as its cells are there.
-fn with_filters(
+pub(super) fn with_filters(
     scope: &Scope<'_>,
     predicate: &Predicate,
     wishes: &Wishes,

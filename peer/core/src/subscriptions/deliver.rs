@@ -11,11 +11,17 @@ use super::{ChangedRows, QueryId, RowType, SetChange, Subscriptions, TableChange
 use crate::effect::Effect;
 use crate::execute::Event;
 use crate::request::{ClientId, SetId};
-use crate::sql::{Access, Selection, SqlError};
+use crate::sql::{Access, Changes, Filters, RowCounts, Selection, SqlError};
 
 /// What a client is told whose rows cannot be followed any further.
 const READ_AGAIN: &str = "the database was opened anew: connect again";
-const TABLES_CHANGED: &str = "the module was replaced by one with other tables: connect again";
+const TABLES_CHANGED: &str =
+    "the module was replaced by one that shows other tables or other rows: connect again";
+const TOO_MUCH: &str =
+    "what the module shows of these tables changed by more than can be told at once: connect again";
+
+/// Updates by client, and clients who cannot be told what changed.
+type Told = (BTreeMap<ClientId, Update>, BTreeSet<ClientId>);
 
 /// Rows that a query wants and did not, or the other way round.
 #[derive(Debug, Default)]
@@ -40,6 +46,10 @@ struct Seen {
     deltas: BTreeMap<QueryId, Delta>,
     /// Rows that may matter to queries over two tables.
     joins: BTreeMap<QueryId, Vec<(TableId, Row, i64)>>,
+    /// Rows that may matter to queries whose rows are seen because of others.
+    filtered: BTreeMap<QueryId, Vec<(TableId, Row)>>,
+    /// Events that these may ask for.
+    events: BTreeMap<QueryId, Vec<Row>>,
 }
 
 impl Subscriptions {
@@ -48,6 +58,7 @@ impl Subscriptions {
     pub(crate) fn deliver(
         &mut self,
         state: &mut State,
+        filters: &Filters,
         events: &[Event],
         effects: &mut Vec<Effect>,
     ) {
@@ -59,7 +70,7 @@ impl Subscriptions {
             return self.drop_all(READ_AGAIN, effects);
         }
         let taken = state.take_changes();
-        self.tie_again(state, effects);
+        self.tie_again(state, filters, effects);
         let updates = match taken {
             Ok(Watched {
                 changes,
@@ -67,11 +78,17 @@ impl Subscriptions {
             }) => self.updates(&changes, events, state),
             _ => return self.drop_all(READ_AGAIN, effects),
         };
-        let Ok(updates) = updates else {
+        let Ok((updates, lost)) = updates else {
             return self.drop_all(READ_AGAIN, effects);
         };
+        if !lost.is_empty() {
+            self.let_go(lost, TOO_MUCH, effects);
+            self.watch(state);
+        }
         for (client, update) in updates {
-            tell(client, update, effects);
+            if self.clients.contains_key(&client) {
+                tell(client, update, effects);
+            }
         }
     }
 
@@ -99,7 +116,7 @@ impl Subscriptions {
         effects: &mut Vec<Effect>,
     ) {
         let lost = self.views.deliver(now, ask, effects);
-        self.let_go(lost, effects);
+        self.let_go(lost, TABLES_CHANGED, effects);
     }
 
     /// Lets go of all clients, with the reason.
@@ -112,7 +129,7 @@ impl Subscriptions {
     }
 
     /// After another module took over: lets go of clients whose rows mean something else now.
-    fn tie_again(&mut self, state: &mut State, effects: &mut Vec<Effect>) {
+    fn tie_again(&mut self, state: &mut State, filters: &Filters, effects: &mut Vec<Effect>) {
         let schema = state.schema();
         let is_same = |known: &Arc<_>| Arc::ptr_eq(known, schema);
         if self.schema.as_ref().is_none_or(is_same) {
@@ -121,32 +138,33 @@ impl Subscriptions {
         self.schema = Some(Arc::clone(schema));
         let mut followers = BTreeSet::new();
         for query in self.queries.values_mut() {
-            match query.selection.tied_to(schema) {
+            match query.selection.tied_to(schema, filters) {
                 Some(selection) => query.selection = selection,
                 None => followers.extend(query.followers.iter().map(|(client, _)| *client)),
             }
         }
-        self.let_go(followers, effects);
+        self.let_go(followers, TABLES_CHANGED, effects);
         self.watch(state);
     }
 
-    /// Lets go of clients whose rows mean something else now.
-    fn let_go(&mut self, clients: BTreeSet<ClientId>, effects: &mut Vec<Effect>) {
+    /// Lets go of some clients, with the reason.
+    fn let_go(&mut self, clients: BTreeSet<ClientId>, why: &str, effects: &mut Vec<Effect>) {
         for client in clients {
             self.forget(client);
             effects.push(Effect::DropClient {
                 client,
-                why: TABLES_CHANGED.to_owned(),
+                why: why.to_owned(),
             });
         }
     }
 
+    /// What each client is told, and who cannot be told.
     fn updates(
         &self,
         changes: &[RowChange],
         events: &[Event],
         state: &State,
-    ) -> Result<BTreeMap<ClientId, Update>, SqlError> {
+    ) -> Result<Told, SqlError> {
         let mut seen = Seen::default();
         for change in changes {
             self.show(change.table, change.old.as_ref(), Sign::Went, &mut seen);
@@ -157,8 +175,33 @@ impl Subscriptions {
         }
         let mut deltas = seen.deltas;
         for (id, changed) in seen.joins {
-            if let Some(delta) = self.joined_delta(id, &changed, state)? {
+            let counts = self.queries[&id]
+                .selection
+                .joined_changes(&changed, state)?;
+            if let Some(delta) = counted(&counts) {
                 deltas.insert(id, delta);
+            }
+        }
+        let mut lost = BTreeSet::new();
+        if !seen.filtered.is_empty() {
+            let changes = Changes::of(changes);
+            for (id, touched) in seen.filtered {
+                let selection = &self.queries[&id].selection;
+                match selection.seen_changes(&touched, &changes, state) {
+                    Ok(counts) => deltas.extend(counted(&counts).map(|delta| (id, delta))),
+                    Err(SqlError::JoinTooLong) => {
+                        let followers = self.queries[&id].followers.iter();
+                        lost.extend(followers.map(|(client, _)| *client));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        for (id, happened) in seen.events {
+            for event in happened {
+                if self.queries[&id].selection.hears_of(&event, state)? {
+                    deltas.entry(id).or_default().events.push(event);
+                }
             }
         }
         let mut updates: BTreeMap<ClientId, BTreeMap<SetId, Vec<Arc<TableChange>>>> =
@@ -191,7 +234,7 @@ impl Subscriptions {
         };
         let updates = updates.into_iter();
         let updates = updates.map(|(client, sets)| (client, update(sets)));
-        Ok(updates.collect())
+        Ok((updates.collect(), lost))
     }
 
     /// Shows a row to the queries that may want it.
@@ -206,10 +249,22 @@ impl Subscriptions {
         let Ok(cells) = selection.cells(table, row, of_table.cells_len) else {
             return;
         };
+        let mut told = BTreeSet::new();
         for id in of_table.candidates(&cells) {
             let selection = &self.queries[&id].selection;
             let row = || Arc::clone(row);
-            if selection.is_join() {
+            if selection.is_filtered() {
+                match sign {
+                    Sign::Came | Sign::Went => {
+                        seen.filtered.entry(id).or_default().push((table, row()));
+                    }
+                    // An event has one of several values that it is asked for by, or several.
+                    Sign::Happened if table == selection.table && told.insert(id) => {
+                        seen.events.entry(id).or_default().push(row());
+                    }
+                    Sign::Happened => {}
+                }
+            } else if selection.is_join() {
                 let sign = match sign {
                     Sign::Came => 1,
                     Sign::Went => -1,
@@ -227,29 +282,24 @@ impl Subscriptions {
         }
     }
 
-    fn joined_delta(
-        &self,
-        id: QueryId,
-        changed: &[(TableId, Row, i64)],
-        state: &State,
-    ) -> Result<Option<Delta>, SqlError> {
-        let counts = self.queries[&id].selection.joined_changes(changed, state)?;
-        let mut delta = Delta::default();
-        for (row, count) in &counts {
-            let list = match *count > 0 {
-                true => &mut delta.inserts,
-                false => &mut delta.deletes,
-            };
-            list.extend((0..count.unsigned_abs()).map(|_| Arc::clone(row)));
-        }
-        Ok((!counts.is_empty()).then_some(delta))
-    }
-
     fn some_selection(&self, of_table: &super::OfTable) -> Option<&Selection> {
         let points = of_table.points.values().flat_map(|values| values.values());
         let id = of_table.rest.first().or_else(|| points.flatten().next())?;
         Some(&self.queries.get(id)?.selection)
     }
+}
+
+/// Rows as often as they are counted; `None` if there are none.
+fn counted(counts: &RowCounts) -> Option<Delta> {
+    let mut delta = Delta::default();
+    for (row, count) in counts {
+        let list = match *count > 0 {
+            true => &mut delta.inserts,
+            false => &mut delta.deletes,
+        };
+        list.extend((0..count.unsigned_abs()).map(|_| Arc::clone(row)));
+    }
+    (!counts.is_empty()).then_some(delta)
 }
 
 /// With the first call of the client's own that went well, or by itself.

@@ -3,7 +3,8 @@
 //! once for all who get it. Whatever was taken back and done again meanwhile does not show: clients
 //! see states that were visible, and nothing between (ORDERING 8).
 //!
-//! Cost of a change: the queries of its table that ask for a value it has, or for no value.
+//! Cost of a change: the queries of its table that ask for a value it has, or for no value. A query
+//! whose rows the module's visibility filters show because of other tables is one of theirs too.
 
 mod all_tables;
 mod deliver;
@@ -33,7 +34,8 @@ const QUERIES_MAX: usize = 1_024;
 struct Written {
     text: Arc<str>,
     owner: bool,
-    /// What `:sender` stands for, where it is used.
+    /// What `:sender` stands for, where it is used: in the text, or in what the module's filters say
+    /// of its tables.
     sender: Option<[u8; 32]>,
 }
 
@@ -55,7 +57,7 @@ struct Query {
 /// The queries of one table, alone or joined with another one.
 #[derive(Debug, Default)]
 struct OfTable {
-    /// Those that ask for one value of a column, by column and value.
+    /// Those that ask for one value of a column, or for one of some, by column and value.
     points: BTreeMap<usize, BTreeMap<Vec<u8>, BTreeSet<QueryId>>>,
     /// All others.
     rest: BTreeSet<QueryId>,
@@ -322,33 +324,34 @@ impl Subscriptions {
 impl OfTable {
     fn insert(&mut self, id: QueryId, table: TableId, selection: &Selection) {
         self.cells_len = self.cells_len.max(selection.cells_len(table));
-        match selection.point(table) {
-            Some((column, value)) => {
-                let values = self.points.entry(column).or_default();
-                values.entry(value.to_vec()).or_default().insert(id);
-            }
-            None => {
-                self.rest.insert(id);
-            }
+        let Some(points) = selection.points(table) else {
+            self.rest.insert(id);
+            return;
+        };
+        for (column, value) in points {
+            let values = self.points.entry(column).or_default();
+            values.entry(value).or_default().insert(id);
         }
     }
 
     fn remove(&mut self, id: QueryId, table: TableId, selection: &Selection) {
-        let Some((column, value)) = selection.point(table) else {
+        let Some(points) = selection.points(table) else {
             self.rest.remove(&id);
             return;
         };
-        let Some(values) = self.points.get_mut(&column) else {
-            return;
-        };
-        if let Some(ids) = values.get_mut(value) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                values.remove(value);
+        for (column, value) in points {
+            let Some(values) = self.points.get_mut(&column) else {
+                continue;
+            };
+            if let Some(ids) = values.get_mut(&value) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    values.remove(&value);
+                }
             }
-        }
-        if values.is_empty() {
-            self.points.remove(&column);
+            if values.is_empty() {
+                self.points.remove(&column);
+            }
         }
     }
 
@@ -387,15 +390,18 @@ fn tie(text: &str, here: &Reading<'_>) -> Result<(Written, Asked), SqlError> {
         None => here.views.schema(name),
     })?;
     // A text that has these letters elsewhere is kept once for each caller, and that is all.
-    let is_personal = view.is_some() || text.contains(":sender");
+    let (asked, is_personal) = match view {
+        Some(view) => (Asked::View(view), true),
+        None => {
+            let selection = Selection::new(text, schema, here.access, here.filters)?;
+            let is_personal = selection.is_personal();
+            (Asked::Rows(Box::new(selection)), is_personal)
+        }
+    };
     let written = Written {
         text: text.into(),
         owner,
         sender: is_personal.then_some(sender),
-    };
-    let asked = match view {
-        Some(view) => Asked::View(view),
-        None => Asked::Rows(Box::new(Selection::new(text, schema, here.access)?)),
     };
     Ok((written, asked))
 }

@@ -9,7 +9,7 @@ use super::harness::{Dice, Mesh};
 use crate::effect::Effect;
 use crate::identity::Claims;
 use crate::request::{ClientId, SetId, WantedRows};
-use crate::sql::{Access, Reading, VirtualTables};
+use crate::sql::{Access, Filters, Reading, VirtualTables};
 use crate::subscriptions::{ChangedRows, Subscriptions, TableRows, Update, select_once};
 use crate::{Arguments, Input, Reply, Request, RequestError};
 
@@ -35,14 +35,42 @@ pub(super) const CHAT_QUERIES: [&str; 11] = [
 /// Rows of each table, with how many queries of the client's tell of them.
 type Rows = BTreeMap<(String, Vec<u8>), i64>;
 
+/// What clients follow.
+#[derive(Clone, Copy)]
+pub(super) struct Followed {
+    pub(super) queries: &'static [&'static str],
+    /// Identities that they have.
+    pub(super) senders: fn() -> Vec<[u8; 32]>,
+    /// Holds what one with that identity sees who asks against what it should see.
+    pub(super) judge: fn(&Reading<'_>),
+}
+
+impl Followed {
+    /// By one who sees everything.
+    pub(super) const fn by_anybody(queries: &'static [&'static str]) -> Self {
+        Self {
+            queries,
+            senders: || vec![claims().identity()],
+            judge: |_| {},
+        }
+    }
+}
+
 /// Some clients of one database, each with some of the queries.
 pub(super) struct Followers {
-    queries: &'static [&'static str],
+    followed: Followed,
+    filters: Filters,
     subscriptions: Subscriptions,
-    clients: BTreeMap<ClientId, (Vec<usize>, Rows)>,
+    clients: BTreeMap<ClientId, Follower>,
     next: u64,
     /// Updates that were told.
     pub(super) told: u64,
+}
+
+struct Follower {
+    sender: [u8; 32],
+    chosen: Vec<usize>,
+    known: Rows,
 }
 
 /// The views of a peer are followed by other means.
@@ -54,24 +82,25 @@ impl VirtualTables for NoViews {
     }
 }
 
-/// What a client that owns nothing sees.
-fn reading(state: &State) -> Reading<'_> {
-    let access = Access {
-        owner: false,
-        sender: claims().identity(),
-    };
-    Reading {
-        state,
-        views: &NoViews,
-        access,
-    }
-}
-
 fn claims() -> Claims {
     Claims {
         issuer: "issuer".to_owned(),
         subject: "subject".to_owned(),
         payload: String::new(),
+    }
+}
+
+/// What a client that owns nothing sees.
+fn reading<'a>(state: &'a State, filters: &'a Filters, sender: [u8; 32]) -> Reading<'a> {
+    let access = Access {
+        owner: false,
+        sender,
+    };
+    Reading {
+        state,
+        views: &NoViews,
+        access,
+        filters,
     }
 }
 
@@ -86,9 +115,10 @@ fn add(rows: &mut Rows, tables: &[TableRows]) {
 }
 
 impl Followers {
-    pub(super) fn of(queries: &'static [&'static str]) -> Self {
+    pub(super) fn of(followed: Followed, filters: &[String]) -> Self {
         Self {
-            queries,
+            followed,
+            filters: Filters::of(filters),
             subscriptions: Subscriptions::default(),
             clients: BTreeMap::new(),
             next: 0,
@@ -117,13 +147,12 @@ impl Followers {
         }
         self.next += 1;
         let client = ClientId(self.next);
-        let chosen: Vec<usize> = (0..self.queries.len())
-            .filter(|_| dice.below(2) == 0)
-            .collect();
-        let texts: Vec<String> = chosen
-            .iter()
-            .map(|at| self.queries[*at].to_owned())
-            .collect();
+        let senders = (self.followed.senders)();
+        let sender = usize::try_from(dice.below(senders.len() as u64)).expect("few");
+        let sender = senders[sender];
+        let queries = self.followed.queries;
+        let chosen: Vec<usize> = (0..queries.len()).filter(|_| dice.below(2) == 0).collect();
+        let texts: Vec<String> = chosen.iter().map(|at| queries[*at].to_owned()).collect();
         let rows = self
             .subscriptions
             .subscribe(
@@ -131,13 +160,18 @@ impl Followers {
                 &texts,
                 WantedRows::Whole,
                 true,
-                &reading(state),
+                &reading(state, &self.filters, sender),
             )
             .expect("they can be followed");
         self.subscriptions.watch(state);
         let mut known = Rows::new();
         add(&mut known, &rows);
-        self.clients.insert(client, (chosen, known));
+        let follower = Follower {
+            sender,
+            chosen,
+            known,
+        };
+        self.clients.insert(client, follower);
     }
 
     /// Hears what changed, and holds it against what somebody sees who asks now.
@@ -146,22 +180,25 @@ impl Followers {
             return;
         }
         let mut effects = Vec::new();
-        self.subscriptions.deliver(state, &[], &mut effects);
+        self.subscriptions
+            .deliver(state, &self.filters, &[], &mut effects);
         for effect in effects {
             let Effect::Update { client, update } = effect else {
                 panic!("entry set {seed}: {effect:?}");
             };
             self.told += 1;
-            let (_, rows) = self.clients.get_mut(&client).expect("it follows");
-            apply(rows, &update);
+            let follower = self.clients.get_mut(&client).expect("it follows");
+            apply(&mut follower.known, &update);
         }
-        for (client, (chosen, known)) in &self.clients {
+        for (client, follower) in &self.clients {
+            let here = reading(state, &self.filters, follower.sender);
             let mut now = Rows::new();
-            for at in chosen {
-                let rows = select_once(self.queries[*at], &reading(state));
+            for at in &follower.chosen {
+                let rows = select_once(self.followed.queries[*at], &here);
                 add(&mut now, &[rows.expect("it can be asked")]);
             }
-            assert_eq!(*known, now, "entry set {seed}, client {}", client.0);
+            assert_eq!(follower.known, now, "entry set {seed}, client {}", client.0);
+            (self.followed.judge)(&here);
         }
     }
 }

@@ -14,6 +14,7 @@ fn publish(mesh: &Mesh, id: DatabaseId, author: usize, module: &[u8]) -> Entry {
         module_len: u32::try_from(module.len()).expect("small"),
         engine: mesh.core(0).replicas[&id].cut.engine,
         break_clients: true,
+        clear: false,
     });
     Forgery::new(mesh, id, author).system(&call).seal()
 }

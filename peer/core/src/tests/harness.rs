@@ -449,15 +449,40 @@ impl Mesh {
 
     /// Asks as the peer's own identity, without settling: several requests share a batch.
     pub(super) fn ask_later(&mut self, at: usize, request: Request) -> RequestId {
+        let caller = Claims::of_device(&self.device(at));
+        self.ask_by(at, (caller, true), request)
+    }
+
+    /// Asks as somebody who owns nothing.
+    pub(super) fn ask_as_stranger(
+        &mut self,
+        at: usize,
+        request: Request,
+    ) -> Result<Reply, RequestError> {
+        let stranger = Claims {
+            issuer: "issuer".to_owned(),
+            subject: "stranger".to_owned(),
+            payload: String::new(),
+        };
+        let id = self.ask_by(at, (stranger, false), request);
+        self.settle();
+        self.reply(id)
+    }
+
+    fn ask_by(
+        &mut self,
+        at: usize,
+        (caller, owner): (Claims, bool),
+        request: Request,
+    ) -> RequestId {
         let id = RequestId(self.next);
         self.next += 1;
-        let caller = Claims::of_device(&self.device(at));
         self.step(
             at,
             Input::Request {
                 id,
                 caller,
-                owner: true,
+                owner,
                 request,
             },
         );
@@ -535,6 +560,7 @@ impl Mesh {
                 wasm: wasm.to_vec(),
                 sequential_auto_inc: false,
                 break_clients: false,
+                clear: false,
                 dice,
             },
         );
@@ -569,7 +595,21 @@ impl Mesh {
             wasm: wasm.to_vec(),
             sequential_auto_inc: false,
             break_clients,
+            clear: false,
             dice,
+        };
+        self.ask_later(at, request)
+    }
+
+    /// The same, of which nothing that was there before is to stay.
+    pub(super) fn clear_later(&mut self, at: usize, wasm: &[u8]) -> RequestId {
+        let request = Request::Publish {
+            name: "chat".to_owned(),
+            wasm: wasm.to_vec(),
+            sequential_auto_inc: false,
+            break_clients: false,
+            clear: true,
+            dice: [0; 32],
         };
         self.ask_later(at, request)
     }

@@ -195,6 +195,7 @@ fn the_beginning_of_a_module_survives_a_power_cut() {
         wasm: module,
         sequential_auto_inc: false,
         break_clients: false,
+        clear: false,
         dice: [7; 32],
     };
     mesh.ask(0, publish).expect("it is chat still");

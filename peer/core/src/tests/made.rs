@@ -2,7 +2,7 @@
 //! arguments as a row and a reducer `take_…` that deletes such a row.
 
 use spacetimedb_lib::RawModuleDef;
-use spacetimedb_lib::db::raw_def::v9::{RawIndexAlgorithm, TableAccess, btree};
+use spacetimedb_lib::db::raw_def::v9::{Lifecycle, RawIndexAlgorithm, TableAccess, btree};
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10Builder;
 use spacetimedb_sats::{AlgebraicType, AlgebraicValue, ProductType, bsatn};
 use wasm_encoder::{
@@ -67,7 +67,7 @@ fn over(columns: &[u16]) -> RawIndexAlgorithm {
 }
 
 /// What the module says of itself.
-fn description(tables: &[MadeTable]) -> Vec<u8> {
+fn description(tables: &[MadeTable], more: &More<'_>) -> Vec<u8> {
     let mut module = RawModuleDefV10Builder::new();
     for table in tables {
         let row: ProductType = table.columns.iter().cloned().collect();
@@ -101,6 +101,12 @@ fn description(tables: &[MadeTable]) -> Vec<u8> {
         module.add_reducer(format!("put_{}", table.name), params.clone());
         module.add_reducer(format!("take_{}", table.name), params);
     }
+    for filter in more.filters {
+        module.add_row_level_security(filter);
+    }
+    if more.trapping_init {
+        module.add_lifecycle_reducer(Lifecycle::Init, "init", ProductType::unit());
+    }
     bsatn::to_vec(&RawModuleDef::V10(module.finish())).expect("it can be encoded")
 }
 
@@ -113,8 +119,22 @@ const ROW: i32 = 0x8000;
 
 /// The module's bytes.
 pub(crate) fn made(tables: &[MadeTable]) -> Vec<u8> {
+    made_with(tables, &More::default())
+}
+
+/// What else a module may have.
+#[derive(Default)]
+pub(crate) struct More<'m> {
+    /// Visibility filters.
+    pub(crate) filters: &'m [&'m str],
+    /// Whether it has an `init`, which traps.
+    pub(crate) trapping_init: bool,
+}
+
+/// The same with more.
+pub(crate) fn made_with(tables: &[MadeTable], more: &More<'_>) -> Vec<u8> {
     use ValType::{I32, I64};
-    let described = description(tables);
+    let described = description(tables, more);
     let mut names = Vec::new();
     let mut places = Vec::new();
     for table in tables {
@@ -207,6 +227,12 @@ pub(crate) fn made(tables: &[MadeTable]) -> Vec<u8> {
             fails(&mut call);
             call.instruction(&I::End);
         }
+    }
+    if more.trapping_init {
+        call.instruction(&I::LocalGet(0))
+            .instruction(&I::I32Const(i32::try_from(2 * tables.len()).expect("few")))
+            .instruction(&I::I32Eq);
+        fails(&mut call);
     }
     call.instruction(&I::I32Const(0)).instruction(&I::End);
     code.function(&call);

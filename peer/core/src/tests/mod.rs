@@ -1,8 +1,10 @@
 //! The core as a whole, with the real module and a disk in memory.
 
 mod aside;
+mod clearing;
 mod clocks;
 mod determinism;
+mod filters;
 mod finality;
 mod floods;
 mod following;
@@ -16,6 +18,7 @@ mod lies;
 pub(crate) mod made;
 mod mesh;
 mod network;
+mod notes;
 mod replay;
 mod rogue;
 mod schedules;

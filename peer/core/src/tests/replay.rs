@@ -11,8 +11,9 @@ use sync_protocol::{
     Cut, DatabaseId, Entry, EntryId, Genesis, HeadsHash, Hlc, SecretKey, StateRoot,
 };
 
-use super::following::{CHAT_QUERIES, Followers};
+use super::following::{CHAT_QUERIES, Followed, Followers};
 use super::harness::{CHAT, Dice, Mesh, compiled, modules};
+use super::notes;
 use crate::birth::{self, Unborn};
 use crate::effect::Effect;
 use crate::finality::{TakenCut, right_rows};
@@ -52,7 +53,7 @@ struct Play {
     opening: (&'static str, &'static str),
     random_call: fn(&mut Mesh, &mut Dice) -> crate::Request,
     /// What clients follow meanwhile.
-    queries: &'static [&'static str],
+    followed: Followed,
     /// Milliseconds that pass between two calls, at most.
     pause_ms: u64,
 }
@@ -64,7 +65,7 @@ fn any_delivery_order_gives_the_rows_of_a_serial_run() {
         meshes: 32,
         opening: ("open_accounts", "[4]"),
         random_call: random_chat_call,
-        queries: &CHAT_QUERIES,
+        followed: Followed::by_anybody(&CHAT_QUERIES),
         pause_ms: 0,
     });
 }
@@ -77,12 +78,25 @@ fn what_is_due_fires_alike_in_any_delivery_order() {
         meshes: 12,
         opening: ("set_alarm", r#"[3600000, "later", 0]"#),
         random_call: random_clockwork_call,
-        queries: &[
+        followed: Followed::by_anybody(&[
             "SELECT * FROM alarm",
             "SELECT * FROM rung WHERE note <> 'tick'",
             "SELECT a.* FROM alarm a JOIN rung r ON a.id = r.id",
-        ],
+        ]),
         pause_ms: 60,
+    });
+}
+
+/// Every kind of filter, over rows that come, go and change because of late calls.
+#[test]
+fn what_filters_show_is_told_in_any_delivery_order() {
+    check(&Play {
+        wasm: compiled("private_notes"),
+        meshes: 12,
+        opening: ("put_folder", r#"[1, true, "open"]"#),
+        random_call: notes::random_call,
+        followed: notes::FOLLOWED,
+        pause_ms: 0,
     });
 }
 
@@ -352,7 +366,7 @@ fn deliver(
             assert_eq!(taken, TakenCut::Taken);
         }
         let sender = SecretKey::from_bytes(&[3; 32]).public();
-        let mut followers = Followers::of(play.queries);
+        let mut followers = Followers::of(play.followed, &module.def().filters);
         for entry in &order {
             if dice.below(4) == 0 {
                 let state = replica.state.as_mut().expect("it runs");

@@ -6,9 +6,16 @@ use sync_protocol::Position;
 
 use super::rows::{MODULE, ModuleRow, Numbers, PUBLISH, PublishOutcome, PublishRow};
 use super::rules::{self, Plan};
-use super::{prepare, schema_of};
+use super::{clear, prepare, schema_of};
 use crate::error::Stop;
 use crate::replica::{Context, Replica};
+
+/// What a publish that empties the database does.
+const CLEARED: &str = "all rows are deleted, and `init` runs";
+
+/// Why a publish is refused behind one that empties, in the same cut.
+const EMPTIED: &str =
+    "a publish before it, covered by the same cut, empties the database: publish it again";
 
 /// What an upgrade does, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub(crate) struct Judged {
     /// What the cut writes.
     pub(crate) rows: Vec<RowWrite>,
     pub(crate) migration: Option<Migration>,
+    /// Lines that `init` logged.
+    pub(crate) console: Vec<String>,
 }
 
 /// Where the upgrades of one cut have led so far.
@@ -41,8 +50,13 @@ pub(super) struct Course {
     tables: Vec<TableSchema>,
     schedules: Vec<ScheduleDef>,
     views: Vec<ViewDef>,
+    filters: Vec<String>,
     numbers: Numbers,
     migration: Option<Migration>,
+    /// Whether nothing stays of the rows that are here.
+    pub(super) empties: bool,
+    /// Lines that `init` logged when it ran anew.
+    console: Vec<String>,
 }
 
 impl Course {
@@ -52,8 +66,11 @@ impl Course {
             tables: replica.module_tables()?,
             schedules: replica.executor.module().def().schedules.clone(),
             views: replica.executor.module().def().views.clone(),
+            filters: replica.executor.module().def().filters.clone(),
             numbers: replica.numbers()?,
             migration: None,
+            empties: false,
+            console: Vec::new(),
         })
     }
 
@@ -65,10 +82,15 @@ impl Course {
         break_clients: bool,
         height: u64,
     ) -> Result<Result<Steps, Vec<String>>, Stop> {
+        // What it asks of the rows could not be answered: they are not written yet.
+        if self.empties {
+            return Ok(Err(vec![EMPTIED.to_owned()]));
+        }
         let current = rules::Current {
             tables: &self.tables,
             schedules: &self.schedules,
             views: &self.views,
+            filters: &self.filters,
         };
         let Plan {
             tables,
@@ -120,12 +142,65 @@ impl Course {
             tables,
             schedules: module.def().schedules.clone(),
             views: module.def().views.clone(),
+            filters: module.def().filters.clone(),
             numbers,
             migration: Some(migration),
+            empties: false,
+            console: Vec::new(),
         };
         Ok(Ok(Steps {
             all: steps,
             breaking,
+        }))
+    }
+
+    /// Begins anew with a module, whatever is here: other tables under numbers of their own, with what
+    /// `init` writes at `position`.
+    pub(super) fn try_clear(
+        &mut self,
+        replica: &Replica,
+        module: &Module,
+        position: &Position,
+        height: u64,
+    ) -> Result<Result<Steps, Vec<String>>, Stop> {
+        let mut numbers = self.numbers.clone();
+        for table in &self.tables {
+            for index in &table.indexes {
+                numbers.take_index(table.id, &index.name, height);
+            }
+            numbers.take_table(&table.name, height);
+        }
+        let mut tables = module.def().tables.clone();
+        for table in &mut tables {
+            table.id = numbers.give_table(&table.name, height);
+            for index in &mut table.indexes {
+                index.id = numbers.give_index(table.id, &index.name, height);
+            }
+        }
+        let schemas = schema_of(&tables).and_then(|schema| Ok((schema, schema_of(&tables)?)));
+        let (schema, of_init) = match schemas {
+            Ok(schemas) => schemas,
+            Err(error) => return Ok(Err(vec![error.to_string()])),
+        };
+        let born = match clear::born(replica, module, of_init, position)? {
+            Ok(born) => born,
+            Err(why) => return Ok(Err(vec![why])),
+        };
+        let mut migration = Migration::emptying(schema);
+        migration.bring(born.written);
+        *self = Self {
+            tables,
+            schedules: module.def().schedules.clone(),
+            views: module.def().views.clone(),
+            filters: module.def().filters.clone(),
+            numbers,
+            migration: Some(migration),
+            empties: true,
+            console: born.console,
+        };
+        Ok(Ok(Steps {
+            all: vec![CLEARED.to_owned()],
+            breaking: Vec::new(),
         }))
     }
 }
@@ -148,7 +223,8 @@ impl Replica {
         let mut verdicts = Vec::with_capacity(waiting.len());
         for publish in waiting {
             let hash = publish.new_module.module;
-            let (outcome, result) = if hash == ruling.hash() {
+            let is_same = hash == ruling.hash() && !publish.new_module.clear;
+            let (outcome, result) = if is_same {
                 (PublishOutcome::Unchanged, Ok(Steps::default()))
             } else {
                 match self.try_publish(&mut course, &publish, height, ctx)? {
@@ -177,6 +253,9 @@ impl Replica {
             .map(|verdict| write(PUBLISH, verdict.row.write()))
             .collect();
         rows.extend(course.numbers.changed_rows());
+        if course.empties {
+            rows.extend(self.rows_that_go()?);
+        }
         if let Some(new_module) = last {
             let count = self.state()?.row_count(MODULE)?;
             let row = ModuleRow {
@@ -193,6 +272,7 @@ impl Replica {
             module: last.map(|_| ruling),
             rows,
             migration: course.migration,
+            console: course.console,
         }))
     }
 
@@ -215,7 +295,10 @@ impl Replica {
             Ok(module) => module,
             Err(reasons) => return Ok(Err(reasons)),
         };
-        let steps = course.try_module(self, &module, new_module.break_clients, height)?;
+        let steps = match new_module.clear {
+            true => course.try_clear(self, &module, &publish.position, height)?,
+            false => course.try_module(self, &module, new_module.break_clients, height)?,
+        };
         Ok(steps.map(|steps| (module, steps)))
     }
 }

@@ -4,9 +4,11 @@
 //! that covers it judges it, from the rows as they are there and nothing else, so that every peer
 //! judges alike; several in one segment one after the other. Accepted, its tables rule from that
 //! cut on, and what lies behind the cut runs again under its code: the tail never straddles two
-//! modules. Refused, nothing changes but the row that says so.
+//! modules. Refused, nothing changes but the row that says so. One that empties the database
+//! ([`clear`]) is judged there too.
 
 mod blobs;
+mod clear;
 mod judge;
 mod publishers;
 pub(crate) mod rows;
@@ -21,10 +23,11 @@ pub(crate) use judge::Judged;
 pub(crate) use publishers::Publisher;
 use rows::{INDEX, MODULE, ModuleRow, Numbers, PUBLISH, PublishOutcome, PublishRow, TABLE};
 
-use crate::error::Stop;
+use crate::error::{Stop, refuse};
 use crate::modules::Modules;
 use crate::replica::{Context, Replica};
-use crate::reply::{UpgradePlan, UpgradeState, UpgradeStatus};
+use crate::reply::{ErrorKind, RequestError, UpgradePlan, UpgradeState, UpgradeStatus};
+use crate::sql::Filters;
 use crate::system_tables;
 
 /// A module and the tables of the database that it rules.
@@ -41,6 +44,19 @@ fn schema_of(tables: &[store::TableSchema]) -> Result<Schema, store::SchemaError
             .chain(tables.iter().cloned())
             .collect(),
     )
+}
+
+/// Refuses a module whose visibility filters mean nothing, with every reason. Only where it is
+/// published: what a filter means changes no rows, so that no cut depends on how SQL is read.
+pub(crate) fn check_filters(module: &Module) -> Result<(), RequestError> {
+    let def = module.def();
+    let schema = Schema::new(def.tables.clone())
+        .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
+    let reasons = Filters::check(&def.filters, &schema);
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(refuse(ErrorKind::BadRequest, reasons.join("\n"))),
+    }
 }
 
 /// A module from its bytes on disk.
@@ -212,6 +228,7 @@ impl Replica {
             self.executor = crate::execute::Executor::new(module, self.genesis.options, self.id)?;
             self.dirty = true;
         }
+        self.tell_console(&judged, ctx);
         self.announce(&judged, ctx)
     }
 }

@@ -111,6 +111,21 @@ impl Replica {
         Ok(())
     }
 
+    /// What `init` logged, where its publish was made.
+    pub(super) fn tell_console(&self, judged: &Judged, ctx: &mut Context<'_>) {
+        let mut verdicts = judged.verdicts.iter().rev();
+        let cleared = verdicts.find(|verdict| {
+            verdict.row.new_module.clear && verdict.row.outcome == PublishOutcome::Accepted
+        });
+        if cleared.is_some_and(|verdict| verdict.position().author == ctx.device) {
+            let lines = judged.console.iter().cloned();
+            ctx.effects.extend(lines.map(|line| Effect::Console {
+                database: self.id,
+                line,
+            }));
+        }
+    }
+
     fn answer_publisher_of(&mut self, verdict: &Verdict, ctx: &mut Context<'_>) {
         let is_it = |publisher: &Publisher| publisher.position == *verdict.position();
         let Some(at) = self.publishers.iter().position(is_it) else {

@@ -13,8 +13,8 @@ use crate::system_tables::{Fields, Reader, table};
 /// `sys_module(number, height, module, length, engine)`: one row for the genesis and for each
 /// upgrade; the last rules.
 pub(crate) const MODULE: TableId = TableId(5);
-/// `sys_publish(position, module, length, engine, break_clients, outcome, height)`: one row for
-/// each publish after the genesis.
+/// `sys_publish(position, module, length, engine, break_clients, clear, outcome, height)`: one row
+/// for each publish after the genesis.
 pub(crate) const PUBLISH: TableId = TableId(7);
 /// `sys_table(number, name, from, until)`: the numbers that tables ever had.
 pub(crate) const TABLE: TableId = TableId(8);
@@ -55,6 +55,7 @@ pub(crate) fn schemas() -> Vec<TableSchema> {
                 ("length", AlgebraicType::U32),
                 ("engine", AlgebraicType::U32),
                 ("break_clients", AlgebraicType::Bool),
+                ("clear", AlgebraicType::Bool),
                 ("outcome", AlgebraicType::U8),
                 ("height", AlgebraicType::U64),
             ],
@@ -157,6 +158,7 @@ impl PublishRow {
             .fixed(&self.new_module.module_len.to_le_bytes())
             .fixed(&self.new_module.engine.to_le_bytes())
             .u8(u8::from(self.new_module.break_clients))
+            .u8(u8::from(self.new_module.clear))
             .u8(outcome.and_then(|at| u8::try_from(at).ok()).unwrap_or(0))
             .fixed(&self.height.to_le_bytes())
             .0
@@ -175,6 +177,7 @@ impl PublishRow {
                 module_len: reader.u32(),
                 engine: reader.u32(),
                 break_clients: reader.u8() != 0,
+                clear: reader.u8() != 0,
             },
             outcome: OUTCOMES
                 .get(usize::from(reader.u8()))
@@ -397,6 +400,7 @@ mod tests {
                     module_len: 3,
                     engine: 4,
                     break_clients: outcome == PublishOutcome::Refused,
+                    clear: outcome == PublishOutcome::Accepted,
                 },
                 outcome,
                 height: 12,

@@ -38,6 +38,8 @@ pub(crate) struct Current<'a> {
     pub(crate) tables: &'a [TableSchema],
     pub(crate) schedules: &'a [ScheduleDef],
     pub(crate) views: &'a [ViewDef],
+    /// Its visibility filters, as they were written.
+    pub(crate) filters: &'a [String],
 }
 
 /// Compares the module's tables that are here, with their numbers, with the next module's; the
@@ -79,6 +81,7 @@ pub(crate) fn plan(
         }
     }
     rules.views();
+    rules.filters();
     if rules.reasons.is_empty() {
         Ok(rules.plan)
     } else {
@@ -187,6 +190,19 @@ impl Rules<'_> {
             if !views.any(|before| before.table.name == *name) {
                 self.step(format!("view {name} is added"));
             }
+        }
+    }
+
+    /// Filters change no rows, but what clients see of them. They are compared as texts: what they mean
+    /// is not looked at here, so that no peer judges otherwise because it reads SQL otherwise.
+    fn filters(&mut self) {
+        let before: BTreeSet<&String> = self.current.filters.iter().collect();
+        let after: BTreeSet<&String> = self.next.filters.iter().collect();
+        for dropped in before.difference(&after) {
+            self.breaking_step(format!("visibility filter `{dropped}` is dropped"));
+        }
+        for added in after.difference(&before) {
+            self.breaking_step(format!("visibility filter `{added}` is added"));
         }
     }
 

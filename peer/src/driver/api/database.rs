@@ -21,14 +21,10 @@ use super::caller::{Caller, Owner};
 use super::{Api, CALL_HEADER, hex, views};
 use crate::driver::clock::dice;
 
-/// Why `clear=true` is refused: it would have to run `init` again on every member, in the middle of
-/// a history that all share.
-const NO_CLEARING: &str = "a database that members share cannot be emptied by publishing: publish under another name, \
-     or `tombolo delete` it here first, which leaves the others theirs";
-
 /// What may be asked of a publish.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct PublishOptions {
+    /// Nothing stays of the rows, and `init` runs anew.
     #[serde(default)]
     clear: bool,
     /// `BreakClients`: an upgrade may take away what clients were compiled against.
@@ -66,9 +62,6 @@ async fn publish_as(
     options: &PublishOptions,
     wasm: Bytes,
 ) -> Answer {
-    if options.clear && api.resolve(caller, name.clone()).await.is_ok() {
-        return Err(Refusal(StatusCode::NOT_IMPLEMENTED, NO_CLEARING.to_owned()));
-    }
     let break_clients = breaks_clients(options.policy.as_deref())?;
     let sequential_auto_inc = match options.auto_inc.as_deref() {
         None | Some("unique") => false,
@@ -87,6 +80,7 @@ async fn publish_as(
         wasm: wasm.into(),
         sequential_auto_inc,
         break_clients,
+        clear: options.clear,
         dice: dice(),
     };
     match api.ask_core(caller, request).await {

@@ -202,6 +202,17 @@ fn calls(genesis: &Entry, proof: Box<EquivocationProof>) -> Vec<(&'static str, S
                 module_len: 104_743,
                 engine: 1,
                 break_clients: true,
+                clear: false,
+            }),
+        ),
+        (
+            "clear",
+            SystemCall::Publish(NewModule {
+                module: BlobHash([4; 32]),
+                module_len: 104_743,
+                engine: 1,
+                break_clients: false,
+                clear: true,
             }),
         ),
         ("move", SystemCall::MoveFinaliser { to: member }),

@@ -2,8 +2,8 @@
 
 use store::{Row, TableId, TableSchema};
 
-use super::super::{Access, SQL_BYTES_MAX, run};
-use super::{STRANGER, Views, ask, ask_as, columns, ids, schema, some_items, state};
+use super::super::{Access, SQL_BYTES_MAX};
+use super::{STRANGER, Views, ask, ask_as, ask_beside, columns, ids, schema, some_items, state};
 
 #[test]
 fn conditions_choose_rows() {
@@ -143,7 +143,7 @@ fn views_of_the_peer_are_tables_too() {
     ]);
     let ask = |text: &str, owner| {
         let access = Access { owner, ..STRANGER };
-        run(text, state.schema(), &state, &views, access)
+        ask_beside(&state, &views, access, text)
             .map(|answer| ids(&answer))
             .ok()
     };

@@ -1,5 +1,6 @@
 //! Two tables at once: what an index answers is what all pairs of rows give.
 
+use super::super::Filters;
 use super::{Item, STRANGER, ask, ids, some_items, state};
 use crate::sql::{Access, Selection};
 
@@ -119,7 +120,7 @@ fn a_subscription_needs_an_index_on_both_sides() {
         owner: true,
         ..STRANGER
     };
-    let follow = |text: &str| Selection::new(text, state.schema(), owner);
+    let follow = |text: &str| Selection::new(text, state.schema(), owner, &Filters::default());
     follow("SELECT i.* FROM item i JOIN secret s ON i.id = s.id").expect("both have one");
     let error = follow("SELECT i.* FROM item i JOIN bare b ON i.shelf_no = b.shelf_no");
     let error = error.expect_err("bare has none").to_string();

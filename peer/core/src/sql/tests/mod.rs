@@ -5,6 +5,7 @@ mod answers;
 mod asking;
 mod errors;
 mod examples;
+mod filters;
 mod groups;
 mod joins;
 mod naive;
@@ -20,7 +21,7 @@ use store::{
 use sync_protocol::{DatabaseId, DeviceKey, EntryId, Hlc, Position};
 
 use super::error::SqlError;
-use super::{Access, SqlResult, VirtualTables, run};
+use super::{Access, Filters, Reading, SqlResult, VirtualTables};
 
 const INDEXED: TableId = TableId(4096);
 const BARE: TableId = TableId(4097);
@@ -160,7 +161,23 @@ impl VirtualTables for Views {
 }
 
 fn ask_as(state: &State, access: Access, text: &str) -> Result<SqlResult, SqlError> {
-    run(text, state.schema(), state, &Views(vec![]), access)
+    ask_beside(state, &Views(vec![]), access, text)
+}
+
+/// The same where this peer makes views.
+fn ask_beside(
+    state: &State,
+    views: &Views,
+    access: Access,
+    text: &str,
+) -> Result<SqlResult, SqlError> {
+    let reading = Reading {
+        state,
+        views,
+        access,
+        filters: &Filters::default(),
+    };
+    reading.ask(text)
 }
 
 const STRANGER: Access = Access {

@@ -1,7 +1,7 @@
 //! What `EXPLAIN` says, word for word, and that it is true.
 
-use super::super::run;
-use super::{STRANGER, Views, ask, ask_as, ids, schema, some_items, state};
+use super::super::Filters;
+use super::{STRANGER, Views, ask, ask_as, ask_beside, ids, schema, some_items, state};
 use crate::sql::{Access, Selection};
 use store::{Row, TableId, TableSchema};
 
@@ -218,7 +218,8 @@ fn a_first_answer_drives_from_the_better_side() {
         ..STRANGER
     };
     let text = "SELECT i.* FROM item i JOIN secret s ON i.id = s.id WHERE s.id = 4";
-    let selection = Selection::new(text, state.schema(), owner).expect("both have an index");
+    let selection = Selection::new(text, state.schema(), owner, &Filters::default())
+        .expect("both have an index");
     assert_eq!(selection.rows(&state).expect("asked"), [items[3].bsatn()]);
     let plan = ask_as(&state, owner, &format!("EXPLAIN {text}")).expect("explained");
     let first = String::from_utf8_lossy(&plan.rows[0]).into_owned();
@@ -240,7 +241,7 @@ fn views_of_the_peer_are_joined_too() {
         .map(|item| item.bsatn().into())
         .collect();
     let views = Views(vec![(view, rows)]);
-    let ask = |text: &str| run(text, state.schema(), &state, &views, STRANGER);
+    let ask = |text: &str| ask_beside(&state, &views, STRANGER, text);
     let text =
         "SELECT s.id FROM st_items s JOIN item i ON i.id = s.id WHERE s.score < 0 ORDER BY id";
     assert_eq!(ids(&ask(text).expect("joined")), [3, 4, 5]);
@@ -258,7 +259,8 @@ fn views_of_the_peer_are_joined_too() {
 fn a_subscription_refuses_every_other_clause_by_name() {
     let state = state(&[]);
     let check = |text: &str, clause: &str| {
-        let error = Selection::new(text, state.schema(), STRANGER).expect_err(text);
+        let error =
+            Selection::new(text, state.schema(), STRANGER, &Filters::default()).expect_err(text);
         let error = error.to_string();
         assert!(
             error.starts_with("a subscription asks for whole rows"),

@@ -36,6 +36,7 @@ fn here(tables: &[TableSchema]) -> Current<'_> {
         tables,
         schedules: &[],
         views: &[],
+        filters: &[],
     }
 }
 
@@ -458,4 +459,35 @@ fn clients_break_when_a_view_goes_or_has_other_columns() {
     check(&wide, &wide, &[], 0);
     check(&wide, &[], &["view loud is dropped"], 1);
     check(&wide, &narrow, &["view loud has other columns"], 1);
+}
+
+#[test]
+fn clients_break_when_they_see_other_rows() {
+    let module = module(&[item()]);
+    let numbers = Numbers::of_first(&module.def().tables);
+    let tables = numbers
+        .apply(&module.def().tables)
+        .expect("all have numbers");
+    let check = |before: &[&str], after: &[&str], steps: &[&str]| {
+        let texts = |filters: &[&str]| filters.iter().map(|it| (*it).to_owned()).collect();
+        let before: Vec<String> = texts(before);
+        let mut next = module.def().clone();
+        next.filters = texts(after);
+        let current = Current {
+            filters: &before,
+            ..here(&tables)
+        };
+        let plan = plan(current, &numbers, &next, 9).expect("it may change");
+        assert_eq!(plan.steps, steps);
+        assert_eq!(plan.breaking, steps);
+    };
+    check(&[], &[], &[]);
+    check(&["a", "b"], &["b", "a", "a"], &[]);
+    check(&[], &["a"], &["visibility filter `a` is added"]);
+    check(&["a"], &[], &["visibility filter `a` is dropped"]);
+    let both = [
+        "visibility filter `a` is dropped",
+        "visibility filter `c` is added",
+    ];
+    check(&["a", "b"], &["b", "c"], &both);
 }
