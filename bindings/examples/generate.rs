@@ -8,6 +8,8 @@ use std::fs;
 use std::io::stdin;
 use std::path::PathBuf;
 
+use bindings::Language;
+
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10;
 use spacetimedb_lib::de::serde::DeserializeWrapper;
@@ -17,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let DeserializeWrapper(module) =
         serde_json::from_reader::<_, DeserializeWrapper<RawModuleDefV10>>(stdin())?;
     fs::create_dir_all(&folder)?;
-    for (file, text) in bindings::typescript_of(RawModuleDef::V10(module), &[])? {
+    for (file, text) in bindings::generate_of(Language::Typescript, RawModuleDef::V10(module), &[])?
+    {
         fs::write(folder.join(file), text)?;
     }
     Ok(())

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use convert_case::{Case, Casing};
 
 use crate::error::BindingsError;
+use crate::model::{Function, Module};
 
-/// What a table, column, parameter or index is called in client code: `sent_at` is `sentAt`.
+/// What a table, column, parameter or index is called in TypeScript: `sent_at` is `sentAt`.
 pub(crate) fn accessor(source: &str) -> String {
     identifier(source, Case::Camel)
 }
@@ -39,6 +40,44 @@ fn identifier(source: &str, case: Case) -> String {
     } else {
         name
     }
+}
+
+/// Refuses two things of a kind that a language would give one name.
+pub(crate) fn distinct(
+    module: &Module,
+    accessor: fn(&str) -> String,
+    of_function: fn(&Function) -> String,
+) -> Result<(), BindingsError> {
+    let mut tables = BTreeSet::new();
+    for table in &module.tables {
+        let name = &table.source_name;
+        take(&mut tables, || "tables".into(), &accessor(name))?;
+        let what = || format!("columns of table {name}");
+        let mut columns = BTreeSet::new();
+        for column in &table.columns {
+            take(&mut columns, what, &accessor(&column.source_name))?;
+        }
+        let what = || format!("indexes of table {name}");
+        let mut indexes = BTreeSet::new();
+        for index in &table.indexes {
+            take(&mut indexes, what, &accessor(&index.source_name))?;
+        }
+    }
+    for (what, functions) in [
+        ("reducers", &module.reducers),
+        ("procedures", &module.procedures),
+    ] {
+        let mut taken = BTreeSet::new();
+        for function in functions {
+            take(&mut taken, || what.into(), &of_function(function))?;
+            let what = || format!("parameters of {}", function.wire_name);
+            let mut params = BTreeSet::new();
+            for (param, _) in &function.params {
+                take(&mut params, what, &accessor(param))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of a name. A peer refuses longer ones in modules.

@@ -11,7 +11,7 @@ use spacetimedb_lib::RawModuleDef;
 use spacetimedb_sats::{AlgebraicType, bsatn};
 
 use super::modules;
-use crate::{LocalTable, typescript};
+use crate::{Language, LocalTable, generate};
 
 fn check(name: &str, module: RawModuleDef) {
     check_with(name, module, &[]);
@@ -19,8 +19,12 @@ fn check(name: &str, module: RawModuleDef) {
 
 fn check_with(name: &str, module: RawModuleDef, local: &[LocalTable]) {
     let raw = bsatn::to_vec(&module).unwrap();
-    let files = typescript(&raw, local).unwrap();
-    assert_eq!(typescript(&raw, local).unwrap(), files, "twice the same");
+    let files = generate(Language::Typescript, &raw, local).unwrap();
+    assert_eq!(
+        generate(Language::Typescript, &raw, local).unwrap(),
+        files,
+        "twice the same"
+    );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
         .join(name);
