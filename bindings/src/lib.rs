@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod literal;
 mod model;
 mod names;
 mod read;

@@ -23,6 +23,12 @@ pub(crate) fn unnamed(place: usize) -> String {
 }
 
 fn identifier(source: &str, case: Case) -> String {
+    let valid = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
+    converted(source, case, valid)
+}
+
+/// A name in another case, made of what is valid in a name, and not beginning with a digit.
+pub(crate) fn converted(source: &str, case: Case, valid: fn(char) -> bool) -> String {
     let converted = source.to_case(case);
     // Only underscores: they are all that there is.
     let name = if converted.is_empty() {
@@ -30,7 +36,6 @@ fn identifier(source: &str, case: Case) -> String {
     } else {
         &converted
     };
-    let valid = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
     let name: String = name
         .chars()
         .map(|c| if valid(c) { c } else { '_' })

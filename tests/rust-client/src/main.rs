@@ -1,0 +1,4 @@
+//! Cases
+#![deny(warnings)]
+include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+fn main() {}
