@@ -49,8 +49,7 @@ pub(crate) fn files(module: &Module) -> Result<Files, BindingsError> {
         pool.take(name)?;
     }
     parts.push((REMOTE_MODULE.to_owned(), remote::file(module, &known)?));
-    parts.sort_by(|(a, _), (b, _)| version_order(a, b));
-    let root = root(parts.iter().map(|(name, _)| name.as_str()));
+    let root = root(parts.iter().map(|(name, _)| name.as_str()).collect());
     parts.push(("mod".to_owned(), root));
     let mut files = Files::new();
     for (name, text) in parts {
@@ -77,13 +76,13 @@ pub use remote_module::{
 };
 ";
 
-/// Writes `mod.rs`, for files in the order that they have there.
-fn root<'n>(names: impl Iterator<Item = &'n str>) -> String {
+/// Writes `mod.rs`. rustfmt sorts modules by their bytes, and imports as people do.
+fn root(mut names: Vec<&str>) -> String {
     let (mut modules, mut exports) = (String::new(), String::new());
-    for name in names {
-        if name == REMOTE_MODULE {
+    names.sort_unstable();
+    for name in &names {
+        if *name == REMOTE_MODULE {
             modules += "mod remote_module;\n";
-            exports += REMOTE_EXPORTS;
             continue;
         }
         if !name.is_ascii() {
@@ -91,7 +90,13 @@ fn root<'n>(names: impl Iterator<Item = &'n str>) -> String {
             modules += &format!("#[path = \"{name}.rs\"]\n");
         }
         modules += &format!("pub mod {name};\n");
-        exports += &format!("pub use {name}::*;\n");
+    }
+    names.sort_by(|a, b| version_order(a, b));
+    for name in names {
+        exports += &match name == REMOTE_MODULE {
+            true => REMOTE_EXPORTS.to_owned(),
+            false => format!("pub use {name}::*;\n"),
+        };
     }
     format!("{modules}\n{exports}")
 }

@@ -101,7 +101,7 @@ impl Pool {
     }
 }
 
-/// The order in which rustfmt sorts names: numbers in them by their value, `_` before all others.
+/// The order in which rustfmt sorts imports: numbers in them by their value, `_` before all others.
 pub(super) fn version_order(a: &str, b: &str) -> Ordering {
     let (mut a_rest, mut b_rest) = (a, b);
     loop {

@@ -1,7 +1,7 @@
 //! Tables and views, one file each: `…_table.rs`, with what reads the client's copy of the rows.
 
 use super::names::{Pool, identifier, snake, type_identifier};
-use super::text::{call, fill, signature};
+use super::text::{call, fill, implementation, signature};
 use super::types::{Known, Writer};
 use crate::error::BindingsError;
 use crate::literal::string;
@@ -24,6 +24,13 @@ pub(super) fn file(
         ("table", pascal.as_str()),
         ("accessor", accessor.as_str()),
         ("name", name.as_str()),
+        (
+            "accessor_impl",
+            &implementation(
+                "__sdk::TableAccessor<super::RemoteTables>",
+                &format!("{pascal}TableAccessor"),
+            ),
+        ),
         ("get", &access(&format!(" -> {pascal}TableHandle<'_>;"))),
         (
             "get_body",
@@ -126,19 +133,34 @@ fn own_copy(table: &Table, key: Option<usize>, known: &Known<'_>) -> Result<Stri
     }
     let field = identifier(&table.source_name);
     let apply = match (table.event, key) {
-        (true, _) => format!("applied.{field} = update.{field}.into_event_diff();"),
-        (false, None) => {
-            format!("applied.{field} = cache.apply_diff_to_table(NAME, &update.{field});")
-        }
-        (false, Some(place)) => format!(
-            "let diff = cache.apply_diff_to_table(NAME, &update.{field});\n    \
-             applied.{field} = diff.with_updates_by_pk({}::of);",
-            unique_type(table, place)
+        (true, _) => format!("update.{field}.into_event_diff();"),
+        (false, None) => format!("cache.apply_diff_to_table(NAME, &update.{field});"),
+        (false, Some(_)) => format!(
+            "cache.apply_diff_to_table(NAME, &update.{field});\n    \
+             let diff = diff.with_updates_by_pk(key);"
         ),
+    };
+    let key = match key {
+        Some(place) => {
+            let column = &table.columns[place];
+            let ty = Writer::new(known, String::new()).ty(&column.ty)?;
+            let row = ["row: &Row".to_owned()];
+            let head = signature(0, "fn key", &row, &format!(" -> &{ty} {{"));
+            let accessor = identifier(&column.source_name);
+            format!(
+                "\n/// By what a row is the same one after an update.\n{head}    &row.{accessor}\n}}\n"
+            )
+        }
+        None => String::new(),
     };
     Ok(fill(
         OWN_COPY,
-        &[("columns", &columns), ("apply", &apply), ("field", &field)],
+        &[
+            ("columns", &columns),
+            ("apply", &apply),
+            ("field", &field),
+            ("key", &key),
+        ],
     ))
 }
 
@@ -178,8 +200,7 @@ impl @table@TableAccess for super::RemoteTables {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct @table@TableAccessor;
 
-impl __sdk::TableAccessor<super::RemoteTables> for @table@TableAccessor {
-    type Row = Row;
+@accessor_impl@    type Row = Row;
     type Handle<'db> = @table@TableHandle<'db>;
 
     fn get<'db>(db: &'db super::RemoteTables) -> Self::Handle<'db> {
@@ -367,7 +388,7 @@ impl @index@<'_> {
 }
 ";
 
-const OWN_COPY: &str = "
+const OWN_COPY: &str = "@key@
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
 @columns@}
@@ -387,7 +408,8 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    @apply@
+    let diff = @apply@
+    applied.@field@ = diff;
 }
 
 pub(super) fn invoke(

@@ -47,6 +47,15 @@ pub(super) fn signature(indent: usize, head: &str, params: &[String], tail: &str
     )
 }
 
+/// The head of an implementation.
+pub(super) fn implementation(what: &str, of: &str) -> String {
+    let line = format!("impl {what} for {of} {{");
+    match fits(&line) {
+        true => line + "\n",
+        false => format!("impl {what}\n    for {of}\n{{\n"),
+    }
+}
+
 /// A statement or a value that is a call: `head(arguments)tail`.
 pub(super) fn call(indent: usize, head: &str, arguments: &[String], tail: &str) -> String {
     let space = spaces(indent);
