@@ -133,12 +133,12 @@ fn own_copy(table: &Table, key: Option<usize>, known: &Known<'_>) -> Result<Stri
     }
     let field = identifier(&table.source_name);
     let apply = match (table.event, key) {
-        (true, _) => format!("update.{field}.into_event_diff();"),
-        (false, None) => format!("cache.apply_diff_to_table(NAME, &update.{field});"),
-        (false, Some(_)) => format!(
-            "cache.apply_diff_to_table(NAME, &update.{field});\n    \
+        (true, _) => "rows.into_event_diff();",
+        (false, None) => "cache.apply_diff_to_table(NAME, rows);",
+        (false, Some(_)) => {
+            "cache.apply_diff_to_table(NAME, rows);\n    \
              let diff = diff.with_updates_by_pk(key);"
-        ),
+        }
     };
     let key = match key {
         Some(place) => {
@@ -157,7 +157,7 @@ fn own_copy(table: &Table, key: Option<usize>, known: &Known<'_>) -> Result<Stri
         OWN_COPY,
         &[
             ("columns", &columns),
-            ("apply", &apply),
+            ("apply", apply),
             ("field", &field),
             ("key", &key),
         ],
@@ -371,10 +371,10 @@ pub struct @index@<'ctx> {
 
 impl<'ctx> @table@TableHandle<'ctx> {
     /// Gives what finds a row by its `@accessor@`.
-@get@        @index@ {
-            imp: self.imp.get_unique_constraint(@name@),
-            ctx: std::marker::PhantomData,
-        }
+@get@        let table = &self.imp;
+        let imp = table.get_unique_constraint(@name@);
+        let ctx = std::marker::PhantomData;
+        @index@ { imp, ctx }
     }
 }
 
@@ -398,8 +398,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.@field@.append(rows);
+    let all = &mut update.@field@;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -408,6 +408,7 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
+    let rows = &update.@field@;
     let diff = @apply@
     applied.@field@ = diff;
 }
@@ -417,7 +418,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.@field@, event);
+    let diff = &applied.@field@;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 ";
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, ProductTypeElement, SumType};
 
 use super::names::{Pool, identifier, snake, type_identifier};
-use super::text::{field, fill};
+use super::text::{call, field, fill};
 use crate::error::BindingsError;
 use crate::literal::string;
 use crate::model::{Column, Module, Table};
@@ -410,7 +410,8 @@ fn columns_for_queries(
                 &format!("{column_type}<{row}, {ty}>"),
             );
             let wire_name = string(&column.wire_name);
-            values += &format!("            {name}: {column_type}::new(table, {wire_name}),\n");
+            let value = format!("{name}: {column_type}::new");
+            values += &call(3, &value, &["table".to_owned(), wire_name], ",");
         }
         let in_braces = |inner: &str, space: &str| match inner.is_empty() {
             true => "{}".to_owned(),

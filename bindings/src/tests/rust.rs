@@ -45,11 +45,11 @@ fn golden_files_are_laid_out_as_rustfmt_does() {
 #[test]
 fn names_of_any_length_are_laid_out_as_rustfmt_does() {
     let scratch = tempfile::tempdir().unwrap();
-    for length in (1..=44).rev() {
+    for length in (1..=31).rev() {
         let name = |prefix: &str| format!("{prefix}{}", "x".repeat(length));
         let files = generated(|module| {
-            let columns = ["a", "b", "c"].map(|column| (Some(name(column)), T::identity()));
-            let row = ProductType::new(columns.map(Into::into).into());
+            let columns = ["a", "b", "c"].map(|column| (name(column), T::identity()));
+            let row = ProductType::from(columns);
             for (table, event) in [("t", false), ("e", true), ("u", false)] {
                 module
                     .build_table_with_new_type(name(table), row.clone(), true)
@@ -81,7 +81,9 @@ fn names_of_any_length_are_laid_out_as_rustfmt_does() {
 #[test]
 fn files_are_sorted_as_rustfmt_does() {
     let files = generated(|module| {
-        for name in ["u8", "u16", "u128", "u8x", "u", "ab", "aB", "a", "a_c", "remoteA", "z"] {
+        for name in [
+            "u8", "u16", "u128", "u8x", "u", "ab", "aB", "a", "a_c", "remoteA", "z",
+        ] {
             module.add_reducer(name, ProductType::unit());
         }
     });
@@ -172,10 +174,10 @@ fn what_rust_cannot_have() {
         chain.unwrap_err(),
         "client code for Chain, which contains itself and is neither a product nor a sum is not supported"
     );
-    let long = generated(|module| module.add_reducer("x".repeat(250), ProductType::unit()));
+    let long = generated(|module| module.add_reducer("x".repeat(246), ProductType::unit()));
     assert_eq!(
         long.unwrap_err(),
-        "the definition of the module does not make sense: a file for one of its names would be called by 261 bytes"
+        "the definition of the module does not make sense: a file for one of its names would be called by 257 bytes"
     );
 }
 

@@ -174,10 +174,10 @@ pub struct RoomIdUnique<'ctx> {
 impl<'ctx> RoomTableHandle<'ctx> {
     /// Gives what finds a row by its `id`.
     pub fn id(&self) -> RoomIdUnique<'ctx> {
-        RoomIdUnique {
-            imp: self.imp.get_unique_constraint("id"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("id");
+        let ctx = std::marker::PhantomData;
+        RoomIdUnique { imp, ctx }
     }
 }
 
@@ -201,10 +201,10 @@ pub struct RoomNameUnique<'ctx> {
 impl<'ctx> RoomTableHandle<'ctx> {
     /// Gives what finds a row by its `name`.
     pub fn name(&self) -> RoomNameUnique<'ctx> {
-        RoomNameUnique {
-            imp: self.imp.get_unique_constraint("name"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("name");
+        let ctx = std::marker::PhantomData;
+        RoomNameUnique { imp, ctx }
     }
 }
 
@@ -219,6 +219,11 @@ impl RoomNameUnique<'_> {
     }
 }
 
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &u64 {
+    &row.id
+}
+
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
     table.add_unique_constraint("id", RoomIdUnique::of);
@@ -230,8 +235,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.room.append(rows);
+    let all = &mut update.room;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -240,8 +245,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.room);
-    applied.room = diff.with_updates_by_pk(RoomIdUnique::of);
+    let rows = &update.room;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.room = diff;
 }
 
 pub(super) fn invoke(
@@ -249,7 +256,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.room, event);
+    let diff = &applied.room;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -174,10 +174,10 @@ pub struct UserIdentityUnique<'ctx> {
 impl<'ctx> UserTableHandle<'ctx> {
     /// Gives what finds a row by its `identity`.
     pub fn identity(&self) -> UserIdentityUnique<'ctx> {
-        UserIdentityUnique {
-            imp: self.imp.get_unique_constraint("identity"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("identity");
+        let ctx = std::marker::PhantomData;
+        UserIdentityUnique { imp, ctx }
     }
 }
 
@@ -201,10 +201,10 @@ pub struct UserNameUnique<'ctx> {
 impl<'ctx> UserTableHandle<'ctx> {
     /// Gives what finds a row by its `name`.
     pub fn name(&self) -> UserNameUnique<'ctx> {
-        UserNameUnique {
-            imp: self.imp.get_unique_constraint("name"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("name");
+        let ctx = std::marker::PhantomData;
+        UserNameUnique { imp, ctx }
     }
 }
 
@@ -219,6 +219,11 @@ impl UserNameUnique<'_> {
     }
 }
 
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &__sdk::Identity {
+    &row.identity
+}
+
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
     table.add_unique_constraint("identity", UserIdentityUnique::of);
@@ -230,8 +235,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.user.append(rows);
+    let all = &mut update.user;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -240,8 +245,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.user);
-    applied.user = diff.with_updates_by_pk(UserIdentityUnique::of);
+    let rows = &update.user;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.user = diff;
 }
 
 pub(super) fn invoke(
@@ -249,7 +256,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.user, event);
+    let diff = &applied.user;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

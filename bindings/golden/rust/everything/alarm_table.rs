@@ -174,10 +174,10 @@ pub struct AlarmScheduledIdUnique<'ctx> {
 impl<'ctx> AlarmTableHandle<'ctx> {
     /// Gives what finds a row by its `scheduled_id`.
     pub fn scheduled_id(&self) -> AlarmScheduledIdUnique<'ctx> {
-        AlarmScheduledIdUnique {
-            imp: self.imp.get_unique_constraint("scheduled_id"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("scheduled_id");
+        let ctx = std::marker::PhantomData;
+        AlarmScheduledIdUnique { imp, ctx }
     }
 }
 
@@ -192,6 +192,11 @@ impl AlarmScheduledIdUnique<'_> {
     }
 }
 
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &u64 {
+    &row.scheduled_id
+}
+
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
     table.add_unique_constraint("scheduled_id", AlarmScheduledIdUnique::of);
@@ -202,8 +207,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.alarm.append(rows);
+    let all = &mut update.alarm;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -212,8 +217,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.alarm);
-    applied.alarm = diff.with_updates_by_pk(AlarmScheduledIdUnique::of);
+    let rows = &update.alarm;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.alarm = diff;
 }
 
 pub(super) fn invoke(
@@ -221,7 +228,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.alarm, event);
+    let diff = &applied.alarm;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

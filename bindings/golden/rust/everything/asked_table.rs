@@ -140,8 +140,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.asked.append(rows);
+    let all = &mut update.asked;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -150,7 +150,9 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    applied.asked = cache.apply_diff_to_table(NAME, &update.asked);
+    let rows = &update.asked;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    applied.asked = diff;
 }
 
 pub(super) fn invoke(
@@ -158,7 +160,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.asked, event);
+    let diff = &applied.asked;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -140,10 +140,10 @@ pub struct IndexedSlotUnique<'ctx> {
 impl<'ctx> IndexedTableHandle<'ctx> {
     /// Gives what finds a row by its `slot`.
     pub fn slot(&self) -> IndexedSlotUnique<'ctx> {
-        IndexedSlotUnique {
-            imp: self.imp.get_unique_constraint("slot"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("slot");
+        let ctx = std::marker::PhantomData;
+        IndexedSlotUnique { imp, ctx }
     }
 }
 
@@ -168,8 +168,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.indexed.append(rows);
+    let all = &mut update.indexed;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -178,7 +178,9 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    applied.indexed = cache.apply_diff_to_table(NAME, &update.indexed);
+    let rows = &update.indexed;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    applied.indexed = diff;
 }
 
 pub(super) fn invoke(
@@ -186,7 +188,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.indexed, event);
+    let diff = &applied.indexed;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -174,10 +174,10 @@ pub struct KeyedByColorColorUnique<'ctx> {
 impl<'ctx> KeyedByColorTableHandle<'ctx> {
     /// Gives what finds a row by its `color`.
     pub fn color(&self) -> KeyedByColorColorUnique<'ctx> {
-        KeyedByColorColorUnique {
-            imp: self.imp.get_unique_constraint("color"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("color");
+        let ctx = std::marker::PhantomData;
+        KeyedByColorColorUnique { imp, ctx }
     }
 }
 
@@ -192,6 +192,11 @@ impl KeyedByColorColorUnique<'_> {
     }
 }
 
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &super::Color {
+    &row.color
+}
+
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
     table.add_unique_constraint("color", KeyedByColorColorUnique::of);
@@ -202,8 +207,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.keyed_by_color.append(rows);
+    let all = &mut update.keyed_by_color;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -212,8 +217,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.keyed_by_color);
-    applied.keyed_by_color = diff.with_updates_by_pk(KeyedByColorColorUnique::of);
+    let rows = &update.keyed_by_color;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.keyed_by_color = diff;
 }
 
 pub(super) fn invoke(
@@ -221,7 +228,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.keyed_by_color, event);
+    let diff = &applied.keyed_by_color;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

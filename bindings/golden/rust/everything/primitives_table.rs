@@ -174,10 +174,10 @@ pub struct PrimitivesBoolUnique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `bool`.
     pub fn bool(&self) -> PrimitivesBoolUnique<'ctx> {
-        PrimitivesBoolUnique {
-            imp: self.imp.get_unique_constraint("bool"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("bool");
+        let ctx = std::marker::PhantomData;
+        PrimitivesBoolUnique { imp, ctx }
     }
 }
 
@@ -201,10 +201,10 @@ pub struct PrimitivesI8Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `i_8`.
     pub fn i_8(&self) -> PrimitivesI8Unique<'ctx> {
-        PrimitivesI8Unique {
-            imp: self.imp.get_unique_constraint("i_8"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("i_8");
+        let ctx = std::marker::PhantomData;
+        PrimitivesI8Unique { imp, ctx }
     }
 }
 
@@ -228,10 +228,10 @@ pub struct PrimitivesU8Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `u_8`.
     pub fn u_8(&self) -> PrimitivesU8Unique<'ctx> {
-        PrimitivesU8Unique {
-            imp: self.imp.get_unique_constraint("u_8"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("u_8");
+        let ctx = std::marker::PhantomData;
+        PrimitivesU8Unique { imp, ctx }
     }
 }
 
@@ -255,10 +255,10 @@ pub struct PrimitivesI16Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `i_16`.
     pub fn i_16(&self) -> PrimitivesI16Unique<'ctx> {
-        PrimitivesI16Unique {
-            imp: self.imp.get_unique_constraint("i_16"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("i_16");
+        let ctx = std::marker::PhantomData;
+        PrimitivesI16Unique { imp, ctx }
     }
 }
 
@@ -282,10 +282,10 @@ pub struct PrimitivesU16Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `u_16`.
     pub fn u_16(&self) -> PrimitivesU16Unique<'ctx> {
-        PrimitivesU16Unique {
-            imp: self.imp.get_unique_constraint("u_16"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("u_16");
+        let ctx = std::marker::PhantomData;
+        PrimitivesU16Unique { imp, ctx }
     }
 }
 
@@ -309,10 +309,10 @@ pub struct PrimitivesI32Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `i_32`.
     pub fn i_32(&self) -> PrimitivesI32Unique<'ctx> {
-        PrimitivesI32Unique {
-            imp: self.imp.get_unique_constraint("i_32"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("i_32");
+        let ctx = std::marker::PhantomData;
+        PrimitivesI32Unique { imp, ctx }
     }
 }
 
@@ -336,10 +336,10 @@ pub struct PrimitivesU32Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `u_32`.
     pub fn u_32(&self) -> PrimitivesU32Unique<'ctx> {
-        PrimitivesU32Unique {
-            imp: self.imp.get_unique_constraint("u_32"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("u_32");
+        let ctx = std::marker::PhantomData;
+        PrimitivesU32Unique { imp, ctx }
     }
 }
 
@@ -363,10 +363,10 @@ pub struct PrimitivesI64Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `i_64`.
     pub fn i_64(&self) -> PrimitivesI64Unique<'ctx> {
-        PrimitivesI64Unique {
-            imp: self.imp.get_unique_constraint("i_64"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("i_64");
+        let ctx = std::marker::PhantomData;
+        PrimitivesI64Unique { imp, ctx }
     }
 }
 
@@ -390,10 +390,10 @@ pub struct PrimitivesU64Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `u_64`.
     pub fn u_64(&self) -> PrimitivesU64Unique<'ctx> {
-        PrimitivesU64Unique {
-            imp: self.imp.get_unique_constraint("u_64"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("u_64");
+        let ctx = std::marker::PhantomData;
+        PrimitivesU64Unique { imp, ctx }
     }
 }
 
@@ -417,10 +417,10 @@ pub struct PrimitivesI128Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `i_128`.
     pub fn i_128(&self) -> PrimitivesI128Unique<'ctx> {
-        PrimitivesI128Unique {
-            imp: self.imp.get_unique_constraint("i_128"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("i_128");
+        let ctx = std::marker::PhantomData;
+        PrimitivesI128Unique { imp, ctx }
     }
 }
 
@@ -444,10 +444,10 @@ pub struct PrimitivesU128Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `u_128`.
     pub fn u_128(&self) -> PrimitivesU128Unique<'ctx> {
-        PrimitivesU128Unique {
-            imp: self.imp.get_unique_constraint("u_128"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("u_128");
+        let ctx = std::marker::PhantomData;
+        PrimitivesU128Unique { imp, ctx }
     }
 }
 
@@ -471,10 +471,10 @@ pub struct PrimitivesI256Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `i_256`.
     pub fn i_256(&self) -> PrimitivesI256Unique<'ctx> {
-        PrimitivesI256Unique {
-            imp: self.imp.get_unique_constraint("i_256"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("i_256");
+        let ctx = std::marker::PhantomData;
+        PrimitivesI256Unique { imp, ctx }
     }
 }
 
@@ -498,10 +498,10 @@ pub struct PrimitivesU256Unique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `u_256`.
     pub fn u_256(&self) -> PrimitivesU256Unique<'ctx> {
-        PrimitivesU256Unique {
-            imp: self.imp.get_unique_constraint("u_256"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("u_256");
+        let ctx = std::marker::PhantomData;
+        PrimitivesU256Unique { imp, ctx }
     }
 }
 
@@ -525,10 +525,10 @@ pub struct PrimitivesStringUnique<'ctx> {
 impl<'ctx> PrimitivesTableHandle<'ctx> {
     /// Gives what finds a row by its `string`.
     pub fn string(&self) -> PrimitivesStringUnique<'ctx> {
-        PrimitivesStringUnique {
-            imp: self.imp.get_unique_constraint("string"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("string");
+        let ctx = std::marker::PhantomData;
+        PrimitivesStringUnique { imp, ctx }
     }
 }
 
@@ -541,6 +541,11 @@ impl PrimitivesStringUnique<'_> {
     fn of(row: &Row) -> &String {
         &row.string
     }
+}
+
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &u64 {
+    &row.u_64
 }
 
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
@@ -566,8 +571,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.primitives.append(rows);
+    let all = &mut update.primitives;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -576,8 +581,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.primitives);
-    applied.primitives = diff.with_updates_by_pk(PrimitivesU64Unique::of);
+    let rows = &update.primitives;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.primitives = diff;
 }
 
 pub(super) fn invoke(
@@ -585,7 +592,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.primitives, event);
+    let diff = &applied.primitives;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

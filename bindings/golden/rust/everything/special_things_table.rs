@@ -174,10 +174,10 @@ pub struct SpecialThingsIdentityUnique<'ctx> {
 impl<'ctx> SpecialThingsTableHandle<'ctx> {
     /// Gives what finds a row by its `identity`.
     pub fn identity(&self) -> SpecialThingsIdentityUnique<'ctx> {
-        SpecialThingsIdentityUnique {
-            imp: self.imp.get_unique_constraint("identity"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("identity");
+        let ctx = std::marker::PhantomData;
+        SpecialThingsIdentityUnique { imp, ctx }
     }
 }
 
@@ -201,10 +201,10 @@ pub struct SpecialThingsConnectionUnique<'ctx> {
 impl<'ctx> SpecialThingsTableHandle<'ctx> {
     /// Gives what finds a row by its `connection`.
     pub fn connection(&self) -> SpecialThingsConnectionUnique<'ctx> {
-        SpecialThingsConnectionUnique {
-            imp: self.imp.get_unique_constraint("connection"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("connection");
+        let ctx = std::marker::PhantomData;
+        SpecialThingsConnectionUnique { imp, ctx }
     }
 }
 
@@ -228,10 +228,10 @@ pub struct SpecialThingsStampUnique<'ctx> {
 impl<'ctx> SpecialThingsTableHandle<'ctx> {
     /// Gives what finds a row by its `stamp`.
     pub fn stamp(&self) -> SpecialThingsStampUnique<'ctx> {
-        SpecialThingsStampUnique {
-            imp: self.imp.get_unique_constraint("stamp"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("stamp");
+        let ctx = std::marker::PhantomData;
+        SpecialThingsStampUnique { imp, ctx }
     }
 }
 
@@ -255,10 +255,10 @@ pub struct SpecialThingsSpanUnique<'ctx> {
 impl<'ctx> SpecialThingsTableHandle<'ctx> {
     /// Gives what finds a row by its `span`.
     pub fn span(&self) -> SpecialThingsSpanUnique<'ctx> {
-        SpecialThingsSpanUnique {
-            imp: self.imp.get_unique_constraint("span"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("span");
+        let ctx = std::marker::PhantomData;
+        SpecialThingsSpanUnique { imp, ctx }
     }
 }
 
@@ -282,10 +282,10 @@ pub struct SpecialThingsUuidUnique<'ctx> {
 impl<'ctx> SpecialThingsTableHandle<'ctx> {
     /// Gives what finds a row by its `uuid`.
     pub fn uuid(&self) -> SpecialThingsUuidUnique<'ctx> {
-        SpecialThingsUuidUnique {
-            imp: self.imp.get_unique_constraint("uuid"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("uuid");
+        let ctx = std::marker::PhantomData;
+        SpecialThingsUuidUnique { imp, ctx }
     }
 }
 
@@ -309,10 +309,10 @@ pub struct SpecialThingsBestColorUnique<'ctx> {
 impl<'ctx> SpecialThingsTableHandle<'ctx> {
     /// Gives what finds a row by its `best_color`.
     pub fn best_color(&self) -> SpecialThingsBestColorUnique<'ctx> {
-        SpecialThingsBestColorUnique {
-            imp: self.imp.get_unique_constraint("best_color"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("best_color");
+        let ctx = std::marker::PhantomData;
+        SpecialThingsBestColorUnique { imp, ctx }
     }
 }
 
@@ -325,6 +325,11 @@ impl SpecialThingsBestColorUnique<'_> {
     fn of(row: &Row) -> &super::Color {
         &row.best_color
     }
+}
+
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &__sdk::Identity {
+    &row.identity
 }
 
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
@@ -342,8 +347,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.special_things.append(rows);
+    let all = &mut update.special_things;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -352,8 +357,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.special_things);
-    applied.special_things = diff.with_updates_by_pk(SpecialThingsIdentityUnique::of);
+    let rows = &update.special_things;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.special_things = diff;
 }
 
 pub(super) fn invoke(
@@ -361,7 +368,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.special_things, event);
+    let diff = &applied.special_things;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -109,8 +109,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.tick.append(rows);
+    let all = &mut update.tick;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -119,7 +119,9 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    applied.tick = update.tick.into_event_diff();
+    let rows = &update.tick;
+    let diff = rows.into_event_diff();
+    applied.tick = diff;
 }
 
 pub(super) fn invoke(
@@ -127,7 +129,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.tick, event);
+    let diff = &applied.tick;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -174,10 +174,10 @@ pub struct StCutHeightUnique<'ctx> {
 impl<'ctx> StCutTableHandle<'ctx> {
     /// Gives what finds a row by its `height`.
     pub fn height(&self) -> StCutHeightUnique<'ctx> {
-        StCutHeightUnique {
-            imp: self.imp.get_unique_constraint("height"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("height");
+        let ctx = std::marker::PhantomData;
+        StCutHeightUnique { imp, ctx }
     }
 }
 
@@ -192,6 +192,11 @@ impl StCutHeightUnique<'_> {
     }
 }
 
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &u64 {
+    &row.height
+}
+
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
     table.add_unique_constraint("height", StCutHeightUnique::of);
@@ -202,8 +207,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.st_cut.append(rows);
+    let all = &mut update.st_cut;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -212,8 +217,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.st_cut);
-    applied.st_cut = diff.with_updates_by_pk(StCutHeightUnique::of);
+    let rows = &update.st_cut;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.st_cut = diff;
 }
 
 pub(super) fn invoke(
@@ -221,7 +228,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.st_cut, event);
+    let diff = &applied.st_cut;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -140,8 +140,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.st_invocation.append(rows);
+    let all = &mut update.st_invocation;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -150,7 +150,9 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    applied.st_invocation = cache.apply_diff_to_table(NAME, &update.st_invocation);
+    let rows = &update.st_invocation;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    applied.st_invocation = diff;
 }
 
 pub(super) fn invoke(
@@ -158,7 +160,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.st_invocation, event);
+    let diff = &applied.st_invocation;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

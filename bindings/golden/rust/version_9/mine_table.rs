@@ -140,8 +140,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.mine.append(rows);
+    let all = &mut update.mine;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -150,7 +150,9 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    applied.mine = cache.apply_diff_to_table(NAME, &update.mine);
+    let rows = &update.mine;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    applied.mine = diff;
 }
 
 pub(super) fn invoke(
@@ -158,7 +160,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.mine, event);
+    let diff = &applied.mine;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.

@@ -174,10 +174,10 @@ pub struct UserItemIdUnique<'ctx> {
 impl<'ctx> UserItemTableHandle<'ctx> {
     /// Gives what finds a row by its `id`.
     pub fn id(&self) -> UserItemIdUnique<'ctx> {
-        UserItemIdUnique {
-            imp: self.imp.get_unique_constraint("Id"),
-            ctx: std::marker::PhantomData,
-        }
+        let table = &self.imp;
+        let imp = table.get_unique_constraint("Id");
+        let ctx = std::marker::PhantomData;
+        UserItemIdUnique { imp, ctx }
     }
 }
 
@@ -192,6 +192,11 @@ impl UserItemIdUnique<'_> {
     }
 }
 
+/// By what a row is the same one after an update.
+fn key(row: &Row) -> &u64 {
+    &row.id
+}
+
 pub(super) fn register(cache: &mut __sdk::ClientCache<super::RemoteModule>) {
     let table = cache.get_or_make_table::<Row>(NAME);
     table.add_unique_constraint("Id", UserItemIdUnique::of);
@@ -202,8 +207,8 @@ pub(super) fn receive(
     update: &mut super::DbUpdate,
     rows: super::remote_module::Rows,
 ) -> __sdk::Result<()> {
-    let rows = rows.parse()?;
-    update.user_item.append(rows);
+    let all = &mut update.user_item;
+    all.append(rows.parse()?);
     Ok(())
 }
 
@@ -212,8 +217,10 @@ pub(super) fn apply<'r>(
     cache: &mut __sdk::ClientCache<super::RemoteModule>,
     applied: &mut super::AppliedDiff<'r>,
 ) {
-    let diff = cache.apply_diff_to_table(NAME, &update.user_item);
-    applied.user_item = diff.with_updates_by_pk(UserItemIdUnique::of);
+    let rows = &update.user_item;
+    let diff = cache.apply_diff_to_table(NAME, rows);
+    let diff = diff.with_updates_by_pk(key);
+    applied.user_item = diff;
 }
 
 pub(super) fn invoke(
@@ -221,7 +228,8 @@ pub(super) fn invoke(
     event: &super::EventContext,
     callbacks: &mut __sdk::DbCallbacks<super::RemoteModule>,
 ) {
-    callbacks.invoke_table_row_callbacks(NAME, &applied.user_item, event);
+    let diff = &applied.user_item;
+    callbacks.invoke_table_row_callbacks(NAME, diff, event);
 }
 
 /// Begins queries of the table that the compiler checks.
