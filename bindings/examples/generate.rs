@@ -1,5 +1,6 @@
 //! Writes client code for a module that a peer runs, to look at it and to compile it:
-//! `curl …/v1/database/NAME/schema?version=10 | cargo run -p bindings --example generate -- FOLDER`.
+//! `curl …/v1/database/NAME/schema?version=10 | cargo run -p bindings --example generate -- FOLDER`; in Rust
+//! with `--rust` behind it.
 
 #![forbid(unsafe_code)]
 
@@ -8,16 +9,23 @@ use std::fs;
 use std::io::stdin;
 use std::path::PathBuf;
 
+use bindings::Language;
+
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v10::RawModuleDefV10;
 use spacetimedb_lib::de::serde::DeserializeWrapper;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("say into which folder")?);
+    let mut arguments = std::env::args_os().skip(1);
+    let folder = PathBuf::from(arguments.next().ok_or("say into which folder")?);
+    let language = match arguments.next() {
+        Some(argument) if argument == "--rust" => Language::Rust,
+        _ => Language::Typescript,
+    };
     let DeserializeWrapper(module) =
         serde_json::from_reader::<_, DeserializeWrapper<RawModuleDefV10>>(stdin())?;
     fs::create_dir_all(&folder)?;
-    for (file, text) in bindings::typescript_of(RawModuleDef::V10(module), &[])? {
+    for (file, text) in bindings::generate_of(language, RawModuleDef::V10(module), &[])? {
         fs::write(folder.join(file), text)?;
     }
     Ok(())

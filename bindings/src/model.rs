@@ -1,4 +1,4 @@
-//! What client code is written from: a module's definition with every name decided.
+//! What client code is written from: a module's definition with every name on the wire decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,15 +22,19 @@ pub(crate) struct Module {
 /// A table, or a view, which clients read as one.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Name in client code.
-    pub(crate) accessor: String,
+    /// Name in the module's source, from which each language makes its own.
+    pub(crate) source_name: String,
     /// Name on the wire.
     pub(crate) wire_name: String,
+    /// The type of its rows. A table that is no module's has none: its columns say all.
+    pub(crate) row: Option<AlgebraicTypeRef>,
     pub(crate) columns: Vec<Column>,
     /// Place of the column.
     pub(crate) primary_key: Option<usize>,
     /// Places of columns that are unique on their own, the primary key not among them.
     pub(crate) unique: BTreeSet<usize>,
+    /// Places of columns with an index of their own, by which tables can be joined.
+    pub(crate) indexed: BTreeSet<usize>,
     /// Indexes that client code has a name for.
     pub(crate) indexes: Vec<Index>,
     /// Whether its rows are seen once and never kept.
@@ -40,7 +44,7 @@ pub(crate) struct Table {
 /// One column of a table.
 #[derive(Debug)]
 pub(crate) struct Column {
-    pub(crate) accessor: String,
+    pub(crate) source_name: String,
     pub(crate) wire_name: String,
     pub(crate) ty: AlgebraicType,
 }
@@ -49,7 +53,7 @@ pub(crate) struct Column {
 /// its own copy of the rows.
 #[derive(Debug)]
 pub(crate) struct Index {
-    pub(crate) accessor: String,
+    pub(crate) source_name: String,
     /// Places of its columns, in order.
     pub(crate) columns: Vec<usize>,
 }
@@ -57,9 +61,10 @@ pub(crate) struct Index {
 /// A reducer or a procedure.
 #[derive(Debug)]
 pub(crate) struct Function {
-    /// What it is called by on the wire; client libraries make its accessor from it.
+    pub(crate) source_name: String,
+    /// What it is called by on the wire.
     pub(crate) wire_name: String,
-    /// Accessors with types, in order.
+    /// Names in the source with types, in order.
     pub(crate) params: Vec<(String, AlgebraicType)>,
     /// What a procedure returns; nothing for a reducer.
     pub(crate) returns: AlgebraicType,

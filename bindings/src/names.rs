@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use convert_case::{Case, Casing};
 
 use crate::error::BindingsError;
+use crate::model::{Function, Module};
 
-/// What a table, column, parameter or index is called in client code: `sent_at` is `sentAt`.
+/// What a table, column, parameter or index is called in TypeScript: `sent_at` is `sentAt`.
 pub(crate) fn accessor(source: &str) -> String {
     identifier(source, Case::Camel)
 }
@@ -22,6 +23,12 @@ pub(crate) fn unnamed(place: usize) -> String {
 }
 
 fn identifier(source: &str, case: Case) -> String {
+    let valid = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
+    converted(source, case, valid)
+}
+
+/// A name in another case, made of what is valid in a name, and not beginning with a digit.
+pub(crate) fn converted(source: &str, case: Case, valid: fn(char) -> bool) -> String {
     let converted = source.to_case(case);
     // Only underscores: they are all that there is.
     let name = if converted.is_empty() {
@@ -29,7 +36,6 @@ fn identifier(source: &str, case: Case) -> String {
     } else {
         &converted
     };
-    let valid = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
     let name: String = name
         .chars()
         .map(|c| if valid(c) { c } else { '_' })
@@ -39,6 +45,44 @@ fn identifier(source: &str, case: Case) -> String {
     } else {
         name
     }
+}
+
+/// Refuses two things of a kind that a language would give one name.
+pub(crate) fn distinct(
+    module: &Module,
+    accessor: fn(&str) -> String,
+    of_function: fn(&Function) -> String,
+) -> Result<(), BindingsError> {
+    let mut tables = BTreeSet::new();
+    for table in &module.tables {
+        let name = &table.source_name;
+        take(&mut tables, || "tables".into(), &accessor(name))?;
+        let what = || format!("columns of table {name}");
+        let mut columns = BTreeSet::new();
+        for column in &table.columns {
+            take(&mut columns, what, &accessor(&column.source_name))?;
+        }
+        let what = || format!("indexes of table {name}");
+        let mut indexes = BTreeSet::new();
+        for index in &table.indexes {
+            take(&mut indexes, what, &accessor(&index.source_name))?;
+        }
+    }
+    for (what, functions) in [
+        ("reducers", &module.reducers),
+        ("procedures", &module.procedures),
+    ] {
+        let mut taken = BTreeSet::new();
+        for function in functions {
+            take(&mut taken, || what.into(), &of_function(function))?;
+            let what = || format!("parameters of {}", function.wire_name);
+            let mut params = BTreeSet::new();
+            for (param, _) in &function.params {
+                take(&mut params, what, &accessor(param))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of a name. A peer refuses longer ones in modules.

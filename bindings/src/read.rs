@@ -14,7 +14,7 @@ use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, Typespace};
 use crate::LocalTable;
 use crate::error::BindingsError;
 use crate::model::{Column, Function, Index, Module, Table};
-use crate::names::{accessor, take, unnamed};
+use crate::names::unnamed;
 
 /// Reads a definition, and adds the tables that no module has.
 pub(crate) fn module(
@@ -27,34 +27,23 @@ pub(crate) fn module(
         _ => return Err(BindingsError::Old),
     };
     module.tables.extend(local.iter().map(local_table));
-    let mut taken = BTreeSet::new();
-    for table in &module.tables {
-        take(&mut taken, || "tables".into(), &table.accessor)?;
-    }
-    for (what, functions) in [
-        ("reducers", &module.reducers),
-        ("procedures", &module.procedures),
-    ] {
-        let mut taken = BTreeSet::new();
-        for function in functions {
-            take(&mut taken, || what.into(), &accessor(&function.wire_name))?;
-        }
-    }
     Ok(module)
 }
 
 fn local_table(table: &LocalTable) -> Table {
     let columns = table.columns.iter().map(|(name, ty)| Column {
-        accessor: accessor(name),
+        source_name: name.clone(),
         wire_name: name.clone(),
         ty: ty.clone(),
     });
     Table {
-        accessor: accessor(&table.name),
+        source_name: table.name.clone(),
         wire_name: table.name.clone(),
+        row: None,
         columns: columns.collect(),
         primary_key: table.keyed.then_some(0),
         unique: BTreeSet::new(),
+        indexed: BTreeSet::new(),
         indexes: Vec::new(),
         event: false,
     }
@@ -103,24 +92,17 @@ fn table(draft: TableDraft, names: &Names, typespace: &Typespace) -> Result<Tabl
     let Some(AlgebraicType::Product(row)) = typespace.get(draft.row_type) else {
         return Err(senseless("its row type is not a product"));
     };
-    let mut taken = BTreeSet::new();
     let mut columns = Vec::with_capacity(row.elements.len());
     for element in &row.elements {
         let source = element
             .name
             .as_deref()
             .ok_or_else(|| senseless("a column has no name"))?;
-        let column = Column {
-            accessor: accessor(source),
+        columns.push(Column {
+            source_name: source.to_owned(),
             wire_name: names.field(source),
             ty: element.algebraic_type.clone(),
-        };
-        take(
-            &mut taken,
-            || format!("columns of table {name}"),
-            &column.accessor,
-        )?;
-        columns.push(column);
+        });
     }
     let place = |column: u16| {
         let column = usize::from(column);
@@ -145,29 +127,29 @@ fn table(draft: TableDraft, names: &Names, typespace: &Typespace) -> Result<Tabl
         }
     }
     unique.retain(|column| Some(*column) != primary_key);
-    let mut taken = BTreeSet::new();
+    let mut indexed = BTreeSet::new();
     let mut indexes = Vec::new();
     for (source, algorithm) in draft.indexes {
         let over = index_columns(algorithm)
             .ok_or_else(|| BindingsError::Unsupported(format!("an index of table {name}")))?;
-        let Some(source) = source else { continue };
-        let index = Index {
-            accessor: accessor(&source),
-            columns: over.into_iter().map(place).collect::<Result<_, _>>()?,
-        };
-        take(
-            &mut taken,
-            || format!("indexes of table {name}"),
-            &index.accessor,
-        )?;
-        indexes.push(index);
+        let columns: Vec<usize> = over.into_iter().map(place).collect::<Result<_, _>>()?;
+        if let [column] = columns[..] {
+            indexed.insert(column);
+        }
+        let Some(source_name) = source else { continue };
+        indexes.push(Index {
+            source_name,
+            columns,
+        });
     }
     Ok(Table {
-        accessor: accessor(name),
+        source_name: draft.source_name,
         wire_name: draft.wire_name,
+        row: Some(draft.row_type),
         columns,
         primary_key,
         unique,
+        indexed,
         indexes,
         event: draft.event,
     })
@@ -183,25 +165,24 @@ fn index_columns(algorithm: RawIndexAlgorithm) -> Option<Vec<u16>> {
 }
 
 fn function(
+    source_name: &str,
     wire_name: String,
     params: &ProductType,
     returns: AlgebraicType,
-) -> Result<Function, BindingsError> {
-    let mut taken = BTreeSet::new();
-    let mut found = Vec::with_capacity(params.elements.len());
-    for (place, element) in params.elements.iter().enumerate() {
-        let name = element
-            .name
-            .as_deref()
-            .map_or_else(|| unnamed(place), accessor);
-        take(&mut taken, || format!("parameters of {wire_name}"), &name)?;
-        found.push((name, element.algebraic_type.clone()));
-    }
-    Ok(Function {
+) -> Function {
+    let params = params.elements.iter().enumerate().map(|(place, element)| {
+        let name = element.name.as_deref();
+        (
+            name.map_or_else(|| unnamed(place), str::to_owned),
+            element.algebraic_type.clone(),
+        )
+    });
+    Function {
+        source_name: source_name.to_owned(),
         wire_name,
-        params: found,
+        params: params.collect(),
         returns,
-    })
+    }
 }
 
 /// Adds a type's name. A type of several names keeps the first.

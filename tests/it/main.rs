@@ -29,6 +29,7 @@ mod network_namespaces;
 mod node;
 mod old_modules;
 mod repository;
+mod rust_client;
 mod schedules;
 mod sdk;
 mod sdk_v1;

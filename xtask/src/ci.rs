@@ -54,9 +54,12 @@ fn format() -> anyhow::Result<()> {
             .run()?;
     }
     // Not `--all`: that would be the packages it depends on too, which have been looked at.
-    cargo(["fmt", "--check", "--manifest-path"])
-        .args([places::fuzz().join("Cargo.toml")])
-        .run()
+    for workspace in [places::fuzz(), places::rust_client()] {
+        cargo(["fmt", "--check", "--manifest-path"])
+            .args([workspace.join("Cargo.toml")])
+            .run()?;
+    }
+    Ok(())
 }
 
 fn lints() -> anyhow::Result<()> {
@@ -81,12 +84,16 @@ fn licences() -> anyhow::Result<()> {
     // The packages of 1.2.0 carry an empty licence file, and bring in one that `deny.toml` bans. They
     // are there to test with, nothing built from them is handed out, and nothing else may use them:
     // of that workspace only the sources are checked.
+    // `spacetimedb-sdk`, with which a client is tested, is under the Business Source Licence, as are
+    // packages that it brings in: `deny.toml` bans them from whatever is handed out, and from there they
+    // are never handed out.
     let workspaces = [
         (places::root(), &EVERYTHING[..]),
         (places::modules(), &EVERYTHING),
         (places::test_modules(), &EVERYTHING),
         (places::fuzz(), &EVERYTHING),
         (places::old_modules(), &["sources"]),
+        (places::rust_client(), &["sources"]),
     ];
     for (workspace, checks) in workspaces {
         cargo_deny()?

@@ -5,7 +5,8 @@
 //! what it installs. Nothing here links the project's own crates: this program is built in
 //! seconds, before anything else is.
 //!
-//! Everything uses the one release profile: no dependency is compiled twice.
+//! Everything uses the one release profile: no dependency is compiled twice. What is not ours and has
+//! to be kept apart, `tests/rust-client`, is the exception.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod iproute;
 mod nightly;
 mod npm;
 mod places;
+mod rust_client;
 mod simulate;
 mod test;
 mod wasm;

@@ -44,6 +44,11 @@ pub(crate) fn old_modules() -> PathBuf {
     root().join("tests/modules-1.2")
 }
 
+/// The workspace of the client with SpacetimeDB's library for Rust.
+pub(crate) fn rust_client() -> PathBuf {
+    root().join("tests/rust-client")
+}
+
 /// All workspaces that are compiled to WebAssembly.
 pub(crate) fn all_modules() -> [PathBuf; 3] {
     [modules(), test_modules(), old_modules()]

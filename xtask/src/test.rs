@@ -1,7 +1,7 @@
 //! Runs every test there is.
 
 use crate::command::cargo;
-use crate::{chromium, demo_module, iproute, npm, wasm};
+use crate::{chromium, demo_module, iproute, npm, rust_client, wasm};
 
 /// Builds what the tests need, then runs them. `arguments` are handed on to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
@@ -10,6 +10,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     iproute::provide()?;
     npm::provide()?;
     chromium::provide()?;
+    rust_client::provide()?;
     // The whole-system tests start the program, and `cargo test` builds it only for tests of its
     // own package. With `--tests`, so that features are those of the tests and nothing compiles
     // twice.

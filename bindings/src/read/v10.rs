@@ -72,15 +72,17 @@ pub(super) fn module(raw: RawModuleDefV10) -> Result<Module, BindingsError> {
     };
     for reducer in reducers {
         if callable(reducer.visibility, &reducer.source_name) {
-            let name = names.function(&reducer.source_name);
-            let reducer = function(name, &reducer.params, AlgebraicType::unit())?;
+            let name = &reducer.source_name;
+            let returns = AlgebraicType::unit();
+            let reducer = function(name, names.function(name), &reducer.params, returns);
             module.reducers.push(reducer);
         }
     }
     for procedure in procedures {
         if callable(procedure.visibility, &procedure.source_name) {
-            let name = names.function(&procedure.source_name);
-            let procedure = function(name, &procedure.params, procedure.return_type)?;
+            let name = &procedure.source_name;
+            let returns = procedure.return_type;
+            let procedure = function(name, names.function(name), &procedure.params, returns);
             module.procedures.push(procedure);
         }
     }

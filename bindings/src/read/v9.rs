@@ -54,19 +54,21 @@ pub(super) fn module(raw: RawModuleDefV9) -> Result<Module, BindingsError> {
     for reducer in raw.reducers {
         if reducer.lifecycle.is_none() {
             module.reducers.push(function(
+                &reducer.name,
                 reducer.name.to_string(),
                 &reducer.params,
                 AlgebraicType::unit(),
-            )?);
+            ));
         }
     }
     for export in raw.misc_exports {
         match export {
             RawMiscModuleExportV9::Procedure(procedure) => module.procedures.push(function(
+                &procedure.name,
                 procedure.name.to_string(),
                 &procedure.params,
                 procedure.return_type,
-            )?),
+            )),
             RawMiscModuleExportV9::View(view) if view.is_public => {
                 let draft = TableDraft::view(&view.name, view.name.to_string(), &view.return_type)?;
                 module.tables.push(table(draft, &names, &raw.typespace)?);

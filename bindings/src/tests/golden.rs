@@ -11,7 +11,7 @@ use spacetimedb_lib::RawModuleDef;
 use spacetimedb_sats::{AlgebraicType, bsatn};
 
 use super::modules;
-use crate::{LocalTable, typescript};
+use crate::{Files, Language, LocalTable, generate};
 
 fn check(name: &str, module: RawModuleDef) {
     check_with(name, module, &[]);
@@ -19,28 +19,37 @@ fn check(name: &str, module: RawModuleDef) {
 
 fn check_with(name: &str, module: RawModuleDef, local: &[LocalTable]) {
     let raw = bsatn::to_vec(&module).unwrap();
-    let files = typescript(&raw, local).unwrap();
-    assert_eq!(typescript(&raw, local).unwrap(), files, "twice the same");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(name);
+    for (language, folder) in [(Language::Typescript, ""), (Language::Rust, "rust")] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("golden")
+            .join(folder)
+            .join(name);
+        let files = generate(language, &raw, local).unwrap();
+        let again = generate(language, &raw, local).unwrap();
+        assert_eq!(again, files, "twice the same");
+        check_files(&folder, &files);
+    }
+}
+
+fn check_files(folder: &Path, files: &Files) {
+    let name = folder.display();
     if std::env::var_os("TOMBOLO_WRITE_GOLDEN").is_some() {
         if folder.exists() {
-            fs::remove_dir_all(&folder).unwrap();
+            fs::remove_dir_all(folder).unwrap();
         }
-        for (file, text) in &files {
+        for (file, text) in files {
             let path = folder.join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
     }
-    let golden = read(&folder);
+    let golden = read(folder);
     assert_eq!(
         files.keys().collect::<Vec<_>>(),
         golden.keys().collect::<Vec<_>>(),
         "the files of {name}"
     );
-    for (file, text) in &files {
+    for (file, text) in files {
         let different = text
             .lines()
             .zip(golden[file].lines())

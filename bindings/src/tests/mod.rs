@@ -4,3 +4,4 @@ mod compiler;
 mod golden;
 mod modules;
 mod refusals;
+mod rust;

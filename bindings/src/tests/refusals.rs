@@ -1,6 +1,6 @@
 //! What no client code is written for, and bytes that are no definition.
 
-use crate::{BindingsError, typescript, typescript_of};
+use crate::{BindingsError, Language::Typescript, generate, generate_of};
 use spacetimedb_lib::RawModuleDef;
 use spacetimedb_lib::db::raw_def::v8::RawModuleDefV8;
 use spacetimedb_lib::db::raw_def::v10::{
@@ -14,7 +14,7 @@ fn check(build: impl FnOnce(&mut RawModuleDefV10Builder), why: &str) {
     // Names stand for themselves, so that two of them can meet only in client code.
     module.set_case_conversion_policy(CaseConversionPolicy::None);
     build(&mut module);
-    let error = typescript_of(RawModuleDef::V10(module.finish()), &[]).unwrap_err();
+    let error = generate_of(Typescript, RawModuleDef::V10(module.finish()), &[]).unwrap_err();
     assert_eq!(error.to_string(), why);
 }
 
@@ -152,11 +152,15 @@ fn what_is_not_supported() {
         sections: vec![RawModuleDefV10Section::Submodules(vec![inner])],
     };
     assert_eq!(
-        typescript_of(RawModuleDef::V10(module), &[]),
+        generate_of(Typescript, RawModuleDef::V10(module), &[]),
         Err(BindingsError::Unsupported("submodules".into()))
     );
     assert_eq!(
-        typescript_of(RawModuleDef::V8BackCompat(RawModuleDefV8::default()), &[]),
+        generate_of(
+            Typescript,
+            RawModuleDef::V8BackCompat(RawModuleDefV8::default()),
+            &[]
+        ),
         Err(BindingsError::Old)
     );
 }
@@ -164,7 +168,7 @@ fn what_is_not_supported() {
 #[test]
 fn bytes_that_are_no_definition() {
     let undecodable = |bytes: &[u8]| {
-        let error = typescript(bytes, &[]).unwrap_err();
+        let error = generate(Typescript, bytes, &[]).unwrap_err();
         assert!(matches!(error, BindingsError::Undecodable(_)), "{error}");
     };
     undecodable(b"");
@@ -188,7 +192,7 @@ fn nameless_types_cost_one_name_each() {
     let mut module = RawModuleDefV10Builder::new();
     module.add_algebraic_type([], "Nested", nested, true);
     let raw = bsatn::to_vec(&RawModuleDef::V10(module.finish())).unwrap();
-    let files = typescript(&raw, &[]).unwrap();
+    let files = generate(Typescript, &raw, &[]).unwrap();
     assert!(files["types.ts"].contains("\"Nested.29\""));
     assert!(files["types.ts"].len() < 2 * raw.len());
 }
@@ -204,7 +208,7 @@ fn text_grows_with_the_definition_only() {
     }
     module.add_algebraic_type([], "Last", T::result(T::U8, T::U8), true);
     module.add_reducer("f", fields([("x", to(0))]));
-    let files = typescript_of(RawModuleDef::V10(module.finish()), &[]).unwrap();
+    let files = generate_of(Typescript, RawModuleDef::V10(module.finish()), &[]).unwrap();
     assert!(files["types.ts"].len() < 50_000);
     let place = |name: &str| {
         files["types.ts"]

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use spacetimedb_sats::{AlgebraicType, AlgebraicTypeRef, ProductType, SumType};
 
 use super::text::{inline, key, string};
-use super::types::Types;
 use crate::error::BindingsError;
 use crate::names::{accessor, take, type_identifier, unnamed};
+use crate::types::Types;
 
 /// `result.ts`.
 pub(super) const RESULT_FILE: &str = r#"import {

@@ -4,9 +4,11 @@ use spacetimedb_sats::AlgebraicType;
 
 use super::expression::Writer;
 use super::text::{block, key, library_import, result_import, string};
-use super::types::Types;
+use super::types::import;
 use crate::error::BindingsError;
 use crate::model::Function;
+use crate::names::accessor;
+use crate::types::Types;
 
 /// Writes `reducers.ts`.
 pub(super) fn reducers(reducers: &[Function], types: &Types<'_>) -> Result<String, BindingsError> {
@@ -52,8 +54,9 @@ pub(super) fn procedures(
 fn params(function: &Function, types: &Types<'_>) -> Result<String, BindingsError> {
     let mut entries = Vec::with_capacity(function.params.len());
     for (name, ty) in &function.params {
+        let name = accessor(name);
         let writer = Writer::new(types, format!("{}.{name}", function.wire_name));
-        entries.push(format!("{}: {}", key(name), writer.builder(ty)?));
+        entries.push(format!("{}: {}", key(&name), writer.builder(ty)?));
     }
     Ok(block(&entries, 1))
 }
@@ -71,5 +74,5 @@ fn file<'t>(
     let end = if entries.is_empty() { "" } else { "\n" };
     let mut body = format!("\n/** The {what} that clients may call. */\n");
     body += &format!("export const {what} = __{what}({entries}{end});\n");
-    library_import(&body) + &result_import(&body) + &types.import(used) + &body
+    library_import(&body) + &result_import(&body) + &import(types, used) + &body
 }

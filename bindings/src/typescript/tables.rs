@@ -2,21 +2,23 @@
 
 use super::expression::{Asks, Writer};
 use super::text::{block, inline, key, library_import, result_import, string};
-use super::types::Types;
+use super::types::import;
 use crate::error::BindingsError;
 use crate::model::{Column, Index, Module, Table};
+use crate::names::accessor;
+use crate::types::Types;
 
 /// Writes `tables.ts`.
 pub(super) fn file(module: &Module, types: &Types<'_>) -> Result<String, BindingsError> {
     let mut entries = Vec::with_capacity(module.tables.len());
     for table in &module.tables {
         let written = written(table, types)?;
-        entries.push(format!("{}: {written}", key(&table.accessor)));
+        entries.push(format!("{}: {written}", key(&accessor(&table.source_name))));
     }
     let mut body = "\n/** Public tables and views of the module. */\n".to_owned();
     body += &format!("export const schema = __schema({});\n", block(&entries, 0));
     let columns = module.tables.iter().flat_map(|table| &table.columns);
-    let own = types.import(columns.map(|column| &column.ty));
+    let own = import(types, columns.map(|column| &column.ty));
     Ok(library_import(&body) + &result_import(&body) + &own + &body)
 }
 
@@ -38,18 +40,19 @@ fn written(table: &Table, types: &Types<'_>) -> Result<String, BindingsError> {
     }
     let mut columns = Vec::with_capacity(table.columns.len());
     for (place, column) in table.columns.iter().enumerate() {
+        let name = accessor(&column.source_name);
         let mut asked = Vec::new();
         if table.primary_key == Some(place) {
             asked.push(Asked::PrimaryKey);
         } else if table.unique.contains(&place) {
             asked.push(Asked::Unique);
         }
-        if column.wire_name != column.accessor {
+        if column.wire_name != name {
             asked.push(Asked::Name);
         }
-        let writer = Writer::new(types, format!("{}.{}", table.accessor, column.accessor));
+        let writer = Writer::new(types, format!("{}.{name}", accessor(&table.source_name)));
         let builder = column_builder(column, &asked, &writer)?;
-        columns.push(format!("{}: {builder}", key(&column.accessor)));
+        columns.push(format!("{}: {builder}", key(&name)));
     }
     Ok(format!(
         "__table({}, __t.row({}))",
@@ -104,7 +107,7 @@ fn is_of_column(table: &Table, index: &Index) -> bool {
         return false;
     };
     let unique = table.primary_key == Some(column) || table.unique.contains(&column);
-    unique && table.columns[column].accessor == index.accessor
+    unique && accessor(&table.columns[column].source_name) == accessor(&index.source_name)
 }
 
 /// The library takes only trees in a client, and a tree finds whatever another index would.
@@ -112,10 +115,10 @@ fn index_entry(table: &Table, index: &Index) -> String {
     let columns = index
         .columns
         .iter()
-        .map(|place| string(&table.columns[*place].accessor));
+        .map(|place| string(&accessor(&table.columns[*place].source_name)));
     let columns = columns.collect::<Vec<_>>().join(", ");
     inline(&[
-        format!("accessor: {}", string(&index.accessor)),
+        format!("accessor: {}", string(&accessor(&index.source_name))),
         "algorithm: \"btree\"".to_owned(),
         format!("columns: [{columns}]"),
     ])

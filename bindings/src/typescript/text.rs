@@ -2,24 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// A string literal.
-pub(super) fn string(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len() + 2);
-    literal.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => literal.extend(['\\', c]),
-            // Two of them end a line of JavaScript, and invisible text should not hide in a literal.
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                // Writing to a string does not fail.
-                let _ = write!(literal, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => literal.push(c),
-        }
-    }
-    literal.push('"');
-    literal
-}
+pub(super) use crate::literal::string;
 
 /// A key of an object, in quotes if it needs them.
 pub(super) fn key(name: &str) -> String {
@@ -124,8 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_leaves_a_literal() {
-        assert_eq!(string("a\"b\\c\n\u{2028}é"), r#""a\"b\\c\u{a}\u{2028}é""#);
+    fn keys_are_quoted_if_they_need_it() {
         assert_eq!(key("a_1"), "a_1");
         assert_eq!(key("größe"), "\"größe\"");
         assert_eq!(key("1a"), "\"1a\"");

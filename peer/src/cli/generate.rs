@@ -26,6 +26,17 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 enum Language {
     /// For the npm package `spacetimedb` 2.10
     Typescript,
+    /// For the crate `spacetimedb-sdk` 2.10
+    Rust,
+}
+
+impl From<Language> for bindings::Language {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::Typescript => Self::Typescript,
+            Language::Rust => Self::Rust,
+        }
+    }
 }
 
 /// Arguments of `generate`.
@@ -57,18 +68,18 @@ pub(crate) struct Generate {
 
 impl Generate {
     pub(super) fn run(self, target: &Target) -> anyhow::Result<()> {
-        let Language::Typescript = self.lang;
+        let language = self.lang.into();
         let local = match self.system_tables {
             true => views(),
             false => Vec::new(),
         };
         let files = match (&self.bin_path, &self.project_path, &self.database) {
-            (Some(wasm), _, _) => of_wasm(wasm, &local)?,
-            (_, Some(project), _) => of_wasm(&compiled(project)?, &local)?,
-            (_, _, Some(name)) => of_database(&Client::of(target)?, name, &local)?,
+            (Some(wasm), _, _) => of_wasm(language, wasm, &local)?,
+            (_, Some(project), _) => of_wasm(language, &compiled(project)?, &local)?,
+            (_, _, Some(name)) => of_database(language, &Client::of(target)?, name, &local)?,
             _ => bail!("say which module: --bin-path, --project-path or --database"),
         };
-        let removed = write(&self.out_dir, &files)?;
+        let removed = write(&self.out_dir, &files, language.extension())?;
         if self.json {
             let names: Vec<&String> = files.keys().collect();
             print_json(&json!({ "files": names, "removed": removed }));
@@ -95,20 +106,33 @@ fn views() -> Vec<LocalTable> {
     views.collect()
 }
 
-fn of_wasm(path: &Path, local: &[LocalTable]) -> anyhow::Result<Files> {
+fn of_wasm(
+    language: bindings::Language,
+    path: &Path,
+    local: &[LocalTable],
+) -> anyhow::Result<Files> {
     let wasm = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let engine = HostEngine::new().context("wasm cannot be run on this machine")?;
     let module = Module::prepare(&engine, &wasm, Limits::default())
         .with_context(|| format!("{} is no module", path.display()))?;
-    Ok(bindings::typescript(&module.def().raw, local)?)
+    Ok(bindings::generate(language, &module.def().raw, local)?)
 }
 
-fn of_database(client: &Client, name: &str, local: &[LocalTable]) -> anyhow::Result<Files> {
+fn of_database(
+    language: bindings::Language,
+    client: &Client,
+    name: &str,
+    local: &[LocalTable],
+) -> anyhow::Result<Files> {
     let schema = client.get(&database(name, "/schema?version=10"))?;
     let DeserializeWrapper(module) =
         serde_json::from_value::<DeserializeWrapper<RawModuleDefV10>>(schema)
             .context("the peer told a schema that cannot be read")?;
-    Ok(bindings::typescript_of(RawModuleDef::V10(module), local)?)
+    Ok(bindings::generate_of(
+        language,
+        RawModuleDef::V10(module),
+        local,
+    )?)
 }
 
 /// Compiles a module, and says where the result is.
@@ -161,8 +185,8 @@ fn library_of(metadata: &Value, manifest: &Path) -> Option<PathBuf> {
     Some(folder.join(WASM_TARGET).join("release").join(file))
 }
 
-/// Writes the files, and removes those that were written before and are not among them.
-fn write(folder: &Path, files: &Files) -> anyhow::Result<Vec<String>> {
+/// Writes the files, and removes those of the language that were written before and are not among them.
+fn write(folder: &Path, files: &Files, extension: &str) -> anyhow::Result<Vec<String>> {
     let failed = |path: &Path| format!("cannot write {}", path.display());
     for (name, text) in files {
         let path = folder.join(name);
@@ -178,8 +202,9 @@ fn write(folder: &Path, files: &Files) -> anyhow::Result<Vec<String>> {
     for entry in fs::read_dir(folder).with_context(|| failed(folder))? {
         let path = entry?.path();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let of_language = path.extension().and_then(OsStr::to_str) == Some(extension);
         let is_ours = || fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK));
-        if !files.contains_key(name) && name.ends_with(".ts") && is_ours() {
+        if !files.contains_key(name) && of_language && is_ours() {
             fs::remove_file(&path).with_context(|| failed(&path))?;
             removed.push(name.to_owned());
         }
@@ -195,22 +220,28 @@ mod tests {
     #[test]
     fn files_of_an_earlier_run_go_and_others_stay() {
         let folder = tempfile::tempdir().expect("a folder");
-        let text = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
+        let path = |name: &str| folder.path().join(name);
+        let text = |name: &str| fs::read_to_string(path(name)).ok();
         let ours = format!("{MARK}\nexport {{}};\n");
         let files = |names: &[&str]| -> Files {
             let files = names.iter().map(|name| ((*name).to_owned(), ours.clone()));
             files.collect()
         };
-        fs::write(folder.path().join("mine.ts"), "export {};\n").expect("written");
+        fs::write(path("mine.ts"), "export {};\n").expect("written");
+        fs::write(path("other.rs"), &ours).expect("written");
         assert_eq!(
-            write(folder.path(), &files(&["a.ts", "b.ts"])).expect("written"),
+            write(folder.path(), &files(&["a.ts", "b.ts"]), "ts").expect("written"),
             Vec::<String>::new()
         );
-        let removed = write(folder.path(), &files(&["a.ts"])).expect("written");
+        let removed = write(folder.path(), &files(&["a.ts"]), "ts").expect("written");
         assert_eq!(removed, ["b.ts"]);
         assert_eq!(text("a.ts").as_ref(), Some(&ours));
         assert_eq!(text("b.ts"), None);
         assert!(text("mine.ts").is_some());
+        assert!(text("other.rs").is_some(), "another language's");
+        let removed = write(folder.path(), &files(&["a.rs"]), "rs").expect("written");
+        assert_eq!(removed, ["other.rs"]);
+        assert!(text("a.ts").is_some());
     }
 
     #[test]
