@@ -325,6 +325,7 @@ impl Mesh {
             wasm,
             sequential_auto_inc: false,
             break_clients: false,
+            clear: false,
             dice,
         };
         self.ask(0, request)?;
