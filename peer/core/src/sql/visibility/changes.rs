@@ -8,6 +8,7 @@
 //! rows as they were, and as they are. Nothing is kept for it, and nothing but that is read.
 
 use std::cell::RefCell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -76,19 +77,19 @@ impl Changes {
             return Ok(Vec::new());
         };
         let mut went_by = of_table.went_by.borrow_mut();
-        if !went_by.contains_key(&column) {
-            let mut by_value = ByValue::new();
-            for row in &of_table.went {
-                let cells = table.cells(row, column + 1)?;
-                let value = canonical(&table.columns[column], cells[column]);
-                by_value.entry(value).or_default().push(Row::clone(row));
+        let by_value = match went_by.entry(column) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let mut by_value = ByValue::new();
+                for row in &of_table.went {
+                    let cells = table.cells(row, column + 1)?;
+                    let value = canonical(&table.columns[column], cells[column]);
+                    by_value.entry(value).or_default().push(Row::clone(row));
+                }
+                unknown.insert(by_value)
             }
-            went_by.insert(column, by_value);
-        }
-        let with = went_by
-            .get(&column)
-            .and_then(|by_value| by_value.get(value));
-        Ok(with.cloned().unwrap_or_default())
+        };
+        Ok(by_value.get(value).cloned().unwrap_or_default())
     }
 }
 
