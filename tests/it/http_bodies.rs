@@ -119,6 +119,9 @@ const ASKED: &[Asked<'static>] = &[
         "misbehave",
     ),
     publish(Who::Owner, "PUT", "/v1/database/talk", "misbehave"),
+    // Lists, while there is one: their order is that of identities.
+    ask(Who::Owner, "GET", "/v1/identity/{owner}/databases"),
+    ask(Who::Owner, "GET", "/v1/peer/databases"),
     publish(Who::Owner, "PUT", "/v1/database/worse", "misbehave"),
     // What is there.
     ask(Who::Nobody, "GET", "/v1/database/talk"),
@@ -126,7 +129,6 @@ const ASKED: &[Asked<'static>] = &[
     ask(Who::Nobody, "GET", "/v1/database/nothing"),
     ask(Who::Liar, "GET", "/v1/database/talk"),
     ask(Who::Nobody, "GET", "/v1/database/talk/identity"),
-    ask(Who::Owner, "GET", "/v1/identity/{owner}/databases"),
     ask(Who::User, "GET", "/v1/identity/{user}/databases"),
     ask(Who::User, "GET", "/v1/identity/{owner}/databases"),
     // Names.
@@ -345,7 +347,6 @@ const ASKED: &[Asked<'static>] = &[
     ),
     // The peer.
     ask(Who::User, "GET", "/v1/peer"),
-    ask(Who::Owner, "GET", "/v1/peer/databases"),
     ask(Who::Owner, "GET", "/v1/peer/peers"),
     ask(Who::Owner, "GET", "/v1/peer/network"),
     send(
