@@ -110,9 +110,8 @@ pub(super) fn version_order(a: &str, b: &str) -> Ordering {
         };
         let ordering = if x.is_ascii_digit() && y.is_ascii_digit() {
             let number = |text: &str| {
-                let digits =
-                    text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-                digits
+                let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+                text.len() - rest.len()
             };
             let (a_end, b_end) = (number(a_rest), number(b_rest));
             let (a_digits, b_digits) = (&a_rest[..a_end], &b_rest[..b_end]);

@@ -92,6 +92,11 @@ fn types_that_contain_themselves() {
 }
 
 #[test]
+fn names_that_mean_something() {
+    check("keywords", modules::keywords());
+}
+
+#[test]
 fn a_module_with_nothing_in_it() {
     check("empty", modules::empty());
 }

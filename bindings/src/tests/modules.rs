@@ -374,6 +374,49 @@ pub(super) fn recursive() -> RawModuleDef {
     RawModuleDef::V10(module.finish())
 }
 
+/// Names that mean something to a language, or to the text that is written around them.
+pub(super) fn keywords() -> RawModuleDef {
+    let mut module = RawModuleDefV10Builder::new();
+    let kind = T::sum([
+        ("self", T::unit()),
+        ("type", T::U8),
+        ("None", T::unit()),
+        ("Ok", T::String),
+    ]);
+    let kind = T::Ref(module.add_algebraic_type([], "self", kind, true));
+    let row = fields([
+        ("type", T::U64),
+        ("self", T::String),
+        ("Fn", kind.clone()),
+        ("count", T::U8),
+        ("iter", T::option(kind.clone())),
+    ]);
+    let row = module.add_algebraic_type([], "Match", T::Product(row), true);
+    module
+        .build_table("match", row)
+        .with_primary_key(0)
+        .with_unique_constraint(0)
+        .with_unique_constraint(1)
+        .with_unique_constraint(3)
+        .with_index(btree(0), "match_type_idx_btree", "type")
+        .finish();
+    // Another table with the same rows.
+    module.build_table("async", row).with_event(true).finish();
+    module.add_reducer(
+        "loop",
+        fields([
+            ("type", T::U64),
+            ("self", T::Ref(row)),
+            ("callback", kind),
+            ("bytes", T::bytes()),
+            ("value", T::U8),
+        ]),
+    );
+    module.add_reducer("type", ProductType::unit());
+    module.add_procedure("move", fields([("crate", T::U8)]), T::unit());
+    RawModuleDef::V10(module.finish())
+}
+
 /// No tables, types or reducers.
 pub(super) fn empty() -> RawModuleDef {
     RawModuleDef::V10(RawModuleDefV10Builder::new().finish())

@@ -39,7 +39,7 @@ fn golden_files_are_laid_out_as_rustfmt_does() {
         check_layout(&folder.unwrap().path());
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
 }
 
 #[test]
