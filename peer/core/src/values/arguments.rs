@@ -156,6 +156,9 @@ pub(crate) fn arguments_from_json(
             None => return Ok(vec![]),
         },
         _ => {
+            let mut whole = start;
+            whole.skip().map_err(not_json)?;
+            whole.finish().map_err(not_json)?;
             return Err(ArgumentError::NotArguments {
                 got: seen(start).map_err(not_json)?,
             });

@@ -296,6 +296,14 @@ fn how_many_and_which() {
         "argument `from` is given twice",
     );
     whole(
+        "nonsense",
+        "the arguments are not JSON: expected a JSON value at line 1, column 1",
+    );
+    whole(
+        "7 8",
+        "the arguments are not JSON: expected the end of the text at line 1, column 3",
+    );
+    whole(
         "7",
         "expected the arguments as a JSON array, or as an object keyed by parameter, got the number 7",
     );
