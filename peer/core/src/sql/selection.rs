@@ -401,9 +401,21 @@ impl Selection {
 
 /// Refuses by name what is for queries that are answered once.
 pub(super) fn only_a_subscription(query: &Query) -> Result<(), SqlError> {
+    match for_answers_alone(query, (2, "JOIN of more than two tables")) {
+        Some(clause) => Err(SqlError::NotSubscribable(clause)),
+        None => Ok(()),
+    }
+}
+
+/// What a query has that only one that is answered once may have. `tables`: how many the others may
+/// have, and what more are called.
+pub(super) fn for_answers_alone(
+    query: &Query,
+    tables: (usize, &'static str),
+) -> Option<&'static str> {
     let Query {
         explain,
-        tables,
+        tables: joined,
         projection,
         distinct,
         condition: _,
@@ -413,9 +425,10 @@ pub(super) fn only_a_subscription(query: &Query) -> Result<(), SqlError> {
         limit,
         offset,
     } = query;
+    let (most, more) = tables;
     let clauses = [
         (*explain, "EXPLAIN"),
-        (tables.len() > 2, "JOIN of more than two tables"),
+        (joined.len() > most, more),
         (*distinct, "DISTINCT"),
         (!group_by.is_empty(), "GROUP BY"),
         (having.is_some(), "HAVING"),
@@ -427,10 +440,8 @@ pub(super) fn only_a_subscription(query: &Query) -> Result<(), SqlError> {
             "a choice of columns, COUNT, SUM, MIN, MAX or AVG",
         ),
     ];
-    match clauses.iter().find(|(there, _)| *there) {
-        Some((_, clause)) => Err(SqlError::NotSubscribable(clause)),
-        None => Ok(()),
-    }
+    let found = clauses.iter().find(|(there, _)| *there)?;
+    Some(found.1)
 }
 
 /// A column that has one value wherever the predicate holds, of those that `find` knows.

@@ -65,18 +65,7 @@ impl Replica {
         };
         let height = self.cut.height + 1;
         let tried = Course::of(self)?.try_clear(self, module, &position, height)?;
-        Ok(match tried {
-            Ok(steps) => UpgradePlan {
-                steps: steps.all,
-                breaking: steps.breaking,
-                reasons: Vec::new(),
-            },
-            Err(reasons) => UpgradePlan {
-                steps: Vec::new(),
-                breaking: Vec::new(),
-                reasons,
-            },
-        })
+        Ok(tried.into())
     }
 
     /// Rows of the database's own tables that mean nothing once it is empty: when rows are due that are

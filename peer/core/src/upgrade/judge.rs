@@ -9,6 +9,7 @@ use super::rules::{self, Plan};
 use super::{clear, prepare, schema_of};
 use crate::error::Stop;
 use crate::replica::{Context, Replica};
+use crate::reply::UpgradePlan;
 
 /// What a publish that empties the database does.
 const CLEARED: &str = "all rows are deleted, and `init` runs";
@@ -22,6 +23,23 @@ const EMPTIED: &str =
 pub(crate) struct Steps {
     pub(crate) all: Vec<String>,
     pub(crate) breaking: Vec<String>,
+}
+
+/// Steps, or why there are none.
+impl From<Result<Steps, Vec<String>>> for UpgradePlan {
+    fn from(tried: Result<Steps, Vec<String>>) -> Self {
+        match tried {
+            Ok(Steps { all, breaking }) => Self {
+                steps: all,
+                breaking,
+                reasons: Vec::new(),
+            },
+            Err(reasons) => Self {
+                reasons,
+                ..Self::default()
+            },
+        }
+    }
 }
 
 /// What became of one publish.

@@ -172,20 +172,8 @@ impl Replica {
     ) -> Result<UpgradePlan, Stop> {
         let mut course = judge::Course::of(self)?;
         let height = self.cut.height + 1;
-        Ok(
-            match course.try_module(self, module, break_clients, height)? {
-                Ok(steps) => UpgradePlan {
-                    steps: steps.all,
-                    breaking: steps.breaking,
-                    reasons: Vec::new(),
-                },
-                Err(reasons) => UpgradePlan {
-                    steps: Vec::new(),
-                    breaking: Vec::new(),
-                    reasons,
-                },
-            },
-        )
+        let tried = course.try_module(self, module, break_clients, height)?;
+        Ok(tried.into())
     }
 
     /// The latest publish after the genesis, and how it stands.

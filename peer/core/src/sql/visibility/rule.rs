@@ -12,6 +12,7 @@ use super::super::query::{Operator, Projection, Query};
 use super::super::reach::{Merit, reach_by};
 use super::super::relation::Relations;
 use super::super::run::cells;
+use super::super::selection::for_answers_alone;
 use super::super::steps::{Edge, Step, Way, Wishes, alone, demands, with_filters};
 use super::{FILTER_TABLES_MAX, Point};
 
@@ -290,34 +291,8 @@ impl Paths<'_> {
 
 /// Refuses by name what is no part of a filter.
 fn only_a_filter(query: &Query) -> Result<(), SqlError> {
-    let Query {
-        explain,
-        tables,
-        projection,
-        distinct,
-        condition: _,
-        group_by,
-        having,
-        order_by,
-        limit,
-        offset,
-    } = query;
-    let clauses = [
-        (*explain, "EXPLAIN"),
-        (tables.len() > FILTER_TABLES_MAX, "JOIN of more tables"),
-        (*distinct, "DISTINCT"),
-        (!group_by.is_empty(), "GROUP BY"),
-        (having.is_some(), "HAVING"),
-        (!order_by.is_empty(), "ORDER BY"),
-        (limit.is_some(), "LIMIT"),
-        (*offset > 0, "OFFSET"),
-        (
-            matches!(projection, Projection::Items(_)),
-            "a choice of columns, COUNT, SUM, MIN, MAX or AVG",
-        ),
-    ];
-    match clauses.iter().find(|(there, _)| *there) {
-        Some((_, clause)) => Err(SqlError::NotAFilter(clause)),
+    match for_answers_alone(query, (FILTER_TABLES_MAX, "JOIN of more tables")) {
+        Some(clause) => Err(SqlError::NotAFilter(clause)),
         None => Ok(()),
     }
 }

@@ -244,11 +244,15 @@ impl<F: Form> Protocol for V1<F> {
                 other => not_subscribed(took, request_id, None, other),
             },
             What::Subscribe(numbers) => match reply {
-                Ok(Reply::Selected(rows)) => subscribed(compression, took, numbers, &rows)?,
+                Ok(Reply::Selected(rows)) => {
+                    subscribed(Rows::Came, compression, took, numbers, &rows)?
+                }
                 other => not_subscribed(took, numbers.request_id, Some(numbers.query_id), other),
             },
             What::Unsubscribe(numbers) => match reply {
-                Ok(Reply::Selected(rows)) => unsubscribed(compression, took, numbers, &rows)?,
+                Ok(Reply::Selected(rows)) => {
+                    subscribed(Rows::Went, compression, took, numbers, &rows)?
+                }
                 other => not_subscribed(took, numbers.request_id, Some(numbers.query_id), other),
             },
             What::Query { message_id } => {
@@ -325,10 +329,11 @@ impl<F: Form> Asked<F> {
     }
 }
 
-/// What a subscription brings.
+/// What a subscription brings, or its end takes away.
 fn subscribed<F: Form>(
+    what: Rows,
     compression: Compression,
-    took: u64,
+    total_host_execution_duration_micros: u64,
     numbers: Numbers,
     rows: &[TableRows],
 ) -> Result<ServerMessage<F>, Unspeakable> {
@@ -338,53 +343,38 @@ fn subscribed<F: Form>(
         form,
     } = numbers;
     let one = match form {
-        Asks::ForOne => Rows::Came.of_one_table(compression, rows)?,
+        Asks::ForOne => what.of_one_table(compression, rows)?,
         Asks::ForSet => None,
     };
-    Ok(match one {
-        Some(rows) => ServerMessage::SubscribeApplied {
+    if let Some(rows) = one {
+        return Ok(match what {
+            Rows::Came => ServerMessage::SubscribeApplied {
+                request_id,
+                total_host_execution_duration_micros,
+                query_id,
+                rows,
+            },
+            Rows::Went => ServerMessage::UnsubscribeApplied {
+                request_id,
+                total_host_execution_duration_micros,
+                query_id,
+                rows,
+            },
+        });
+    }
+    let update = what.of_tables(compression, rows)?;
+    Ok(match what {
+        Rows::Came => ServerMessage::SubscribeMultiApplied {
             request_id,
-            total_host_execution_duration_micros: took,
+            total_host_execution_duration_micros,
             query_id,
-            rows,
+            update,
         },
-        None => ServerMessage::SubscribeMultiApplied {
+        Rows::Went => ServerMessage::UnsubscribeMultiApplied {
             request_id,
-            total_host_execution_duration_micros: took,
+            total_host_execution_duration_micros,
             query_id,
-            update: Rows::Came.of_tables(compression, rows)?,
-        },
-    })
-}
-
-/// What the end of one takes away.
-fn unsubscribed<F: Form>(
-    compression: Compression,
-    took: u64,
-    numbers: Numbers,
-    rows: &[TableRows],
-) -> Result<ServerMessage<F>, Unspeakable> {
-    let Numbers {
-        request_id,
-        query_id,
-        form,
-    } = numbers;
-    let one = match form {
-        Asks::ForOne => Rows::Went.of_one_table(compression, rows)?,
-        Asks::ForSet => None,
-    };
-    Ok(match one {
-        Some(rows) => ServerMessage::UnsubscribeApplied {
-            request_id,
-            total_host_execution_duration_micros: took,
-            query_id,
-            rows,
-        },
-        None => ServerMessage::UnsubscribeMultiApplied {
-            request_id,
-            total_host_execution_duration_micros: took,
-            query_id,
-            update: Rows::Went.of_tables(compression, rows)?,
+            update,
         },
     })
 }
