@@ -5,7 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// Where the long work of a cut is done: summing up its rows, writing them to the base.
+/// Where long work is done: of a cut, summing up its rows and writing them to the base; of entries,
+/// writing them to the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aside {
     /// At once, by whoever starts it.

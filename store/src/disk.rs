@@ -140,7 +140,7 @@ pub trait Disk: Send {
     /// is full or cannot be written keeps none.
     fn put_artifact(&self, _name: &BlobHash, _artifact: &[u8]) {}
 
-    /// Where the long work of cuts on its files is done.
+    /// Where long work on its files is done.
     fn aside(&self) -> Aside {
         Aside::Never
     }

@@ -63,6 +63,12 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Entries that were being appended could not be, so it is not known what the file holds.
+    #[error("entries could not be written to the log: {why}")]
+    NotAppended {
+        /// What happened.
+        why: String,
+    },
     /// A cut could not be written, so it is not known what the file holds.
     #[error("writing a cut failed earlier: open the database again")]
     Stopped,

@@ -1,10 +1,12 @@
 //! The log: every entry that was accepted, the cuts, and which entries each covers. Append only.
 //!
-//! What a call returns `Ok` for is on the disk: nothing may leave this peer before.
+//! What a call returns `Ok` for is on the disk, except for [`Log::begin_append`]: nothing may leave
+//! this peer before.
 
+mod appending;
 mod retreat;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,10 +19,12 @@ use sync_protocol::{
     Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position, Stub, Term,
 };
 
+use crate::aside::Aside;
 use crate::backend;
 use crate::base::exact;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
+use appending::Appending;
 
 /// Format of the log file that this release writes and reads.
 const FORMAT: u32 = 1;
@@ -62,7 +66,10 @@ pub(crate) struct Readers {
 pub struct Log {
     /// Opened at the first read after a write, dropped before the next write.
     readers: OnceCell<Readers>,
-    db: Database,
+    /// Waited for before anything is read or written.
+    appending: RefCell<Appending>,
+    aside: Aside,
+    db: Arc<Database>,
     /// The file under `db`, which is told of crash points.
     file: Arc<dyn DiskFile>,
 }
@@ -74,12 +81,14 @@ impl Log {
     /// If it cannot be read or written, is damaged, or has another format.
     pub fn open(backend: Box<dyn DiskFile>, cache_bytes: usize) -> Result<Self, StoreError> {
         let file: Arc<dyn DiskFile> = backend.into();
-        let db = backend::open("log.redb", Arc::clone(&file), cache_bytes)?;
+        let db = Arc::new(backend::open("log.redb", Arc::clone(&file), cache_bytes)?);
         if create_tables(&db)? {
             pass(&*file, CrashPoint::TablesMade)?;
         }
         let log = Self {
             readers: OnceCell::new(),
+            appending: RefCell::default(),
+            aside: Aside::Never,
             db,
             file,
         };
@@ -93,52 +102,6 @@ impl Log {
             });
         }
         Ok(log)
-    }
-
-    /// Adds entries that no cut covers yet, in one durable commit. Those that the log holds
-    /// already are left out.
-    ///
-    /// # Errors
-    /// If the disk fails; then none of them is in.
-    pub fn append(&mut self, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.readers.take();
-        let mut write = self.db.begin_write()?;
-        if planted!(AcknowledgeBeforeSync) {
-            leave_unsynced(&mut write);
-        }
-        {
-            let mut held = write.open_table(ENTRIES)?;
-            let mut tail = write.open_table(TAIL)?;
-            for entry in entries {
-                if held.get(entry.id.0)?.is_none() {
-                    held.insert(entry.id.0, &**entry.encoded())?;
-                    if !planted!(LostTailWrite) {
-                        tail.insert(entry.position(0).to_bytes(), ())?;
-                    }
-                }
-            }
-        }
-        write.commit()?;
-        #[cfg(feature = "plants")]
-        if planted!(LostTailWrite) {
-            self.append_positions_unsynced(entries)?;
-        }
-        self.passes(CrashPoint::EntriesAppended)
-    }
-
-    #[cfg(feature = "plants")]
-    fn append_positions_unsynced(&mut self, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
-        let mut write = self.db.begin_write()?;
-        leave_unsynced(&mut write);
-        let mut tail = write.open_table(TAIL)?;
-        for entry in entries {
-            tail.insert(entry.position(0).to_bytes(), ())?;
-        }
-        drop(tail);
-        Ok(write.commit()?)
     }
 
     /// An entry's bytes as they were sealed.
@@ -242,8 +205,7 @@ impl Log {
                 expected,
             });
         }
-        self.readers.take();
-        let mut write = self.db.begin_write()?;
+        let mut write = self.begin_write()?;
         if planted!(CutBeforeSync) {
             leave_unsynced(&mut write);
         }
@@ -385,8 +347,7 @@ impl Log {
             !name.starts_with("tombolo:"),
             "{name} is kept for the log itself"
         );
-        self.readers.take();
-        let write = self.db.begin_write()?;
+        let write = self.begin_write()?;
         write.open_table(NOTES)?.insert(name, fact)?;
         write.commit()?;
         self.passes(CrashPoint::NoteMade)
@@ -400,6 +361,13 @@ impl Log {
             .map(|fact| fact.value().to_vec()))
     }
 
+    /// A transaction after all that was appended.
+    fn begin_write(&mut self) -> Result<redb::WriteTransaction, StoreError> {
+        self.settle()?;
+        self.readers.take();
+        Ok(self.db.begin_write()?)
+    }
+
     fn passes(&self, point: CrashPoint) -> Result<(), StoreError> {
         pass(&*self.file, point)
     }
@@ -408,6 +376,7 @@ impl Log {
         if let Some(readers) = self.readers.get() {
             return Ok(readers);
         }
+        self.settle()?;
         let read = self.db.begin_read()?;
         let readers = Readers {
             entries: read.open_table(ENTRIES)?,

@@ -308,7 +308,7 @@ fn bring_to_life(
         previous: Some(entry.id),
         last_time: entry.last_time(),
     };
-    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+    let log = ctx.open_log(&id)?;
     let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;
     if let Some(error) = newborn.outcome.error() {
         return Err(refuse(
@@ -369,7 +369,7 @@ pub(crate) fn adopt(
     let id = DatabaseId::from(entry.id);
     let name = genesis.name.clone();
     let made = (|| {
-        let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+        let log = ctx.open_log(&id)?;
         let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;
         if newborn.settlement.root != cut.state_root {
             return Err(Stop::Diverged { height: 0 });

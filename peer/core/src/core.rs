@@ -7,7 +7,7 @@ use store::Disk;
 use sync_protocol::{AddressRecord, DatabaseId, DeviceKey, Now, SecretKey, Tick};
 
 use crate::conduct::Conduct;
-use crate::effect::{Effect, NoteLevel};
+use crate::effect::{self, Effect, NoteLevel};
 use crate::error::{OpenError, Stop};
 use crate::input::Input;
 use crate::joining::Joining;
@@ -245,10 +245,14 @@ impl Core {
             Input::ClientGone { client } => self.client_gone(client),
             Input::Misbehaved { remote, why } => self.parts.hang_up(remote, now, why),
             Input::Idle => {
+                // In one visit: the entry is written to the log while its calls run.
                 for id in self.replica_ids() {
-                    self.with(id, now, |replica, ctx| replica.flush(ctx));
+                    self.with(id, now, |replica, ctx| {
+                        replica.flush(ctx)?;
+                        replica.settle_down(ctx)
+                    });
                 }
-                self.settle_down(now);
+                self.go_on_with_joins(now);
             }
             Input::Woken => {
                 self.parts.wake_at = None;
@@ -285,6 +289,8 @@ impl Core {
     }
 
     /// The same for a database that may be out of service.
+    ///
+    /// What `act` appended to the log is durable when this returns, or nobody is told of it.
     pub(crate) fn with_any<T>(
         &mut self,
         id: DatabaseId,
@@ -292,7 +298,15 @@ impl Core {
         act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
     ) -> Option<T> {
         let replica = self.replicas.get_mut(&id)?;
-        match act(replica, &mut self.parts.context(now)) {
+        let has_stopped = matches!(replica.health, Health::Stopped(_));
+        let told_before = self.parts.effects.len();
+        let mut done = act(replica, &mut self.parts.context(now));
+        if !has_stopped && let Err(error) = replica.log.settle() {
+            let stop = Stop::from(error);
+            effect::withdraw(&mut self.parts.effects, told_before, &stop.to_string());
+            done = Err(stop);
+        }
+        match done {
             Ok(value) => Some(value),
             Err(Stop::Reopen) => {
                 self.reopen(now, id);
@@ -312,25 +326,15 @@ impl Core {
         }
     }
 
-    /// Runs what is dirty, answers who waits, makes cuts, and tells the members.
+    /// The same for every database: see [`Replica::settle_down`].
     pub(crate) fn settle_down(&mut self, now: Now) {
         for id in self.replica_ids() {
-            self.with(id, now, |replica, ctx| {
-                if replica.held_back_is_due(ctx) {
-                    replica.dirty = true;
-                }
-                if replica.dirty {
-                    replica.sweep(ctx)?;
-                    replica.retry_pending_cut(ctx)?;
-                }
-                replica.disconnect_leftovers(ctx)?;
-                replica.fire_due(ctx)?;
-                replica.make_cut(ctx)?;
-                replica.sweep(ctx)?;
-                replica.answer_late_publishers(ctx);
-                replica.converse(ctx)
-            });
+            self.with(id, now, Replica::settle_down);
         }
+        self.go_on_with_joins(now);
+    }
+
+    fn go_on_with_joins(&mut self, now: Now) {
         self.wake_joins(now);
         self.go_on_joining(now);
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sync_protocol::{DatabaseId, DeviceKey, Tick};
 
-use crate::reply::{Called, Reply, RequestError};
+use crate::error::refuse;
+use crate::reply::{Called, ErrorKind, Reply, RequestError};
 use crate::request::{ClientId, RequestId};
 use crate::subscriptions::Update;
 
@@ -135,4 +136,72 @@ pub enum Effect {
         /// For a person.
         text: String,
     },
+}
+
+/// Takes back those effects from place `from` on that speak of what could not be made durable:
+/// whoever waits hears `why`, nobody else hears anything. What is about the peer itself stays.
+pub(crate) fn withdraw(effects: &mut Vec<Effect>, from: usize, why: &str) {
+    let mut place = 0;
+    effects.retain_mut(|effect| {
+        place += 1;
+        if place <= from {
+            return true;
+        }
+        match effect {
+            Effect::Reply { reply, .. } if reply.is_ok() => {
+                *reply = Err(refuse(ErrorKind::Internal, why));
+            }
+            Effect::Told { result, update, .. } => {
+                *result = Err(refuse(ErrorKind::Internal, why));
+                *update = None;
+            }
+            Effect::JoinAnswer { bytes, .. } => {
+                *bytes = crate::joining::answer(Err(why.to_owned()));
+            }
+            Effect::Send { .. } | Effect::Update { .. } | Effect::Console { .. } => return false,
+            _ => {}
+        }
+        true
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::RequestId;
+
+    #[test]
+    fn what_is_not_durable_is_told_to_nobody() {
+        let device = DeviceKey::ZERO;
+        let reply = |id, reply| Effect::Reply {
+            id: RequestId(id),
+            reply,
+        };
+        let send = |byte| Effect::Send {
+            remote: device,
+            bytes: vec![byte],
+        };
+        let refused = refuse(ErrorKind::Denied, "no");
+        let mut effects = vec![
+            send(1),
+            reply(1, Ok(Reply::Done)),
+            send(2),
+            reply(2, Ok(Reply::Done)),
+            reply(3, Err(refused.clone())),
+            Effect::WakeAt(Tick(7)),
+        ];
+        withdraw(&mut effects, 2, "the disk is full");
+        let mut replies = Vec::new();
+        let mut sent = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Reply { id, reply } => replies.push((id.0, reply.map(drop))),
+                Effect::Send { bytes, .. } => sent.push(bytes),
+                other => assert!(matches!(other, Effect::WakeAt(Tick(7)))),
+            }
+        }
+        let full = refuse(ErrorKind::Internal, "the disk is full");
+        assert_eq!(sent, [[1]]);
+        assert_eq!(replies, [(1, Ok(())), (2, Err(full)), (3, Err(refused))]);
+    }
 }

@@ -135,8 +135,8 @@ impl Replica {
             !self.dag.contains(id) && !parked.holds(id) && !awaited.is_offered_by(id, &from)
         });
         if !taken.is_empty() {
-            self.log.append(&taken)?;
             self.accepted(&taken, Some(from), ctx.now.tick);
+            self.log.begin_append(taken)?;
         }
         Ok(())
     }

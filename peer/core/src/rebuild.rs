@@ -5,7 +5,6 @@
 //! The log decides, so nothing is lost by it: what no cut covers is in the tail, as ever. A crash
 //! at any time leaves the note that says to begin again.
 
-use store::Log;
 use sync_protocol::{Cut, DatabaseId, EntryId, Hlc, Now};
 
 use crate::batch::ReplyTo;
@@ -29,7 +28,7 @@ pub(crate) const DIVERGED_NOTE: &str = "diverged";
 /// [`Stop::Diverged`] at the first cut that certifies other rows.
 pub(crate) fn replay(id: DatabaseId, through: u64, ctx: &mut Context<'_>) -> Result<Replica, Stop> {
     let damaged = |what| Stop::Damaged { what, database: id };
-    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+    let log = ctx.open_log(&id)?;
     let (entry, genesis) = restart::birth_of(&log, &id)?;
     let cut = log
         .cut(0)?
@@ -57,7 +56,7 @@ pub(crate) fn replay(id: DatabaseId, through: u64, ctx: &mut Context<'_>) -> Res
 pub(crate) fn rebuild(id: DatabaseId, last: u64, ctx: &mut Context<'_>) -> Result<(), Stop> {
     drop(replay(id, last, ctx)?);
     ctx.disk.use_spare_base(&id)?;
-    let mut log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+    let mut log = ctx.open_log(&id)?;
     log.drop_note(DIVERGED_NOTE)?;
     log.drop_note(REBUILD_NOTE)?;
     ctx.effects.push(Effect::Note {
@@ -109,7 +108,7 @@ impl Core {
             Some(replica) => replica.log.put_note(REBUILD_NOTE, &[])?,
             None => {
                 let ctx = self.parts.context(now);
-                let mut log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+                let mut log = ctx.open_log(&id)?;
                 log.put_note(REBUILD_NOTE, &[])?;
             }
         }
@@ -199,7 +198,7 @@ impl Core {
         height: Option<u64>,
     ) -> Result<String, RequestError> {
         let mut ctx = self.parts.context(now);
-        let last = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?.last_height()?;
+        let last = ctx.open_log(&id)?.last_height()?;
         let last = last.ok_or_else(|| refuse(ErrorKind::NotFound, "the database has no cut"))?;
         let height = height.unwrap_or(last);
         if height > last {

@@ -67,6 +67,13 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Opens the log of a database, making it if there is none.
+    pub(crate) fn open_log(&self, database: &DatabaseId) -> Result<Log, StoreError> {
+        let mut log = Log::open(self.disk.log(database)?, self.caches.log_bytes)?;
+        log.set_aside(self.disk.aside());
+        Ok(log)
+    }
+
     /// Cuts a remote off.
     pub(crate) fn hang_up(&mut self, remote: DeviceKey, why: String) {
         let refuse_ms = self.conduct.cut_off(remote, self.now.tick, &why);
@@ -291,6 +298,23 @@ impl Replica {
             .is_some_and(|role| role.may_write())
     }
 
+    /// Runs what is dirty, answers who waits, makes cuts, and tells the members.
+    pub(crate) fn settle_down(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.held_back_is_due(ctx) {
+            self.dirty = true;
+        }
+        if self.dirty {
+            self.sweep(ctx)?;
+            self.retry_pending_cut(ctx)?;
+        }
+        self.disconnect_leftovers(ctx)?;
+        self.fire_due(ctx)?;
+        self.make_cut(ctx)?;
+        self.sweep(ctx)?;
+        self.answer_late_publishers(ctx);
+        self.converse(ctx)
+    }
+
     /// Adds calls to the batch, flushing it first if they would not fit.
     pub(crate) fn enqueue(&mut self, group: Group, ctx: &mut Context<'_>) -> Result<(), Stop> {
         if self.batch.is_full_for(&group) {
@@ -300,7 +324,9 @@ impl Replica {
         Ok(())
     }
 
-    /// Seals the batch into an entry, durable when this returns, and queues it for the members.
+    /// Seals the batch into an entry, begins to write it to the log, and queues it for the members.
+    /// Who called this waits for the log before anything leaves the peer (see
+    /// [`Core::with_any`](crate::Core)).
     pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
         if self.batch.is_empty() {
             return Ok(());
@@ -324,16 +350,17 @@ impl Replica {
         let entry = Entry::seal(draft, body, ctx.key)
             .unwrap_or_else(|error| unreachable!("a batch stays within the limits: {error}"));
         let entry = Arc::new(entry);
-        self.log.append(std::slice::from_ref(&entry))?;
+        let finals = FinalsAt::new(&self.log, self.cut.height);
+        let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
+        finals.checked()?;
+        // Nothing is asked of the log between this and the end of the run, which goes on beside it.
+        self.log.begin_append(vec![Arc::clone(&entry)])?;
         self.own.previous = Some(entry.id);
         self.own.next_seq += 1;
         self.own.last_time = entry.last_time();
         if !expected.is_empty() {
             self.expected.insert(entry.id, expected);
         }
-        let finals = FinalsAt::new(&self.log, self.cut.height);
-        let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
-        finals.checked()?;
         match offered {
             Offered::Accepted(entries) => self.accepted(&entries, None, ctx.now.tick),
             other => unreachable!("an own entry builds on what is here: {other:?}"),
@@ -384,7 +411,7 @@ impl Replica {
         (stride, place.unwrap_or(0) as u64)
     }
 
-    /// Notes entries that the DAG has taken in. They are on disk already.
+    /// Notes entries that the DAG has taken in. They are in the log, or on their way.
     pub(crate) fn accepted(&mut self, entries: &[Arc<Entry>], from: Option<DeviceKey>, tick: Tick) {
         for entry in entries {
             self.bodies.keep(entry);

@@ -26,7 +26,7 @@ pub(crate) fn open(
     ctx: &mut Context<'_>,
 ) -> Result<Option<Replica>, Stop> {
     let damaged = |what| Stop::Damaged { what, database: id };
-    let log = Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?;
+    let log = ctx.open_log(&id)?;
     let Some(last) = log.last_cut()? else {
         return Ok(None);
     };
@@ -34,7 +34,7 @@ pub(crate) fn open(
     let log = if log.note(REBUILD_NOTE)?.is_some() {
         drop(log);
         rebuild::rebuild(id, last.height, ctx)?;
-        Log::open(ctx.disk.log(&id)?, ctx.caches.log_bytes)?
+        ctx.open_log(&id)?
     } else {
         log
     };

@@ -19,8 +19,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged; then nothing has changed.
     pub fn retreat(&mut self, height: u64, pledge: &[Cut], note: &str) -> Result<(), StoreError> {
-        self.readers.take();
-        let write = self.db.begin_write()?;
+        let write = self.begin_write()?;
         {
             let held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
@@ -60,6 +59,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn pledge(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.settle()?;
         let read = self.db.begin_read()?;
         let mut cuts = Vec::new();
         for item in read.open_table(PLEDGE)?.iter()? {
@@ -73,8 +73,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn put_pledge(&mut self, pledge: &[Cut]) -> Result<(), StoreError> {
-        self.readers.take();
-        let write = self.db.begin_write()?;
+        let write = self.begin_write()?;
         {
             let mut kept = write.open_table(PLEDGE)?;
             kept.retain(|_, _| false)?;
@@ -91,8 +90,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn drop_pledge(&mut self) -> Result<(), StoreError> {
-        self.readers.take();
-        let write = self.db.begin_write()?;
+        let write = self.begin_write()?;
         write.open_table(PLEDGE)?.retain(|_, _| false)?;
         write.commit()?;
         self.passes(CrashPoint::PledgeDropped)
@@ -106,8 +104,7 @@ impl Log {
         if self.note(name)?.is_none() {
             return Ok(());
         }
-        self.readers.take();
-        let write = self.db.begin_write()?;
+        let write = self.begin_write()?;
         write.open_table(NOTES)?.remove(name)?;
         write.commit()?;
         self.passes(CrashPoint::NoteDropped)

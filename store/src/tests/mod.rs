@@ -1,6 +1,7 @@
 //! Tests of the store as a whole; each file is one promise.
 
 mod amending;
+mod appending;
 mod aside;
 mod bounds;
 mod crash;

@@ -1,6 +1,6 @@
 //! Cuts whose rows are summed up and written aside, while calls go on.
 
-use store::Aside;
+use store::{Aside, Disk};
 
 use super::finality::all_final_and_equal;
 use super::harness::Mesh;
@@ -87,4 +87,29 @@ fn a_cut_that_never_came_into_the_base_is_settled_again_after_a_crash() {
     mesh.pass_ms(30_000);
     all_final_and_equal(&mut mesh, &[0, 1]);
     assert_eq!(texts(&mut mesh, 0).len(), 3);
+}
+
+#[test]
+fn calls_whose_entry_could_not_be_written_are_not_called_done() {
+    let mut mesh = Mesh::new(2, 4_104);
+    mesh.publish_and_join();
+    say(&mut mesh, 0, "before");
+    mesh.pass_ms(3_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    // Its calls run before the disk is asked to write them.
+    assert_eq!(mesh.disk(0).aside(), Aside::AtLook(2));
+    mesh.disk(0).fail_after(0);
+    let told = mesh.call(0, "send_message", r#"["lobby", "not written"]"#);
+    let error = told.expect_err("it is not on the disk");
+    assert!(error.message.contains("the power is off"), "{error}");
+    mesh.pass_ms(100);
+    assert_eq!(texts(&mut mesh, 1).len(), 1, "nobody heard of it");
+    mesh.crash(0);
+    mesh.start(0);
+    mesh.settle();
+    assert_eq!(texts(&mut mesh, 0).len(), 1);
+    say(&mut mesh, 0, "after");
+    mesh.pass_ms(30_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    assert_eq!(texts(&mut mesh, 1).len(), 2);
 }
