@@ -7,10 +7,14 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 
 use super::Target;
+use super::tls::{Trust, connector, objection};
 use crate::driver::data_dir::{read_owner_token, read_run_info};
+use crate::driver::server::CERTIFICATE;
 
 /// How long a connection may take: the peer is near, or it is not there.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -44,28 +48,28 @@ impl Client {
     /// When no peer runs on the data directory, with how to start one.
     pub(crate) fn of(target: &Target) -> anyhow::Result<Self> {
         match &target.server {
-            Some(server) => Self::of_server(server, target.token.clone()),
+            Some(server) => Self::of_server(server, target),
             None => Self::of_data_dir(&data_dir(target)?),
         }
     }
 
-    fn of_server(server: &str, token: Option<String>) -> anyhow::Result<Self> {
+    fn of_server(server: &str, target: &Target) -> anyhow::Result<Self> {
         let base = server.trim_end_matches('/');
         let base = if base.contains("://") {
             base.to_owned()
         } else {
             format!("http://{base}")
         };
-        if !base.starts_with("http://") {
-            bail!(
-                "{base}: only http:// is spoken yet; a peer listens on loopback unless told otherwise"
-            );
-        }
+        let trust = match base.split_once("://").map_or("", |(scheme, _)| scheme) {
+            "http" => None,
+            "https" => Some(trust_in(&base, target)?),
+            _ => bail!("{base}: only http:// and https:// are spoken"),
+        };
         Ok(Self {
-            agent: agent(),
+            agent: agent(trust)?,
             remedy: "is that a peer's address, and does it run?".to_owned(),
             base,
-            token,
+            token: target.token.clone(),
         })
     }
 
@@ -89,7 +93,7 @@ impl Client {
             )
         })?;
         Ok(Self {
-            agent: agent(),
+            agent: agent(run.certificate.map(Trust::Shown))?,
             base: run.http,
             token: Some(token),
             remedy: format!(
@@ -172,6 +176,11 @@ impl Client {
         result: Result<Response<Body>, ureq::Error>,
     ) -> anyhow::Result<(HeaderMap, Body)> {
         let response = result.map_err(|error| match error {
+            ureq::Error::Io(error) if objection(&error).is_some() => anyhow!(
+                "{}: no TLS with it ({error}); compare the SHA-256 that the peer printed at its start, \
+                 and give its certificate with --tls-ca",
+                self.base
+            ),
             ureq::Error::Io(error) => {
                 anyhow!("{} does not answer ({error}); {}", self.base, self.remedy)
             }
@@ -234,15 +243,37 @@ pub(crate) fn database(name: &str, rest: &str) -> String {
     format!("/v1/database/{}{rest}", segment(name))
 }
 
-fn agent() -> Agent {
-    Agent::config_builder()
+/// Whom to believe that it is the peer at this URL: those that the person names, or the certificate
+/// that the peer on the data directory made for itself.
+fn trust_in(base: &str, target: &Target) -> anyhow::Result<Trust> {
+    if let Some(file) = &target.tls_ca {
+        return Trust::in_file(file);
+    }
+    let kept = data_dir(target)?.join(CERTIFICATE);
+    if kept.exists() {
+        return Trust::in_file(&kept);
+    }
+    bail!(
+        "{base}: say with --tls-ca FILE which certificates to believe it by (PEM); for a peer that \
+         was started with --tls that is {CERTIFICATE} of its data directory"
+    )
+}
+
+fn agent(trust: Option<Trust>) -> anyhow::Result<Agent> {
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(CONNECT_WAIT))
         .max_redirects(0)
         // A peer is asked directly: a proxy for the web knows no loopback of ours.
         .proxy(None)
-        .build()
-        .into()
+        .build();
+    Ok(match trust {
+        None => config.into(),
+        Some(trust) => {
+            let connector = TcpConnector::default().chain(connector(trust)?);
+            Agent::with_parts(config, connector, DefaultResolver::default())
+        }
+    })
 }
 
 fn text(body: &mut Body) -> anyhow::Result<String> {
@@ -272,13 +303,19 @@ mod tests {
 
     #[test]
     fn a_server_is_an_http_url() {
-        let base = |server: &str| Client::of_server(server, None).map(|client| client.base);
+        let nowhere = Target {
+            data_dir: Some("/nowhere".into()),
+            ..Target::default()
+        };
+        let base = |server: &str| Client::of_server(server, &nowhere).map(|client| client.base);
         assert_eq!(
             base("localhost:3000/").expect("fine"),
             "http://localhost:3000"
         );
         assert_eq!(base("http://[::1]:1").expect("fine"), "http://[::1]:1");
-        assert!(base("https://example.com").is_err());
+        assert!(base("ftp://example.com").is_err());
+        let unknown = base("https://example.com").expect_err("nobody to believe");
+        assert!(unknown.to_string().contains("--tls-ca"), "{unknown}");
     }
 
     #[test]

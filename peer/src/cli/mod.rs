@@ -27,6 +27,7 @@ mod rename;
 mod sql;
 mod start;
 mod status;
+mod tls;
 mod version;
 
 use std::path::PathBuf;
@@ -57,6 +58,10 @@ pub(crate) struct Target {
     /// URL of any other peer, instead of a data directory; without --token you are anonymous
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
+    /// Certificates to believe a --server with https:// by (PEM) [default: the one that `start --tls`
+    /// made in the data directory]
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    pub(crate) tls_ca: Option<PathBuf>,
     /// Token to send to --server
     #[arg(long, global = true, value_name = "TOKEN", requires = "server")]
     pub(crate) token: Option<String>,
@@ -192,6 +197,11 @@ mod tests {
             "tombolo finaliser move chat",
             "tombolo finaliser recover chat --key a --key-file b",
             "tombolo list --token t",
+            "tombolo list --tls-ca f",
+            "tombolo start --tls-cert c",
+            "tombolo start --tls-key k",
+            "tombolo start --tls --tls-cert c --tls-key k",
+            "tombolo start --tls --insecure-http",
             "tombolo start --p2p 127.0.0.1",
         ] {
             let error = parse(line).expect_err(line);

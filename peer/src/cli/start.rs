@@ -2,8 +2,9 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use libp2p::Multiaddr;
@@ -12,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::Target;
 use super::client::data_dir;
 use crate::driver::config::{
-    Config, default_listen, parse_dial, parse_listen, parse_origin, parse_p2p,
+    Config, Protection, default_listen, parse_dial, parse_listen, parse_origin, parse_p2p,
 };
 use crate::driver::run;
 
@@ -22,9 +23,27 @@ const LOG_DEFAULT: &str = "warn,tombolo=info,peer_core=info";
 /// Arguments of `start`.
 #[derive(Debug, Args)]
 pub(crate) struct Start {
-    /// Where clients reach this peer (HTTP); port 0 chooses one
+    /// Where clients reach this peer (HTTP); port 0 chooses one. Beyond loopback it takes --tls, or
+    /// --tls-cert and --tls-key, or --insecure-http
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen, default_value_t = default_listen())]
     listen: SocketAddr,
+    /// Speak TLS with a certificate that this peer makes, and keeps in its data directory
+    #[arg(long)]
+    tls: bool,
+    /// Speak TLS with this certificate, and those that lead to its issuer (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        conflicts_with = "tls"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Speak plain HTTP also beyond loopback: tokens and rows can be read on their way
+    #[arg(long, conflicts_with_all = ["tls", "tls_cert"])]
+    insecure_http: bool,
     /// Where other peers reach this one, repeated for several; port 0 chooses a port and keeps it
     /// [default: /ip4/0.0.0.0/tcp/0 and /ip4/0.0.0.0/udp/0/quic-v1]
     #[arg(long, value_name = "MULTIADDR", value_parser = parse_p2p)]
@@ -55,10 +74,13 @@ impl Start {
         if target.server.is_some() {
             bail!("start runs a peer here: give it --data-dir, not --server");
         }
+        let protection =
+            Protection::at(self.listen, self.protection()).map_err(|why| anyhow!(why))?;
         start_log();
         run::run(Config {
             data_dir: data_dir(target)?,
             listen: self.listen,
+            protection,
             p2p: self.p2p,
             mdns: !self.no_mdns,
             dial: self.dial,
@@ -67,6 +89,21 @@ impl Start {
             interpreter: self.interpreter,
             until_stdin_closes: self.until_stdin_closes,
         })
+    }
+}
+
+impl Start {
+    /// What the person asked for, if anything.
+    fn protection(&self) -> Option<Protection> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Protection::Given {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
+            _ if self.tls => Some(Protection::Made),
+            _ if self.insecure_http => Some(Protection::None),
+            _ => None,
+        }
     }
 }
 

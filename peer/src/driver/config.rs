@@ -16,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the HTTP side listens.
     pub(crate) listen: SocketAddr,
+    /// What protects the HTTP side on its way.
+    pub(crate) protection: Protection,
     /// Where other peers may reach us; port 0 stands for one that is chosen once and kept. Empty:
     /// [`default_p2p`].
     pub(crate) p2p: Vec<Multiaddr>,
@@ -31,6 +33,41 @@ pub(crate) struct Config {
     pub(crate) interpreter: bool,
     /// Stop when standard input is closed, so that no child outlives its parent.
     pub(crate) until_stdin_closes: bool,
+}
+
+/// What protects the HTTP side on its way to clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// Nothing: what is said stays on this machine, or the person takes it upon himself.
+    None,
+    /// TLS with a certificate that the peer makes and keeps.
+    Made,
+    /// TLS with a certificate of the person's.
+    Given {
+        /// A file with the certificate, and those that lead to its issuer, in PEM.
+        certificate: PathBuf,
+        /// A file with its key, in PEM.
+        key: PathBuf,
+    },
+}
+
+impl Protection {
+    /// What was asked for; if nothing was, what is safe at this address.
+    ///
+    /// # Errors
+    /// The sentence for the person: beyond this machine nothing is unprotected by accident.
+    pub(crate) fn at(listen: SocketAddr, asked: Option<Self>) -> Result<Self, String> {
+        match asked {
+            Some(asked) => Ok(asked),
+            None if listen.ip().is_loopback() => Ok(Self::None),
+            None => Err(format!(
+                "{listen} can be reached from other machines, and tokens and rows would travel for \
+                 all to read: add --tls for a certificate that this peer makes itself, or --tls-cert \
+                 FILE and --tls-key FILE for your own, or --insecure-http if something else protects \
+                 the way"
+            )),
+        }
+    }
 }
 
 /// Where the HTTP side listens unless told otherwise.
@@ -151,6 +188,24 @@ mod tests {
         expect("[::1]:3000", "[::1]:3000");
         for text in ["", "localhost", "example.com:80", "127.0.0.1", "70000"] {
             assert!(parse_listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_protection_has_to_be_said() {
+        let at =
+            |listen: &str, asked| Protection::at(parse_listen(listen).expect("an address"), asked);
+        for local in ["127.0.0.1:1", "[::1]:1", "127.9.9.9:1"] {
+            assert_eq!(at(local, None), Ok(Protection::None), "{local}");
+            assert_eq!(at(local, Some(Protection::Made)), Ok(Protection::Made));
+        }
+        for open in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1"] {
+            let refused = at(open, None).expect_err("nothing was said");
+            for flag in ["--tls ", "--tls-cert", "--tls-key", "--insecure-http"] {
+                assert!(refused.contains(flag), "{refused}");
+            }
+            assert_eq!(at(open, Some(Protection::Made)), Ok(Protection::Made));
+            assert_eq!(at(open, Some(Protection::None)), Ok(Protection::None));
         }
     }
 

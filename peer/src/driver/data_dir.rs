@@ -5,9 +5,10 @@
 //!   lock                  locked while a peer runs (flock); empty
 //!   peer.key              mode 0600: the ed25519 secret key as 64 hex digits and a line end
 //!   owner.token           mode 0600: a token for the peer's own identity, new at each start
+//!   tls.key, tls.crt      mode 0600: the certificate that `start --tls` made, and its key, in PEM
 //!   run.json              who runs here and where it listens; there only while it runs
 //!   addresses.json        ports that were chosen, and where other peers were found
-//!   blobs/, databases/    the store's
+//!   blobs/, compiled/, databases/   mode 0700: the store's
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -22,6 +23,9 @@ use super::clock::dice;
 
 /// Bytes read of any of the small files here, so that a wrong file cannot fill the memory.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The store's folders. Its files have the rights that the system gives them, so the folders are shut.
+const STORE_FOLDERS: [&str; 3] = ["blobs", "compiled", "databases"];
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,10 @@ pub(crate) struct RunInfo {
     pub(crate) pid: u32,
     /// Where its HTTP side listens, as a URL.
     pub(crate) http: String,
+    /// The SHA-256 of the certificate that it shows there, if that is over TLS: the command line
+    /// knows the peer by it, whatever names are in the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
     /// Where other peers reach it: multiaddrs that end in `/p2p/…`.
     pub(crate) p2p: Vec<String>,
     /// Its device key in hex.
@@ -166,16 +174,23 @@ impl DataDir {
             }
             Err(error) => return Err(io("read", &path)(error)),
         };
-        let mode = fs::metadata(&path).map_err(io("look at", &path))?.mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!(
-                "{} was readable by others: mode set to 0600",
-                path.display()
-            );
-            fs::set_permissions(&path, Permissions::from_mode(0o600))
-                .map_err(io("protect", &path))?;
-        }
+        protect(&path)?;
         parse_key(&path, &text)
+    }
+
+    /// Makes the store's folders, for the owner alone. The directory itself may have been made by
+    /// somebody else, with other rights.
+    pub(crate) fn shut_store(&self) -> Result<(), DataDirError> {
+        for folder in STORE_FOLDERS {
+            let folder = self.dir.join(folder);
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(io("create the directory", &folder))?;
+            protect(&folder)?;
+        }
+        Ok(())
     }
 
     /// Writes the token of the peer's own identity for the command line.
@@ -239,6 +254,25 @@ pub(crate) fn read_small(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// Takes all rights to a file or folder from everybody but its owner.
+pub(crate) fn protect(path: &Path) -> Result<(), DataDirError> {
+    let mode = fs::metadata(path).map_err(io("look at", path))?.mode();
+    if mode & 0o077 != 0 {
+        let mode = mode & 0o700;
+        tracing::warn!(
+            "{} was open to others: mode set to {mode:04o}",
+            path.display()
+        );
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(io("protect", path))?;
+    }
+    Ok(())
+}
+
+/// Whether everybody on this machine may read a file.
+pub(crate) fn is_for_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
+}
+
 /// Writes a file so that a reader, or a peer after a crash, sees all of it or what was there
 /// before.
 pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataDirError> {
@@ -289,6 +323,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_for_their_owner_alone_also_in_a_folder_that_was_open() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let dir = scratch.path().join("open");
+        fs::create_dir_all(dir.join("databases")).expect("makes");
+        for folder in [&dir, &dir.join("databases")] {
+            fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("sets");
+        }
+        let data = DataDir::open(&dir).expect("opens");
+        data.shut_store().expect("shuts");
+        assert_eq!(mode(&dir), 0o755, "the person's own choice");
+        for folder in STORE_FOLDERS {
+            assert_eq!(mode(&dir.join(folder)), 0o700, "{folder}");
+        }
+    }
+
+    #[test]
     fn the_key_stays_and_a_damaged_one_is_not_replaced() {
         let scratch = tempfile::tempdir().expect("scratch");
         let data = DataDir::open(scratch.path()).expect("opens");
@@ -308,6 +358,7 @@ mod tests {
             .write_run_info(&RunInfo {
                 pid: 4_711,
                 http: "http://127.0.0.1:3000".into(),
+                certificate: None,
                 p2p: vec![],
                 device_key: String::new(),
                 version: String::new(),

@@ -1,5 +1,5 @@
 //! Everything that touches the outside world for the core: one thread for it, sockets to other
-//! peers, HTTP for clients, the clock, dice, tokens, and the data directory.
+//! peers, HTTP for clients, with TLS or without, the clock, dice, tokens, and the data directory.
 //!
 //! The driver decides nothing about entries, rows or members. It checks who a caller is (the
 //! core decides what he may do), keeps what arrives within bounds, and carries out effects.
@@ -16,4 +16,5 @@ pub(crate) mod core_thread;
 pub(crate) mod data_dir;
 pub(crate) mod network;
 pub(crate) mod run;
+pub(crate) mod server;
 pub(crate) mod tokens;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use axum::serve::ListenerExt;
 use module_host::Backend;
 use peer_core::{Core, CoreOptions, Modules};
 use store::DirDisk;
@@ -24,6 +23,7 @@ use super::console::Consoles;
 use super::core_thread::{self, Mail, Mailbox};
 use super::data_dir::{DataDir, RunInfo};
 use super::network::Network;
+use super::server;
 use super::tokens::Tokens;
 
 /// How long the core may take to flush. With what follows it stays below the two seconds that a
@@ -55,9 +55,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let interrupted = interruption(config.until_stdin_closes)?;
     let data_dir = Arc::new(DataDir::open(&config.data_dir)?);
     let secret = data_dir.peer_key()?;
+    data_dir.shut_store()?;
     let clock = Clock::start();
+    let secured = server::secure(&config, &data_dir, wall_s())?;
     let listener = listen(config.listen).await?;
-    let http = format!("http://{}", listener.local_addr()?);
+    let scheme = if secured.is_some() { "https" } else { "http" };
+    let http = format!("{scheme}://{}", listener.local_addr()?);
+    if secured.is_none() && !config.listen.ip().is_loopback() {
+        tracing::warn!("{http} is not encrypted: tokens and rows can be read on their way");
+    }
     let (mailbox, mail) = Mailbox::new();
     let (stop_network, network_stops) = oneshot::channel();
     let mut network = Network::start(&config, &secret, mailbox.clone(), clock, network_stops)
@@ -88,6 +94,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let run_info = RunInfo {
         pid: std::process::id(),
         http,
+        certificate: secured.as_ref().map(|it| it.fingerprint.clone()),
         p2p,
         device_key: secret.public().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -111,7 +118,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         run,
         stopping: stops.clone(),
     });
-    let mut server = tokio::spawn(serve_http(listener, api::router(api, &config), stops));
+    let mut server = tokio::spawn(server::serve(
+        listener,
+        secured.map(|it| it.acceptor),
+        api::router(api, &config),
+        stops,
+    ));
 
     let result = tokio::select! {
         why = &mut interrupted => {
@@ -119,10 +131,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         _ = &mut core.ended => Err(anyhow!(core_broke())),
-        ended = &mut server => Err(match ended {
-            Ok(Err(error)) => anyhow!("the HTTP side broke: {error}"),
-            _ => anyhow!("the HTTP side ended by itself; please report this"),
-        }),
+        _ = &mut server => Err(anyhow!("the HTTP side ended by itself; please report this")),
         _ = &mut network.task => Err(anyhow!("the network ended by itself; please report this")),
     };
 
@@ -175,22 +184,6 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn serve_http(
-    listener: TcpListener,
-    router: axum::Router,
-    mut stops: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        // Small answers shall not wait for more to say.
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            let _ = stops.wait_for(|stops| *stops).await;
-        })
-        .await
-}
-
 /// The first addresses that other peers can reach us at.
 async fn first_addresses(
     listening: &mut watch::Receiver<Vec<String>>,
@@ -233,6 +226,9 @@ fn announce(run: &RunInfo, tokens: &Tokens, data_dir: &DataDir) {
         data_dir.path().display(),
         run.http
     );
+    if let Some(fingerprint) = &run.certificate {
+        text.push_str(&format!("  tls       SHA-256 {fingerprint}\n"));
+    }
     for address in &run.p2p {
         text.push_str(&format!("  p2p       {address}\n"));
     }
