@@ -164,6 +164,11 @@ pub(crate) struct Peer {
     p2p: Vec<String>,
     /// Whether it interprets modules.
     interpreter: bool,
+    /// Where clients reach it, and what else `start` is told.
+    listen: String,
+    arguments: Vec<String>,
+    /// What its log shows, if not what it shows by itself.
+    log: Option<&'static str>,
     running: Option<Running>,
 }
 
@@ -218,8 +223,27 @@ impl Peer {
                 format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_udp_port()),
             ],
             interpreter: false,
+            listen: "127.0.0.1:0".to_string(),
+            arguments: Vec::new(),
+            log: None,
             running: None,
         }
+    }
+
+    /// What a test calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens for clients, and what else `start` is told, from the next start on.
+    pub(crate) fn told(&mut self, listen: &str, arguments: &[&str]) {
+        self.listen = listen.to_string();
+        self.arguments = arguments.iter().map(|one| (*one).to_string()).collect();
+    }
+
+    /// Lets it log everything that it can say, from the next start on.
+    pub(crate) fn log_everything(&mut self) {
+        self.log = Some("trace");
     }
 
     pub(crate) fn data_dir(&self) -> &Path {
@@ -230,7 +254,8 @@ impl Peer {
     pub(crate) fn start_command(&self) -> Command {
         let mut command = Command::new(tombolo());
         command
-            .args(["start", "--listen", "127.0.0.1:0", "--no-mdns"])
+            .args(["start", "--listen", &self.listen, "--no-mdns"])
+            .args(&self.arguments)
             .arg("--data-dir")
             .arg(self.data_dir());
         if self.interpreter {
@@ -240,6 +265,9 @@ impl Peer {
             command.args(["--p2p", address]);
         }
         clean_environment(&mut command);
+        if let Some(log) = self.log {
+            command.env("TOMBOLO_LOG", log);
+        }
         command
     }
 
@@ -277,7 +305,10 @@ impl Peer {
             }
             let http = run["http"].as_str().ok_or("run.json has no http")?;
             let client = Client::new(http, read("owner.token")?.trim());
-            client.request("GET", "/v1/ping", None)?;
+            // A client without TLS cannot ask; the peer listens before it writes run.json.
+            if !http.starts_with("https:") {
+                client.request("GET", "/v1/ping", None)?;
+            }
             Ok(client)
         });
         self.running = Some(Running { child, client });
@@ -435,6 +466,7 @@ fn clean_environment(command: &mut Command) {
     for name in [
         "TOMBOLO_DATA_DIR",
         "TOMBOLO_INTERPRETER",
+        "TOMBOLO_LOG",
         "TOMBOLO_RECOVERY_KEY",
         "TOMBOLO_SERVER",
         "TOMBOLO_TOKEN",

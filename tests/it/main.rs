@@ -33,5 +33,7 @@ mod rust_client;
 mod schedules;
 mod sdk;
 mod sdk_v1;
+mod secrets;
 mod sockets;
+mod tls;
 mod upgrades;

@@ -95,7 +95,7 @@ pub(crate) enum End {
 }
 
 /// An open socket.
-pub(crate) struct Socket(WebSocket<TcpStream>);
+pub(crate) struct Socket<S = TcpStream>(WebSocket<S>);
 
 impl Socket {
     /// A socket that speaks v2 without compression, after hello.
@@ -107,8 +107,21 @@ impl Socket {
         }
     }
 
+    /// The connection below: for bytes that are no frames, and for ends that are none.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
+    }
+
+    /// Nothing more is said; what the peer says is still heard.
+    pub(crate) fn shut(&mut self) {
+        let shut = self.stream().shutdown(Shutdown::Write);
+        shut.expect("an open connection can be shut");
+    }
+}
+
+impl<S: Read + Write> Socket<S> {
     /// What comes of a handshake that was sent.
-    pub(crate) fn accepted(mut stream: TcpStream) -> Result<Self, (u16, String)> {
+    pub(crate) fn accepted(mut stream: S) -> Result<Self, (u16, String)> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
@@ -130,17 +143,6 @@ impl Socket {
                 Err((status, String::from_utf8_lossy(&body).into_owned()))
             }
         }
-    }
-
-    /// The connection below: for bytes that are no frames, and for ends that are none.
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        self.0.get_mut()
-    }
-
-    /// Nothing more is said; what the peer says is still heard.
-    pub(crate) fn shut(&mut self) {
-        let shut = self.stream().shutdown(Shutdown::Write);
-        shut.expect("an open connection can be shut");
     }
 
     /// Sends a frame. The peer may have closed meanwhile.
