@@ -10,10 +10,9 @@ use client_messages::v2::ServerMessage;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::harness::{PATIENCE, Peer, run, turn};
+use crate::harness::{PATIENCE, Peer, run, turn, wait_for};
 use crate::sockets::{Handshake, Socket};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -75,6 +74,17 @@ fn fingerprint(file: &Path) -> String {
     let digest = Sha256::digest(&certificate);
     let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")
+}
+
+/// Waits until a peer has printed something: it answers a moment before it says so.
+fn prints(peer: &Peer, text: &str) {
+    wait_for(&format!("{text} to be printed"), PATIENCE, || {
+        let output = peer.output();
+        if output.contains(text) {
+            return Ok(());
+        }
+        Err(output)
+    });
 }
 
 /// What `start` says when it refuses.
@@ -167,7 +177,7 @@ fn a_made_certificate_is_kept_and_its_fingerprint_printed() {
     peer.start_again();
     assert!(peer.http().starts_with("https://"), "{}", peer.http());
     let first = fingerprint(&kept(&peer));
-    assert!(peer.output().contains(&first), "{}", peer.output());
+    prints(&peer, &first);
     for name in ["localhost", "127.0.0.1", "::1", "peer.example.com"] {
         tls(&peer, &kept(&peer), name).expect(name);
     }
@@ -186,7 +196,7 @@ fn a_made_certificate_is_kept_and_its_fingerprint_printed() {
     peer.start_again();
     let second = fingerprint(&kept(&peer));
     assert_ne!(second, first);
-    assert!(peer.output().contains(&second), "{}", peer.output());
+    prints(&peer, &second);
     tls(&peer, &kept(&peer), "new.example.com").expect("it has the name");
 }
 
@@ -245,7 +255,7 @@ fn a_certificate_of_ones_own_is_shown() {
         &own.arguments("peer.crt", "peer.key"),
     );
     peer.start_again();
-    assert!(peer.output().contains(&fingerprint(&own.path("peer.crt"))));
+    prints(&peer, &fingerprint(&own.path("peer.crt")));
     let issuer = own.path("issuer.crt");
     tls(&peer, &issuer, "peer.example.com").expect("its issuer vouches for it");
     tls(&peer, &issuer, "localhost").expect_err("that is not its name");
@@ -337,16 +347,4 @@ fn is_let_go_of(stream: &mut impl Read) {
             }
         }
     }
-}
-
-#[test]
-fn the_status_names_the_address_with_its_scheme() {
-    let _turn = turn();
-    let mut peer = Peer::new("made");
-    peer.told("127.0.0.1:0", &["--tls"]);
-    peer.start_again();
-    let answer = peer.cli(&["status", "--json"]).ok();
-    let answer: Value = serde_json::from_str(&answer).expect("--json prints JSON");
-    let http = peer.http();
-    assert!(answer.to_string().contains(http), "{http}: {answer}");
 }

@@ -107,14 +107,51 @@ impl Start {
     }
 }
 
-/// The peer's own log goes to standard error; TOMBOLO_LOG chooses what (as in `RUST_LOG`).
+/// The WebSocket library writes whole frames down when it is asked for details, and frames tell
+/// clients their tokens.
+const LOG_TELLS_SECRETS: &str = "tungstenite";
+
+/// What is logged, by a text as in `RUST_LOG`; secrets are not, whatever it says.
+fn log_filter(chosen: &str) -> Option<EnvFilter> {
+    let parts: Vec<&str> = chosen
+        .split(',')
+        .filter(|part| !part.contains(LOG_TELLS_SECRETS))
+        .collect();
+    EnvFilter::try_new(format!("{},{LOG_TELLS_SECRETS}=warn", parts.join(","))).ok()
+}
+
+/// The peer's own log goes to standard error; TOMBOLO_LOG chooses what.
 fn start_log() {
-    let filter =
-        EnvFilter::try_from_env("TOMBOLO_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let chosen = std::env::var("TOMBOLO_LOG").ok();
+    let filter = chosen
+        .and_then(|chosen| log_filter(&chosen))
+        .unwrap_or_else(|| EnvFilter::new(LOG_DEFAULT));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_choice_lets_frames_into_the_log() {
+        for chosen in [
+            "trace",
+            "tungstenite=trace",
+            "warn,tungstenite::protocol=trace,tombolo=debug",
+        ] {
+            let filter = log_filter(chosen).expect("a filter").to_string();
+            let about: Vec<&str> = filter
+                .split(',')
+                .filter(|part| part.contains("tungstenite"))
+                .collect();
+            assert_eq!(about, ["tungstenite=warn"], "{chosen}");
+        }
+        assert!(log_filter("=[").is_none());
+    }
 }
