@@ -353,14 +353,15 @@ impl Replica {
         let finals = FinalsAt::new(&self.log, self.cut.height);
         let offered = self.dag.offer(Arc::clone(&entry), None, &finals);
         finals.checked()?;
+        // Before anything can fail, or those who wait would never be answered.
+        if !expected.is_empty() {
+            self.expected.insert(entry.id, expected);
+        }
         // Nothing is asked of the log between this and the end of the run, which goes on beside it.
         self.log.begin_append(vec![Arc::clone(&entry)])?;
         self.own.previous = Some(entry.id);
         self.own.next_seq += 1;
         self.own.last_time = entry.last_time();
-        if !expected.is_empty() {
-            self.expected.insert(entry.id, expected);
-        }
         match offered {
             Offered::Accepted(entries) => self.accepted(&entries, None, ctx.now.tick),
             other => unreachable!("an own entry builds on what is here: {other:?}"),

@@ -96,20 +96,23 @@ fn calls_whose_entry_could_not_be_written_are_not_called_done() {
     say(&mut mesh, 0, "before");
     mesh.pass_ms(3_000);
     all_final_and_equal(&mut mesh, &[0, 1]);
-    // Its calls run before the disk is asked to write them.
-    assert_eq!(mesh.disk(0).aside(), Aside::AtLook(2));
-    mesh.disk(0).fail_after(0);
-    let told = mesh.call(0, "send_message", r#"["lobby", "not written"]"#);
-    let error = told.expect_err("it is not on the disk");
-    assert!(error.message.contains("the power is off"), "{error}");
-    mesh.pass_ms(100);
-    assert_eq!(texts(&mut mesh, 1).len(), 1, "nobody heard of it");
-    mesh.crash(0);
-    mesh.start(0);
-    mesh.settle();
-    assert_eq!(texts(&mut mesh, 0).len(), 1);
-    say(&mut mesh, 0, "after");
-    mesh.pass_ms(30_000);
-    all_final_and_equal(&mut mesh, &[0, 1]);
-    assert_eq!(texts(&mut mesh, 1).len(), 2);
+    // The calls of one run before the disk is asked to write them, those of the other after it.
+    for (at, aside) in [(0, Aside::AtLook(2)), (1, Aside::Never)] {
+        assert_eq!(mesh.disk(at).aside(), aside);
+        let other = 1 - at;
+        mesh.disk(at).fail_after(0);
+        let told = mesh.call(at, "send_message", r#"["lobby", "not written"]"#);
+        let error = told.expect_err("it is not on the disk");
+        assert!(error.message.contains("the power is off"), "{error}");
+        mesh.pass_ms(100);
+        assert_eq!(texts(&mut mesh, other).len(), 1 + at, "nobody heard of it");
+        mesh.crash(at);
+        mesh.start(at);
+        mesh.settle();
+        assert_eq!(texts(&mut mesh, at).len(), 1 + at);
+        say(&mut mesh, at, "after");
+        mesh.pass_ms(30_000);
+        all_final_and_equal(&mut mesh, &[0, 1]);
+        assert_eq!(texts(&mut mesh, other).len(), 2 + at);
+    }
 }
