@@ -75,8 +75,9 @@ impl<'a> Handshake<'a> {
 
 /// A connection to the peer's HTTP side.
 pub(crate) fn tcp(peer: &Peer) -> TcpStream {
-    let address = peer.http().trim_start_matches("http://");
-    let stream = TcpStream::connect(address).expect("the peer listens");
+    let (_, port) = peer.http().rsplit_once(':').expect("an address has a port");
+    let port = port.parse().expect("a number");
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the peer listens");
     let set = stream
         .set_read_timeout(Some(PATIENCE))
         .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))

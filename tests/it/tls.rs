@@ -13,21 +13,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use sha2::{Digest, Sha256};
 
 use crate::harness::{PATIENCE, Peer, run, turn, wait_for};
-use crate::sockets::{Handshake, Socket};
+use crate::sockets::{Handshake, Socket, tcp};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
-
-/// A connection to the peer's HTTP side, before anything was said.
-fn tcp(peer: &Peer) -> TcpStream {
-    let (_, port) = peer.http().rsplit_once(':').expect("an address has a port");
-    let port = port.parse().expect("a number");
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the peer listens");
-    let set = stream
-        .set_read_timeout(Some(PATIENCE))
-        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-    set.expect("a socket can be set");
-    stream
-}
 
 /// TLS with the peer, if a client that trusts these certificates believes it under this name.
 fn tls(peer: &Peer, trusted: &Path, name: &'static str) -> Result<Tls, String> {
@@ -48,6 +36,14 @@ fn tls(peer: &Peer, trusted: &Path, name: &'static str) -> Result<Tls, String> {
     let shaken = stream.conn.complete_io(&mut stream.sock);
     shaken.map_err(|error| error.to_string())?;
     Ok(stream)
+}
+
+/// A peer with a certificate of its own making.
+fn made() -> Peer {
+    let mut peer = Peer::new("made");
+    peer.told("127.0.0.1:0", &["--tls"]);
+    peer.start_again();
+    peer
 }
 
 /// One request and its whole answer.
@@ -203,9 +199,7 @@ fn a_made_certificate_is_kept_and_its_fingerprint_printed() {
 #[test]
 fn the_command_line_believes_a_peer_of_this_machine_and_whom_it_is_told_to() {
     let _turn = turn();
-    let mut peer = Peer::new("made");
-    peer.told("127.0.0.1:0", &["--tls"]);
-    peer.start_again();
+    let peer = made();
     peer.publish("chat", "chat");
     peer.cli(&["call", "chat", "set_name", "ada"]).ok();
     let names = peer.cli(&["sql", "chat", "SELECT name FROM user"]).ok();
@@ -267,9 +261,7 @@ fn a_certificate_of_ones_own_is_shown() {
 #[test]
 fn a_websocket_works_over_tls() {
     let _turn = turn();
-    let mut peer = Peer::new("made");
-    peer.told("127.0.0.1:0", &["--tls"]);
-    peer.start_again();
+    let peer = made();
     let database = peer.publish("chat", "chat");
     peer.cli(&["call", "chat", "set_name", "ada"]).ok();
     let mut stream = tls(&peer, &kept(&peer), "localhost").expect("it is believed");
@@ -293,9 +285,7 @@ fn a_websocket_works_over_tls() {
 #[test]
 fn without_tls_a_tls_port_says_nothing() {
     let _turn = turn();
-    let mut peer = Peer::new("made");
-    peer.told("127.0.0.1:0", &["--tls"]);
-    peer.start_again();
+    let peer = made();
     let mut plain = tcp(&peer);
     let request = "GET /v1/ping HTTP/1.1\r\nHost: localhost\r\n\r\n";
     plain.write_all(request.as_bytes()).expect("it is taken");
@@ -311,9 +301,7 @@ fn without_tls_a_tls_port_says_nothing() {
 #[test]
 fn who_connects_and_says_nothing_holds_nobody_up_and_is_let_go_of() {
     let _turn = turn();
-    let mut peer = Peer::new("made");
-    peer.told("127.0.0.1:0", &["--tls"]);
-    peer.start_again();
+    let peer = made();
     // One says nothing after its handshake, many say nothing at all, one stops in its first word.
     let mut shaken = tls(&peer, &kept(&peer), "localhost").expect("it is believed");
     let mut silent: Vec<TcpStream> = (0..200).map(|_| tcp(&peer)).collect();
