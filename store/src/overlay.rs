@@ -47,6 +47,9 @@ pub(crate) struct Overlay {
     changed_from: u64,
     /// How often that was called.
     watches: u64,
+    /// The last position that is watched: a commit that comes at or before it is a change, whatever
+    /// its label.
+    watched: Option<Position>,
     /// Rows beyond the base's, spilled commits included, by the table's slot.
     counts: Vec<i64>,
     versions: usize,
@@ -76,6 +79,7 @@ impl Overlay {
             floor: 0,
             changed_from: 0,
             watches: 0,
+            watched: None,
             counts: vec![0; tables],
             versions: 0,
             bytes: 0,
@@ -162,6 +166,9 @@ impl Overlay {
             self.counts[*slot] += change;
         }
         if !keys.is_empty() {
+            if self.watched.is_some_and(|watched| position <= watched) {
+                self.changed_from = 0;
+            }
             self.versions += keys.len();
             self.next = label + GAP;
             self.commits.push_back(Commit {
@@ -348,9 +355,11 @@ impl Overlay {
         low + (high - low) / SHARE
     }
 
-    /// From now on it is noted which commits change. Gives a number to ask with.
-    pub(crate) fn watch_labels(&mut self) -> u64 {
+    /// From now on it is noted which commits change, and whether some come at or before `through`.
+    /// Gives a number to ask with.
+    pub(crate) fn watch_labels(&mut self, through: &Position) -> u64 {
         self.changed_from = u64::MAX;
+        self.watched = Some(*through);
         self.watches += 1;
         self.watches
     }

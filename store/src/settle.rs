@@ -248,7 +248,7 @@ impl State {
             sum: base.sum().clone(),
             counts: base.counts().to_vec(),
             end,
-            watch: overlay.watch_labels(),
+            watch: overlay.watch_labels(through),
         };
         let work = Work::start(aside, "cut", move || frozen.plan());
         Ok(Some(Planning(work)))

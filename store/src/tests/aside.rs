@@ -3,10 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::model::{Settled, Step, World, spilling_steps, steps};
-use super::{account, begin, open, position, rows_of};
-use crate::tests::ACCOUNT;
-use crate::{Aside, MemoryDisk, Planning};
+use super::model::{Settled, Step, World, relation, spilling_steps, steps};
+use super::{ACCOUNT, ALARM, account, begin, call, open, position, rows_of};
+use crate::{Aside, MemoryDisk, Planning, Transaction};
 
 /// A cut that is being planned.
 pub(super) struct Planned {
@@ -106,6 +105,31 @@ proptest! {
         let mut world = World::new(Some(room), Aside::AtLook(looks));
         steps.iter().for_each(|step| world.step(step));
     }
+}
+
+/// The call at the end of a planned cut wrote nothing, is taken back, and writes something when it
+/// runs again: the plan lacks that.
+#[test]
+fn a_call_that_comes_again_within_a_planned_cut_makes_the_plan_stale() {
+    let disk = MemoryDisk::new();
+    let mut state = open(&disk);
+    state.set_aside(Aside::AtLook(1));
+    let insert = |id| move |it: &mut Transaction| drop(it.insert(ACCOUNT, &account(id, "n", 1, 1)));
+    let state = call(state, 1, insert(1)).0;
+    let state = call(state, 2, |_| {}).0;
+    let mut state = call(state, 3, |it| drop(it.insert(ALARM, &[1]))).0;
+    let planning = state.plan_aside(&position(2)).expect("readable");
+    let settlement = planning.expect("it is aside").wait().expect("planned");
+    assert!(state.can_settle(&settlement));
+    state.rewind(&position(2)).expect("it can be taken back");
+    assert!(state.can_settle(&settlement), "nothing of it went");
+    let state = call(state, 2, |it| {
+        it.delete_all_by_eq(ACCOUNT, &relation(&[account(1, "n", 1, 1)]))
+            .map(drop)
+            .expect("it is there");
+    })
+    .0;
+    assert!(!state.can_settle(&settlement));
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Model {
     }
 }
 
-fn relation(rows: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn relation(rows: &[Vec<u8>]) -> Vec<u8> {
     let count = u32::try_from(rows.len()).expect("few").to_le_bytes();
     [&count[..], &rows.concat()].concat()
 }
