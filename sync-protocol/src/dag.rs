@@ -6,8 +6,10 @@
 //! - *pending*: a parent or its cut is missing (`pending`);
 //! - *invalid*: nobody will ever accept it, so nothing of it is kept (`validity`);
 //! - *quarantined*: valid, but its author may not write (`rights`), or has been struck for an
-//!   equivocation (`equivocation`) and nobody honest builds on it: kept within a bound, not run;
-//! - *clean*: it has a place in the tail (`clean`, `tail`).
+//!   equivocation (`equivocation`), or lost its rights with a cut, and nobody else builds on it: kept
+//!   within a bound, not run;
+//! - *clean*: it has a place in the tail (`clean`, `tail`). What a removed member wrote while it had
+//!   not heard of that is there and does not run (`strikes`).
 //!
 //! Two peers with the same last cut and the same entries agree on all of it, however these came.
 
@@ -15,6 +17,7 @@ mod clean;
 mod equivocation;
 mod pending;
 mod rights;
+mod strikes;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -29,7 +32,7 @@ use crate::cut::{Cut, CutRef, Term};
 use crate::entry::{Entry, Stub};
 use crate::ids::{DatabaseId, DeviceKey, EntryId};
 use crate::limits::PENDING_ENTRIES_MAX;
-use crate::membership::Rights;
+use crate::membership::{Rights, Role};
 use crate::order::Position;
 use crate::time::Hlc;
 
@@ -37,6 +40,7 @@ use clean::{Clean, Quarantine};
 use equivocation::Equivocations;
 use pending::Pending;
 use rights::{Claim, Grants};
+use strikes::Strikes;
 pub use validity::Invalid;
 use validity::{Judged, Standing};
 
@@ -81,8 +85,32 @@ pub struct ChainTip {
 pub struct Ordered {
     /// The entry; its body is in the log.
     pub entry: Arc<Stub>,
-    /// Its invocations do not run: its author was struck.
-    pub void: bool,
+    /// What somebody said of its author that it has not seen, if anybody did.
+    pub struck: Option<Struck>,
+}
+
+/// Why an entry does not run, or only with the rights of another role, wherever it stands in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Struck {
+    /// Its author may do only what this role may.
+    Demoted(Role),
+    /// Its author was removed: it does not run.
+    Removed,
+    /// Its author gave two entries the same place: it does not run.
+    Equivocated,
+}
+
+impl Struck {
+    /// Whether the entry does not run at all.
+    #[must_use]
+    pub fn is_void(self) -> bool {
+        !matches!(self, Self::Demoted(_))
+    }
+
+    /// The stronger of two.
+    fn and(self, other: Option<Self>) -> Self {
+        other.map_or(self, |other| self.max(other))
+    }
 }
 
 /// What became of an offered entry.
@@ -128,6 +156,7 @@ pub struct Dag {
     bytes: usize,
     pending: Pending,
     grants: Grants,
+    strikes: Strikes,
     equivocations: Equivocations,
     clean: Clean,
     quarantine: Quarantine,
@@ -180,6 +209,7 @@ impl Dag {
             bytes: 0,
             pending: Pending::default(),
             grants: Grants::default(),
+            strikes: Strikes::default(),
             equivocations: Equivocations::default(),
             clean: Clean::default(),
             quarantine: Quarantine::default(),
@@ -305,7 +335,7 @@ impl Dag {
         let bytes = entry.encoded().len();
         let room = if !standing.sound {
             self.quarantine.has_room(&author, bytes)
-        } else if self.clean.is_struck(&author) && from == Some(author) {
+        } else if (standing.lapsed || self.clean.is_struck(&author)) && from == Some(author) {
             // From others it may be what they build on, and then it must have a place.
             self.quarantine.has_room_for_author(&author, bytes)
         } else {
@@ -328,7 +358,10 @@ impl Dag {
             self.watch_place(entry.id);
             if sort_out {
                 self.sort_out();
-            } else if !self.clean.is_struck(&author) {
+                return true;
+            }
+            self.mark_new(entry.stub(), standing);
+            if !standing.lapsed && !self.clean.is_struck(&author) {
                 self.admit(entry.id);
             }
         }

@@ -156,7 +156,7 @@ impl Birth {
             &cut,
             &[Ordered {
                 entry: Arc::clone(genesis.stub()),
-                void: false,
+                struck: None,
             }],
         );
         birth

@@ -53,7 +53,7 @@ pub use cut::{
     BRANCH_CUTS_MAX, Branch, BranchError, CUT_FORMAT, Cut, CutDraft, CutError, CutRef, Term,
     Verdict, order_root, quorum,
 };
-pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered};
+pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered, Struck};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
     SignedHeader, Stub, Travelled, body_of, travelling,

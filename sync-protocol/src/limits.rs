@@ -41,6 +41,10 @@ pub const CUT_BYTES_MAX: usize = 48 << 10;
 /// a signature and each report two, before the entry is accepted.
 pub const PROOFS_PER_ENTRY_MAX: usize = 64;
 
+/// Revocations of one author, the first by position, that strike what they have not seen. Each costs a
+/// walk over the tail. Further ones act from their positions on, and with the cut that covers them.
+pub const REVOCATIONS_MAX: usize = 16;
+
 /// Bytes of a database's suggested name.
 pub const DATABASE_NAME_BYTES_MAX: usize = 128;
 

@@ -37,6 +37,24 @@ impl Role {
     pub fn may_invite(self) -> bool {
         matches!(self, Self::Owner | Self::Admin)
     }
+
+    /// Whether a member with this role may remove one with the other, or give it another role. Nobody
+    /// outranks an owner, and equals do not outrank each other: two who remove each other while apart
+    /// would otherwise have to be told apart by what either can forge.
+    #[must_use]
+    pub fn outranks(self, other: Self) -> bool {
+        match self {
+            Self::Owner => other != Self::Owner,
+            Self::Admin => !matches!(other, Self::Owner | Self::Admin),
+            Self::Gateway | Self::Writer | Self::Reader => false,
+        }
+    }
+
+    /// The one of two roles that may do less.
+    #[must_use]
+    pub fn lesser(self, other: Self) -> Self {
+        self.max(other)
+    }
 }
 
 /// From a cut on, a device has this role.
@@ -94,6 +112,23 @@ impl Rights {
             .rev()
             .find(|change| change.from <= height)?
             .role
+    }
+
+    /// The height since which the device has had roles that let it write, without a break, if it may
+    /// write at `height`.
+    #[must_use]
+    pub fn writes_since(&self, device: &DeviceKey, height: u64) -> Option<u64> {
+        let mut since = None;
+        for change in self.roles.get(device)? {
+            if change.from > height {
+                break;
+            }
+            since = match change.role.is_some_and(Role::may_write) {
+                true => since.or(Some(change.from)),
+                false => None,
+            };
+        }
+        since
     }
 
     /// Whether the device had a role that `allows` at one height of `from..=to`.

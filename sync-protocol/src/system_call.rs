@@ -66,6 +66,29 @@ pub enum SystemCall {
     Fire(Fire),
     /// Writes rows of the module's tables without its reducers. An owner's call.
     Write(RowWrite),
+    /// A device is no member any more: one that is outranked, or the caller itself, which leaves.
+    RemoveMember {
+        /// The device.
+        member: DeviceKey,
+    },
+    /// Another role for a member that is outranked, now and then. Ownership is handed over
+    /// otherwise.
+    SetRole {
+        /// The device.
+        member: DeviceKey,
+        /// What it may do from now on.
+        role: Role,
+    },
+    /// A ticket admits nobody any more.
+    RevokeTicket {
+        /// Public half of the ticket's key.
+        ticket: DeviceKey,
+    },
+    /// Another member owns the database; who did becomes an admin. An owner's call.
+    TransferOwnership {
+        /// The new owner: a member.
+        to: DeviceKey,
+    },
 }
 
 /// Which row is due, and since when.
@@ -170,6 +193,9 @@ impl SystemCall {
                 | Self::ReportEquivocation(_)
                 | Self::Publish(_)
                 | Self::Write(_)
+                | Self::RemoveMember { .. }
+                | Self::SetRole { .. }
+                | Self::TransferOwnership { .. }
         )
     }
 }
@@ -279,6 +305,20 @@ mod tests {
         };
         let golden = "088420ffffffffffffffffff01c0843d80897a";
         check_golden(&SystemCall::Fire(fire), golden);
+    }
+
+    #[test]
+    fn golden_changes_of_members() {
+        let member = DeviceKey([0xBB; 32]);
+        let bytes = "bb".repeat(32);
+        check_golden(&SystemCall::RemoveMember { member }, &format!("0a{bytes}"));
+        let role = Role::Reader;
+        let call = SystemCall::SetRole { member, role };
+        check_golden(&call, &format!("0b{bytes}04"));
+        let ticket = member;
+        check_golden(&SystemCall::RevokeTicket { ticket }, &format!("0c{bytes}"));
+        let call = SystemCall::TransferOwnership { to: member };
+        check_golden(&call, &format!("0d{bytes}"));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::limits::{
 use crate::order::Position;
 use crate::reconcile::{TailIndex, TailItem};
 
-use super::Dag;
 use super::pending::Usage;
+use super::{Dag, Struck};
 
 #[derive(Debug, Default)]
 pub(super) struct Clean {
@@ -143,9 +143,14 @@ impl Dag {
     pub(super) fn sort_out(&mut self) {
         let before = std::mem::take(&mut self.clean.order);
         let struck_before = std::mem::take(&mut self.clean.struck);
+        let marks_before = self.strikes.take_marks();
         let frozen = self.rights.frozen.keys();
-        self.clean
-            .strike(frozen.filter(|_| !planted!(ThawEquivocator)));
+        let frozen = frozen.filter(|_| !planted!(ThawEquivocator));
+        let nodes = &self.nodes;
+        self.clean.strike(frozen, |id| {
+            nodes.get(id).is_some_and(|node| node.standing.lapsed)
+        });
+        self.mark_all();
         self.clean.children.clear();
         self.quarantine.clear();
 
@@ -159,7 +164,8 @@ impl Dag {
             };
             // Children are later, so whether a clean one builds on this is known by now.
             let needed = self.clean.children.contains_key(&id) || anchors.contains(&id);
-            let counts = needed || !self.clean.struck.contains(&position.author);
+            let is_out = node.standing.lapsed || self.clean.struck.contains(&position.author);
+            let counts = needed || !is_out;
             node.clean = node.standing.sound && counts;
             let entry = &node.entry;
             if node.clean {
@@ -183,12 +189,11 @@ impl Dag {
 
         let old = before
             .keys()
-            .map(|p| (*p, struck_before.contains(&p.author)));
-        let new = self
-            .clean
-            .order
-            .keys()
-            .map(|p| (*p, self.clean.struck.contains(&p.author)));
+            .map(|p| match struck_before.contains(&p.author) {
+                true => (*p, Some(Struck::Equivocated)),
+                false => (*p, marks_before.get(&p.entry).copied()),
+            });
+        let new = self.clean.order.keys().map(|p| (*p, self.struck(p)));
         if let Some(from) = first_difference(old, new) {
             self.changed(from);
         }
@@ -215,7 +220,12 @@ impl Clean {
     }
 
     /// Strikes those with a report and those whom the rows freeze.
-    fn strike<'a>(&mut self, frozen: impl Iterator<Item = &'a DeviceKey>) {
+    /// `is_lapsed` tells of entries that others must build on to be clean.
+    fn strike<'a>(
+        &mut self,
+        frozen: impl Iterator<Item = &'a DeviceKey>,
+        is_lapsed: impl Fn(&EntryId) -> bool,
+    ) {
         self.struck = self
             .reports
             .keys()
@@ -228,7 +238,7 @@ impl Clean {
             if let Some(first) = reports.first()
                 && reports
                     .iter()
-                    .all(|report| self.struck.contains(&report.author))
+                    .all(|report| self.struck.contains(&report.author) || is_lapsed(&report.entry))
             {
                 self.anchors.insert(*accused, first.entry);
             }
@@ -243,10 +253,10 @@ fn item(position: &Position) -> TailItem {
     }
 }
 
-/// The least position at which two tails, each with who is void, are not the same.
+/// The least position at which two tails, each with who is struck, are not the same.
 fn first_difference(
-    old: impl Iterator<Item = (Position, bool)>,
-    new: impl Iterator<Item = (Position, bool)>,
+    old: impl Iterator<Item = (Position, Option<Struck>)>,
+    new: impl Iterator<Item = (Position, Option<Struck>)>,
 ) -> Option<Position> {
     let (mut old, mut new) = (old, new);
     loop {

@@ -10,6 +10,7 @@ use crate::order::Position;
 use crate::system_call::SystemCall;
 use crate::time::Hlc;
 
+use super::validity::Standing;
 use super::{Claims, Dag};
 
 /// What an entry says about members, with its signatures checked.
@@ -29,13 +30,35 @@ pub(super) enum Claim {
     Report {
         author: DeviceKey,
     },
+    Revoke {
+        index: u16,
+        member: DeviceKey,
+        /// What is left: `None` if it is no member any more.
+        role: Option<Role>,
+    },
+    Transfer {
+        index: u16,
+    },
+}
+
+/// Why an author may write, as far as an entry's ancestors and the rows of the last cut say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// By the rows.
+    Rows,
+    /// By the rows of a cut that it saw, but no more: a cut that it did not see ended that.
+    Lapsed,
+    /// By an admission in the tail; `lapsed` if whoever admitted it had no right to any more.
+    Granted { lapsed: bool },
+    /// It may not, and might not when it wrote.
+    None,
 }
 
 /// Tickets and admissions of the tail.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     invites: BTreeMap<DeviceKey, Vec<Invited>>,
-    admitted: BTreeMap<DeviceKey, Vec<Position>>,
+    admitted: BTreeMap<DeviceKey, Vec<Admitted>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +66,13 @@ struct Invited {
     at: Position,
     role: Role,
     expires: Hlc,
+}
+
+/// Who admitted somebody, and whether its own right had lapsed.
+#[derive(Clone, Copy, Debug)]
+struct Admitted {
+    at: Position,
+    lapsed: bool,
 }
 
 impl Grants {
@@ -58,46 +88,51 @@ impl Grants {
 }
 
 impl Dag {
-    /// Whether the entry's author writes by a grant in the tail, and whether he may write at all.
-    /// `saw` is the highest cut whose rows the entry's ancestors include.
-    pub(super) fn authorise(&self, entry: &Stub, saw: u64) -> (bool, bool) {
+    /// By what the entry's author writes. `saw` is the highest cut whose rows the entry's ancestors
+    /// include.
+    pub(super) fn authorise(&self, entry: &Stub, saw: u64) -> Right {
         let author = &entry.header.author;
         let base = entry.header.base.height;
         if planted!(SkipRightsCheck) {
-            return (false, true);
+            return Right::Rows;
         }
-        // Who was removed by the last cut writes no more, whatever cut he names.
-        let now = self
-            .rights
-            .role_at(author, self.cut.height)
-            .is_some_and(Role::may_write);
-        if now && self.rights.held(author, base, saw, Role::may_write) {
-            return (false, true);
+        // Who was removed writes no more, whatever cut he names; not with what he wrote before either,
+        // once he is admitted again.
+        let since = self.rights.writes_since(author, self.cut.height);
+        if since.is_some_and(|since| since <= saw) {
+            return Right::Rows;
         }
-        let granted = self.is_granted(entry);
-        (granted, granted)
+        match self.grant_of(entry) {
+            Some(lapsed) => Right::Granted { lapsed },
+            None if self.rights.held(author, base, saw, Role::may_write) => Right::Lapsed,
+            None => Right::None,
+        }
     }
 
-    fn is_granted(&self, entry: &Stub) -> bool {
+    /// Whether an admission among the entry's ancestors lets its author write: if one does, whether
+    /// only such whose own authors had lost the right to admit.
+    fn grant_of(&self, entry: &Stub) -> Option<bool> {
         let author = &entry.header.author;
-        let Some(admissions) = self.grants.admitted.get(author) else {
-            return false;
-        };
+        let admissions = self.grants.admitted.get(author)?;
         // What an earlier entry of the same author descends from, this one does too.
         let earlier = entry
             .header
             .parents
             .iter()
             .filter_map(|parent| self.nodes.get(parent));
-        let mut own = earlier.filter(|node| node.entry.header.author == *author);
-        own.any(|node| node.standing.granted)
-            || admissions
-                .iter()
-                .any(|admission| self.is_ancestor(admission, entry))
+        let own = earlier.filter(|node| node.entry.header.author == *author);
+        let own = own.filter(|node| node.standing.granted);
+        let by_own = own.map(|node| node.standing.lapsed).min();
+        if by_own == Some(false) {
+            return by_own;
+        }
+        let seen = admissions.iter();
+        let seen = seen.filter(|admission| self.is_ancestor(&admission.at, entry));
+        seen.map(|admission| admission.lapsed).chain(by_own).min()
     }
 
     /// Whether `entry` descends from the entry at `ancestor`.
-    fn is_ancestor(&self, ancestor: &Position, entry: &Stub) -> bool {
+    pub(super) fn is_ancestor(&self, ancestor: &Position, entry: &Stub) -> bool {
         let mut seen = BTreeSet::new();
         let mut stack: Vec<&EntryId> = entry.header.parents.iter().collect();
         while let Some(id) = stack.pop() {
@@ -122,7 +157,7 @@ impl Dag {
             return false;
         };
         let entry = std::sync::Arc::clone(&node.entry);
-        let saw = node.standing.saw;
+        let Standing { saw, lapsed, .. } = node.standing;
         let database = self.database;
         // Taken out while they are gone through.
         let claims = match std::mem::replace(&mut node.claims, Claims::Checked(Box::default())) {
@@ -164,7 +199,16 @@ impl Dag {
                 } => {
                     if self.admits(&entry, *index, ticket, saw) {
                         let at = entry.position(*index);
-                        self.grants.admitted.entry(*member).or_default().push(at);
+                        let admitted = Admitted { at, lapsed };
+                        let known = self.grants.admitted.entry(*member).or_default();
+                        known.push(admitted);
+                    }
+                }
+                Claim::Revoke { index, .. } | Claim::Transfer { index } => {
+                    let author = &entry.header.author;
+                    let role = self.rights.role_at(author, self.cut.height);
+                    if !lapsed && role.is_some_and(|role| role.outranks(Role::Reader)) {
+                        sort_out |= self.strikes.note(entry.position(*index));
                     }
                 }
                 Claim::Report { author } => {
@@ -248,13 +292,25 @@ fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Clai
                 author: proof.author(),
             })
         }
+        SystemCall::RemoveMember { member } => Some(Claim::Revoke {
+            index,
+            member,
+            role: None,
+        }),
+        SystemCall::SetRole { member, role } => Some(Claim::Revoke {
+            index,
+            member,
+            role: Some(role),
+        }),
+        SystemCall::TransferOwnership { .. } => Some(Claim::Transfer { index }),
         SystemCall::Genesis(_)
         | SystemCall::ClientConnected
         | SystemCall::ClientDisconnected
         | SystemCall::Publish(_)
         | SystemCall::MoveFinaliser { .. }
         | SystemCall::Fire(_)
-        | SystemCall::Write(_) => None,
+        | SystemCall::Write(_)
+        | SystemCall::RevokeTicket { .. } => None,
     };
     entry.system_calls().filter_map(claim).collect()
 }

@@ -12,7 +12,7 @@ use crate::reconcile::TailIndex;
 use crate::time::Hlc;
 
 use super::rights::Claim;
-use super::{ChainTip, Dag, Finals, Ordered};
+use super::{ChainTip, Dag, Finals, Ordered, Struck};
 
 const HEADS_CONTEXT: &str = "tombolo heads 1";
 
@@ -105,7 +105,7 @@ impl Dag {
             .range(from..end)
             .map(|(position, entry)| Ordered {
                 entry: Arc::clone(entry),
-                void: self.clean.is_struck(&position.author),
+                struck: self.struck(position),
             })
     }
 
@@ -125,8 +125,8 @@ impl Dag {
     }
 
     /// The entries that a cut with this frontier covers and the last one does not, in position
-    /// order. Void are those of authors whom a report in the segment or the rows strike, and those
-    /// who may not write at all.
+    /// order. Struck are those of authors whom a report in the segment or the rows accuse, those whom a
+    /// revocation in the segment has not seen, and those who may not write at all.
     ///
     /// # Errors
     /// The ids of entries that are not here, to be asked for.
@@ -162,16 +162,22 @@ impl Dag {
             .flat_map(|node| node.claims())
             .filter_map(|claim| match claim {
                 Claim::Report { author } => Some(*author),
-                Claim::Invite { .. } | Claim::Admit { .. } => None,
+                _ => None,
             })
             .collect();
-        let void = |author: &DeviceKey| {
+        let equivocated = |author: &DeviceKey| {
             let is_frozen = self.rights.frozen.contains_key(author);
             reported.contains(author) || is_frozen && !planted!(ThawEquivocator)
         };
+        let mut marks = self.marks_of_segment(&segment, equivocated);
+        let unsound = segment.values().filter(|node| !node.standing.sound);
+        marks.extend(unsound.map(|node| (node.entry.id, Struck::Removed)));
         let ordered = segment.values().map(|node| Ordered {
             entry: Arc::clone(&node.entry),
-            void: !node.standing.sound || void(&node.entry.header.author),
+            struck: match equivocated(&node.entry.header.author) {
+                true => Some(Struck::Equivocated),
+                false => marks.get(&node.entry.id).copied(),
+            },
         });
         Ok(ordered.collect())
     }

@@ -4,6 +4,7 @@ mod maker;
 mod model;
 mod properties;
 mod rights;
+mod strikes;
 mod tail;
 mod waiting;
 
@@ -107,7 +108,7 @@ impl World {
     pub(super) fn tail(&self) -> Vec<(EntryId, bool)> {
         self.dag
             .tail(NOW)
-            .map(|ordered| (ordered.entry.id, ordered.void))
+            .map(|ordered| (ordered.entry.id, ordered.struck.is_some()))
             .collect()
     }
 }

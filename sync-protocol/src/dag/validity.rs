@@ -6,6 +6,7 @@ use crate::ids::EntryId;
 use crate::keys::BadSignature;
 use crate::time::Hlc;
 
+use super::rights::Right;
 use super::{Dag, Finals};
 
 /// Why an entry can never be accepted, whoever judges it and whenever.
@@ -54,8 +55,10 @@ pub(super) struct Standing {
     pub(super) saw: u64,
     /// Its author writes by a grant among its ancestors that no cut covers yet.
     pub(super) granted: bool,
-    /// Its author may write, and so may the authors of all its ancestors.
+    /// Its author might write when it was made, and so might the authors of all its ancestors.
     pub(super) sound: bool,
+    /// A cut that it has not seen ended its author's right: it stays for those who built on it.
+    pub(super) lapsed: bool,
 }
 
 pub(super) enum Judged {
@@ -116,11 +119,12 @@ impl Dag {
         if !missing.is_empty() || cut.is_some() {
             return Judged::Waits { missing, cut };
         }
-        let (granted, authorised) = self.authorise(entry, saw);
+        let right = self.authorise(entry, saw);
         Judged::Ready(Standing {
             saw,
-            granted,
-            sound: sound && authorised,
+            granted: matches!(right, Right::Granted { .. }),
+            sound: sound && right != Right::None,
+            lapsed: matches!(right, Right::Lapsed | Right::Granted { lapsed: true }),
         })
     }
 
@@ -161,6 +165,7 @@ impl Dag {
     /// not.
     pub(super) fn judge_all_again(&mut self, finals: &dyn Finals) {
         self.grants.clear();
+        self.strikes.clear_noted();
         self.equivocations.clear_places();
         self.clean.clear_reports();
         let mut order: Vec<_> = self.nodes.values().map(super::Node::position).collect();

@@ -342,7 +342,7 @@ impl Peer {
     pub(super) fn begin(&mut self, genesis: Arc<Entry>, cut: Cut) {
         let segment = vec![Ordered {
             entry: Arc::clone(genesis.stub()),
-            void: false,
+            struck: None,
         }];
         self.held.log.insert(genesis.id, genesis);
         self.held.cover(cut, segment).expect("nothing is missing");

@@ -96,7 +96,12 @@ fn a_segment_is_void_by_its_own_reports() {
         let segment = world.dag.segment(&frontier, &world.birth).unwrap();
         segment
             .iter()
-            .map(|ordered| (ordered.entry.id, ordered.void))
+            .map(|ordered| {
+                (
+                    ordered.entry.id,
+                    ordered.struck == Some(Struck::Equivocated),
+                )
+            })
             .collect::<Vec<_>>()
     };
     assert_eq!(
@@ -121,7 +126,11 @@ fn the_frozen_stay_struck_without_a_report() {
     assert_eq!(world.dag.heads(), [reported.id]);
     assert_eq!(world.dag.proofs(), []);
     let segment = world.dag.segment(&[a.id], &world.birth).unwrap();
-    assert!(segment.iter().all(|ordered| ordered.void));
+    assert!(
+        segment
+            .iter()
+            .all(|ordered| ordered.struck == Some(Struck::Equivocated))
+    );
 }
 
 #[test]

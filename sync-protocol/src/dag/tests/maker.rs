@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::equivocation::EquivocationProof;
 use crate::fixtures::{Dice, system};
-use crate::membership::prove_admission;
+use crate::membership::{Role, prove_admission};
 use crate::system_call::SystemCall;
 
 /// Which kinds of trouble a set may have at all, drawn before how often: a set where everything
@@ -16,6 +16,7 @@ struct Trouble {
     strangers: usize,
     tickets: usize,
     ahead: usize,
+    revocations: usize,
 }
 
 impl Trouble {
@@ -33,6 +34,7 @@ impl Trouble {
             strangers: chance(15),
             tickets: chance(40),
             ahead: chance(10),
+            revocations: chance(30),
         }
     }
 }
@@ -212,6 +214,17 @@ impl Maker {
             && let Some(proof) = find_fork(known, &mut self.dice)
         {
             return system(&[SystemCall::ReportEquivocation(Box::new(proof))]);
+        }
+        if self.dice.chance(self.trouble.revocations) {
+            let member = [0, 1, 2, 3, 2, 3, 8, 9][self.dice.below(8)];
+            let member = key(member).public();
+            let roles = [Role::Admin, Role::Gateway, Role::Writer, Role::Reader];
+            let role = roles[self.dice.below(4)];
+            return system(&[match self.dice.below(8) {
+                0 => SystemCall::TransferOwnership { to: member },
+                1..4 => SystemCall::RemoveMember { member },
+                _ => SystemCall::SetRole { member, role },
+            }]);
         }
         if self.dice.chance(self.trouble.tickets) {
             let ticket = key(TICKET + u8::try_from(self.dice.below(2)).unwrap());

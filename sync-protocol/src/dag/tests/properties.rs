@@ -14,12 +14,23 @@ use crate::system_call::SystemCall;
 const SETS: u64 = 256;
 const DELIVERIES: u64 = 8;
 
+/// An admin among the members.
+fn ranked() -> Rights {
+    let mut rights = rights();
+    let admin = RoleChange {
+        from: 0,
+        role: Some(Role::Admin),
+    };
+    rights.roles.insert(key(1).public(), vec![admin]);
+    rights
+}
+
 /// Everything that must not depend on the order of delivery.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     heads: Vec<EntryId>,
     hash: HeadsHash,
-    tail: Vec<(EntryId, bool)>,
+    tail: Vec<(EntryId, Option<Struck>)>,
     all: Vec<EntryId>,
     chains: Vec<ChainTip>,
 }
@@ -30,7 +41,7 @@ fn outcome(dag: &Dag) -> Outcome {
         hash: dag.heads_hash(),
         tail: dag
             .tail(NOW)
-            .map(|ordered| (ordered.entry.id, ordered.void))
+            .map(|ordered| (ordered.entry.id, ordered.struck))
             .collect(),
         all: dag.ids(),
         chains: dag.chains(),
@@ -38,17 +49,17 @@ fn outcome(dag: &Dag) -> Outcome {
 }
 
 /// Held-back entries included.
-fn whole_tail(dag: &Dag) -> Vec<(Position, bool)> {
+fn whole_tail(dag: &Dag) -> Vec<(Position, Option<Struck>)> {
     let all = dag.tail(Hlc(u64::MAX));
-    all.map(|ordered| (ordered.entry.position(0), ordered.void))
+    all.map(|ordered| (ordered.entry.position(0), ordered.struck))
         .collect()
 }
 
 fn check_against_model(dag: &Dag, model: &Model<'_>, context: &str) {
     let (tail, heads) = model.clean();
-    let found: Vec<(EntryId, bool)> = whole_tail(dag)
+    let found: Vec<(EntryId, Option<Struck>)> = whole_tail(dag)
         .into_iter()
-        .map(|(position, void)| (position.entry, void))
+        .map(|(position, struck)| (position.entry, struck))
         .collect();
     assert_eq!(found, tail, "{context}");
     assert_eq!(
@@ -59,7 +70,11 @@ fn check_against_model(dag: &Dag, model: &Model<'_>, context: &str) {
 }
 
 /// Nothing comes before its cause, and nothing before the told position has changed.
-fn check_step(dag: &mut Dag, before: &[(Position, bool)], context: &str) -> Vec<(Position, bool)> {
+fn check_step(
+    dag: &mut Dag,
+    before: &[(Position, Option<Struck>)],
+    context: &str,
+) -> Vec<(Position, Option<Struck>)> {
     let after = whole_tail(dag);
     let mut seen = BTreeSet::new();
     for (position, _) in &after {
@@ -69,7 +84,7 @@ fn check_step(dag: &mut Dag, before: &[(Position, bool)], context: &str) -> Vec<
         seen.insert(position.entry);
     }
     let until = dag.take_changed_from();
-    let kept = |tail: &[(Position, bool)]| -> Vec<(Position, bool)> {
+    let kept = |tail: &[(Position, Option<Struck>)]| -> Vec<(Position, Option<Struck>)> {
         tail.iter()
             .filter(|(p, _)| until.is_none_or(|until| *p < until))
             .copied()
@@ -87,6 +102,9 @@ fn check_step(dag: &mut Dag, before: &[(Position, bool)], context: &str) -> Vec<
 #[derive(Debug, Default)]
 struct Reached {
     void: usize,
+    removed: usize,
+    demoted: usize,
+    lapsed: usize,
     quarantined: usize,
     granted: usize,
     anchored: usize,
@@ -99,7 +117,14 @@ impl Reached {
         let tail = whole_tail(dag);
         let is_struck = |author: &DeviceKey| dag.clean.is_struck(author);
         let heads = dag.clean.heads.iter().filter_map(|id| dag.get(id));
-        self.void += usize::from(tail.iter().any(|(_, void)| *void));
+        let reach = |it: &mut usize, what: fn(Struck) -> bool| {
+            *it += usize::from(tail.iter().any(|(_, struck)| struck.is_some_and(what)));
+        };
+        reach(&mut self.void, |it| it == Struck::Equivocated);
+        reach(&mut self.removed, |it| it == Struck::Removed);
+        reach(&mut self.demoted, |it| !it.is_void());
+        let lapsed = |node: &Node| node.clean && node.standing.lapsed;
+        self.lapsed += usize::from(dag.nodes.values().any(lapsed));
         self.quarantined += usize::from(dag.nodes.values().any(|node| !node.standing.sound));
         self.granted += usize::from(
             dag.nodes
@@ -110,19 +135,31 @@ impl Reached {
         self.held_back += usize::from(tail.len() > dag.tail(NOW).count());
     }
 
-    fn check(&self) {
+    /// Rights lapse with cuts only.
+    fn check(&self, with_cuts: bool) {
         let Self {
             void,
+            removed,
+            demoted,
+            lapsed,
             quarantined,
             granted,
             anchored,
             held_back,
             waited,
         } = *self;
-        let least = [void, quarantined, granted, anchored, held_back, waited]
-            .into_iter()
-            .min();
-        assert!(least >= Some(5), "{self:?}");
+        let reached = [
+            void,
+            removed,
+            demoted,
+            quarantined,
+            granted,
+            anchored,
+            held_back,
+            waited,
+            lapsed.max(usize::from(!with_cuts) * 5),
+        ];
+        assert!(reached.into_iter().min() >= Some(5), "{self:?}");
     }
 }
 
@@ -134,7 +171,7 @@ fn the_order_of_delivery_does_not_matter() {
         for _ in 0..40 {
             maker.step();
         }
-        let rights = rights();
+        let rights = ranked();
         let model = Model::of(&maker.birth, &rights, maker.entries.iter());
         let mut first: Option<Outcome> = None;
         for delivery in 0..DELIVERIES {
@@ -172,21 +209,41 @@ fn the_order_of_delivery_does_not_matter() {
             );
         }
     }
-    reached.check();
+    reached.check(false);
 }
 
-/// What the rows would state after a segment. Any function of the segment will do here.
+/// What the rows would state after a segment.
 fn rights_after(
     rights: &Rights,
     segment: &[Ordered],
     bodies: &BTreeMap<EntryId, Arc<Entry>>,
     height: u64,
 ) -> Rights {
+    let before = rights;
     let mut rights = rights.clone();
     let from = height;
-    for Ordered { entry, void } in segment {
+    let mut roles: BTreeMap<DeviceKey, Role> = before
+        .roles
+        .keys()
+        .filter_map(|device| Some((*device, before.role_at(device, height)?)))
+        .collect();
+    let mut admitted: BTreeSet<DeviceKey> = BTreeSet::new();
+    for Ordered { entry, struck } in segment {
         let entry = &bodies[&entry.id];
-        for (_, call) in entry.system_calls().filter(|_| !void) {
+        let author = entry.header.author;
+        for (_, call) in entry.system_calls() {
+            if let SystemCall::Admit { member, .. } = call {
+                admitted.insert(member);
+            }
+            let mut rank = roles.get(&author).copied();
+            match struck {
+                Some(Struck::Demoted(role)) => rank = rank.map(|rank| rank.lesser(*role)),
+                Some(_) => continue,
+                None => {}
+            }
+            let outranks = |role: Option<Role>| {
+                role.is_some_and(|role| rank.is_some_and(|rank| rank.outranks(role)))
+            };
             match call {
                 SystemCall::Invite {
                     ticket,
@@ -194,35 +251,54 @@ fn rights_after(
                     expires,
                     ..
                 } => {
-                    rights.tickets.insert(
-                        ticket,
-                        TicketRight {
-                            from,
-                            role,
-                            expires,
-                        },
-                    );
+                    let ticket_right = TicketRight {
+                        from,
+                        role,
+                        expires,
+                    };
+                    rights.tickets.insert(ticket, ticket_right);
                 }
-                SystemCall::Admit { member, ticket, .. } => {
+                SystemCall::Admit { member, ticket, .. } if rank.is_some() => {
                     if let Some(row) = rights.tickets.get(&ticket) {
-                        let change = RoleChange {
-                            from,
-                            role: Some(row.role),
-                        };
-                        rights.roles.entry(member).or_default().push(change);
+                        roles.entry(member).or_insert(row.role);
                     }
                 }
                 SystemCall::ReportEquivocation(proof) => {
                     rights.frozen.insert(proof.author(), from);
                 }
-                SystemCall::Genesis(_)
-                | SystemCall::ClientConnected
-                | SystemCall::ClientDisconnected
-                | SystemCall::Publish(_)
-                | SystemCall::MoveFinaliser { .. }
-                | SystemCall::Fire(_)
-                | SystemCall::Write(_) => {}
+                SystemCall::RemoveMember { member } => {
+                    if outranks(roles.get(&member).copied()) || member == author {
+                        roles.remove(&member);
+                    }
+                }
+                SystemCall::SetRole { member, role } => {
+                    if outranks(roles.get(&member).copied()) && outranks(Some(role)) {
+                        roles.insert(member, role);
+                    }
+                }
+                SystemCall::TransferOwnership { to } => {
+                    if rank == Some(Role::Owner) && roles.contains_key(&to) && to != author {
+                        roles.insert(to, Role::Owner);
+                        roles.insert(author, Role::Admin);
+                    }
+                }
+                _ => {}
             }
+        }
+    }
+    let known = before.roles.keys().chain(roles.keys()).copied();
+    for device in known.chain(admitted).collect::<BTreeSet<_>>() {
+        let role = roles.get(&device).copied();
+        let mut change = |role| {
+            let changes = rights.roles.entry(device).or_default();
+            changes.push(RoleChange { from, role });
+        };
+        if before.role_at(&device, height) != role {
+            change(role);
+        } else if role.is_none() {
+            // It could write for those who had heard of its admission, whatever came of that.
+            change(Some(Role::Writer));
+            change(None);
         }
     }
     rights
@@ -241,7 +317,7 @@ struct Peer {
 
 impl Peer {
     fn new(birth: &Birth) -> Self {
-        let (rights, birth) = (rights(), birth.clone());
+        let (rights, birth) = (ranked(), birth.clone());
         let dag = birth.dag(rights.clone());
         Self {
             dag,
@@ -353,5 +429,5 @@ fn cuts_keep_a_final_prefix_and_lose_nothing() {
             assert_eq!(outcome(&fresh), outcome(&peer.dag), "{context}");
         }
     }
-    reached.check();
+    reached.check(true);
 }

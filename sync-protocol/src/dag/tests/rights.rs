@@ -224,10 +224,12 @@ fn who_was_removed_writes_no_more() {
         role: None,
     });
     world.cut(&[&a], rights);
-    assert!(
-        !world.dag.is_clean(&b.id),
-        "although it was a member at the cut it names"
+    assert_eq!(
+        world.tail(),
+        [(b.id, true), (on_top.id, false)],
+        "although it was a member at the cut it names; an honest member built on it"
     );
-    assert!(!world.dag.is_clean(&on_top.id));
-    assert_eq!(world.tail(), []);
+    let unseen = world.write(2, &[]);
+    world.take(&[&unseen]);
+    assert!(!world.dag.is_clean(&unseen.id));
 }

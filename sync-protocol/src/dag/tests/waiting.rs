@@ -147,7 +147,7 @@ fn what_waits_for_an_entry_that_became_final_elsewhere_comes_in() {
     // The cut and its segment came straight from a log.
     let segment = [Ordered {
         entry: Arc::clone(a.stub()),
-        void: false,
+        struck: None,
     }];
     let cut = world.birth.next_cut(vec![a.id], &segment);
     world.birth.cover(&cut, &segment);
