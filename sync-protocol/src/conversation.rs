@@ -24,11 +24,13 @@
 //!
 //! *Only members are told anything.* A remote that the visible state does not know as a member may
 //! show that it is one: this side pulls cuts and the remote's tail from it, answers nothing, and
-//! begins to talk once the remote's admission is among what it was shown.
+//! begins to talk once the remote's admission is among what it was shown. Whoever was a member is told
+//! no more than how that ended (`farewell`).
 
 mod addresses;
 mod blob;
 mod conduct;
+mod farewell;
 mod limits;
 mod pull;
 mod receive;
@@ -111,6 +113,14 @@ pub trait Holdings {
     fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)>;
     /// Whether the visible state knows the remote as a member, with any role.
     fn is_member(&self, remote: &DeviceKey) -> bool;
+    /// The height of the cut that ended the remote's membership, if it was a member once.
+    fn membership_ended(&self, _remote: &DeviceKey) -> Option<u64> {
+        None
+    }
+    /// The height of the cut that covers an entry.
+    fn covered_at(&self, _entry: &EntryId) -> Option<u64> {
+        None
+    }
     /// Proofs of equivocation that are known here.
     fn proofs(&self) -> Vec<EquivocationProof>;
     /// Blobs that are needed and not here.
@@ -287,6 +297,8 @@ pub struct Conversation {
     blob: blob::BlobPull,
     spread: spread::Spread,
     shown: serve::Shown,
+    /// The height of the cut that ended the remote's membership, once it was told.
+    farewell: Option<u64>,
 }
 
 /// One step: what it may look at, and what it decided so far.
@@ -342,6 +354,7 @@ impl Conversation {
             blob: blob::BlobPull::default(),
             spread: spread::Spread::default(),
             shown: serve::Shown::default(),
+            farewell: None,
         }
     }
 
@@ -542,6 +555,7 @@ impl Conversation {
             self.hello(own, turn);
         }
         self.tell_standing(own, turn);
+        self.say_farewell(turn);
         self.tell_fork(turn);
         self.pull_on(turn);
         self.blobs_on(turn);

@@ -127,10 +127,11 @@ impl Unborn {
 
     /// Runs the genesis on the empty tables and plans the settling of cut 0.
     pub(crate) fn run(mut self) -> Result<Newborn, Stop> {
-        let (state, run) = self.executor.run(self.state, &self.entry, false)?;
-        let extra = right_rows(&state, &Rights::default(), 0)?;
+        let (state, run) = self.executor.run(self.state, &self.entry, None)?;
+        let extra = right_rows(&state, &Rights::default(), 0, &BTreeSet::new())?;
         let settlement = state.plan_settle(Some(&self.entry.position(0)), extra)?;
-        let outcome = run.outcomes.into_iter().next().unwrap_or(CallOutcome::Void);
+        let nothing = || CallOutcome::Refused("a genesis holds one call".to_owned());
+        let outcome = run.outcomes.into_iter().next().unwrap_or_else(nothing);
         Ok(Newborn {
             parts: Self { state, ..self },
             outcome,
@@ -242,6 +243,7 @@ pub(crate) fn living(
         last_cut_at: ctx.now.tick,
         asks_since: None,
         leftovers: None,
+        abandoned_stale: true,
         contest: Contest::default(),
         health: Health::Ok,
         executions: 0,

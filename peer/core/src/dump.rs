@@ -27,7 +27,7 @@ impl Replica {
         let mut about = self.about(cut, ctx)?;
         let _ = writeln!(about, "entries of the segment");
         for ran in self.executed.iter().take(ENTRIES_MAX) {
-            let void = if ran.void { " void" } else { "" };
+            let void = if ran.is_void() { " void" } else { "" };
             let _ = writeln!(about, "  {}{void}", ran.entry.id);
         }
         self.write_dump(cut.height, &about, ctx)

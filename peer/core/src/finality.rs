@@ -13,7 +13,7 @@ pub(crate) mod recovery;
 use std::collections::BTreeSet;
 
 use store::{RowWrite, Settlement};
-use sync_protocol::{Cut, EntryId, Ordered, order_root};
+use sync_protocol::{Cut, DeviceKey, EntryId, Ordered, Role, SystemCall, order_root};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
@@ -95,7 +95,7 @@ impl Replica {
             return Ok(TakenCut::Known);
         }
         let settlement = self.run_segment(&segment, cut.height, ctx)?;
-        if !recovery && cut.finalisers != self.finalisers_after(segment.len()) {
+        if !recovery && cut.finalisers != self.finalisers_after(segment.len())? {
             self.fork_over(cut, ctx)?;
             return Ok(TakenCut::Known);
         }
@@ -195,7 +195,8 @@ impl Replica {
             self.rewind(segment.len())?;
         }
         let mut extra = if rights_changed {
-            self.right_rows(height)?
+            let admitted = self.admitted_within(segment.len())?;
+            right_rows(self.state()?, &self.rights, height, &admitted)?
         } else {
             Vec::new()
         };
@@ -217,9 +218,17 @@ impl Replica {
         })
     }
 
-    /// Lines to add to the history of rights at `height`: where the visible rows differ from it.
-    pub(crate) fn right_rows(&self, height: u64) -> Result<Vec<RowWrite>, Stop> {
-        right_rows(self.state()?, &self.rights, height)
+    /// Devices that the first so many executed entries admit, whatever came of that.
+    fn admitted_within(&self, segment: usize) -> Result<BTreeSet<DeviceKey>, Stop> {
+        let mut admitted = BTreeSet::new();
+        for ran in self.executed[..segment].iter().filter(|ran| ran.rights_changed) {
+            let entry = self.bodies.get(&ran.entry.id, &self.log, self.id)?;
+            admitted.extend(entry.system_calls().filter_map(|(_, call)| match call {
+                SystemCall::Admit { member, .. } => Some(member),
+                _ => None,
+            }));
+        }
+        Ok(admitted)
     }
 
     pub(crate) fn write_cut(
@@ -255,6 +264,7 @@ impl Replica {
             .fold(false, |changed, ran| changed | ran.rights_changed);
         if rights_changed {
             self.rights = system_tables::rights(&self.state()?.final_rows(RIGHT)?);
+            self.abandoned_stale = true;
         }
         for ordered in segment {
             self.accepted_at.remove(&ordered.entry.id);
@@ -297,11 +307,14 @@ fn root_of(segment: &[Ordered]) -> sync_protocol::OrderRoot {
     order_root(&ids)
 }
 
-/// Where the visible rows of `state` differ from the history of rights.
+/// Lines to add to the history of rights at `height`: where the visible rows of `state` differ from it,
+/// and who of the `admitted` is no member after all. Such a device could write for those who built on its
+/// admission, so what they wrote on top of it stays (`docs/decisions/0024-revocations-strike.md`).
 pub(crate) fn right_rows(
     state: &store::State,
     known: &sync_protocol::Rights,
     height: u64,
+    admitted: &BTreeSet<DeviceKey>,
 ) -> Result<Vec<RowWrite>, Stop> {
     let mut rights = Vec::new();
     let mut seen = BTreeSet::new();
@@ -324,6 +337,15 @@ pub(crate) fn right_rows(
                 role: None,
             });
         }
+    }
+    let gone = admitted.iter().filter(|device| !seen.contains(*device));
+    for device in gone.filter(|device| known.role_at(device, height).is_none()) {
+        // In this order: the role's code comes before that of none.
+        rights.extend([Some(Role::Writer), None].map(|role| RightRow::Member {
+            device: *device,
+            height,
+            role,
+        }));
     }
     for row in state.rows(system_tables::TICKET)? {
         let row = TicketRow::read(&row?);

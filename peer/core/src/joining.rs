@@ -438,7 +438,7 @@ impl Core {
 /// Says early, to the joiner, what execution would say to nobody.
 fn check_ticket(row: &TicketRow, now: Hlc) -> Result<(), String> {
     if row.uses_left == 0 {
-        return Err("the ticket has been used up: ask for a new one".to_owned());
+        return Err("the ticket has been used up or revoked: ask for a new one".to_owned());
     }
     if now > row.expires {
         return Err("the ticket has expired: ask for a new one".to_owned());

@@ -1,4 +1,5 @@
-//! Clients that this peer hosted when it stopped. They are gone, so the peer disconnects them; but
+//! Clients of a peer that is no member any more, and clients that this peer hosted when it stopped. The
+//! latter are gone, so the peer disconnects them; but
 //! not before it has heard of what it wrote itself and has forgotten, as after a backup is restored:
 //! a disconnect that stands before calls of that connection would take them back. For the same
 //! reason it does not when it last wrote with a time of the future: then the next start does.
@@ -51,6 +52,39 @@ impl Replica {
         Some(if heard { Tick(0) } else { leftovers.alone })
     }
 
+    /// Clients of a peer that is no member any more have nobody to say that they are gone: the
+    /// finaliser does, once that is final.
+    pub(crate) fn disconnect_abandoned(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        // The members are those of the visible rows.
+        if self.behind || self.dirty || !std::mem::take(&mut self.abandoned_stale) {
+            return Ok(());
+        }
+        if !self.is_finaliser(ctx) || !self.may_write(&ctx.device) || !self.health.takes_calls() {
+            return Ok(());
+        }
+        let mut abandoned = Vec::new();
+        for row in self.state()?.rows(system_tables::CLIENT)? {
+            let row = ClientRow::read(&row?);
+            if !self.members.contains_key(&row.author) {
+                abandoned.push(row.connection);
+            }
+        }
+        for connection in abandoned {
+            self.disconnect(connection, ctx)?;
+        }
+        Ok(())
+    }
+
+    fn disconnect(
+        &mut self,
+        connection: ConnectionId,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
+        let caller = Claims::of_device(&ctx.device);
+        let call = Waiting::system(caller, &SystemCall::ClientDisconnected, connection);
+        self.enqueue(Group::single(call, ReplyTo::Nobody), ctx)
+    }
+
     /// Disconnects them, if it is time.
     pub(crate) fn disconnect_leftovers(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
         if self.leftovers_due().is_none_or(|due| ctx.now.tick < due) {
@@ -61,9 +95,7 @@ impl Replica {
             return Ok(());
         }
         for connection in leftovers.into_iter().flat_map(|it| it.connections) {
-            let caller = Claims::of_device(&ctx.device);
-            let call = Waiting::system(caller, &SystemCall::ClientDisconnected, connection);
-            self.enqueue(Group::single(call, ReplyTo::Nobody), ctx)?;
+            self.disconnect(connection, ctx)?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What became of an invocation. Outcomes are the same on every peer; their texts are for people
 //! and are no part of the state.
 
+use sync_protocol::Struck;
+
 use crate::limits::KEPT_TEXT_BYTES_MAX;
 use crate::reply::{ErrorKind, RequestError};
 
@@ -21,8 +23,8 @@ pub enum CallOutcome {
     Trapped(String),
     /// It was not run: the author or caller may not, or there is no such reducer here.
     Refused(String),
-    /// It was not run: its author equivocated.
-    Void,
+    /// It was not run: its author equivocated, or was removed before it was final.
+    Void(Struck),
 }
 
 impl CallOutcome {
@@ -39,7 +41,7 @@ impl CallOutcome {
                 text.truncate(text.floor_char_boundary(KEPT_TEXT_BYTES_MAX));
                 text.shrink_to_fit();
             }
-            Self::Ok { .. } | Self::Void => {}
+            Self::Ok { .. } | Self::Void(_) => {}
         }
     }
 
@@ -51,10 +53,16 @@ impl CallOutcome {
             Self::Failed(text) => (ErrorKind::ReducerFailed, text.clone()),
             Self::Trapped(text) => (ErrorKind::Trapped, text.clone()),
             Self::Refused(text) => (ErrorKind::Denied, text.clone()),
-            Self::Void => (
+            Self::Void(Struck::Equivocated) => (
                 ErrorKind::Denied,
                 "this device signed two histories: what was not final is void; \
                  leave the database and join it again"
+                    .to_owned(),
+            ),
+            Self::Void(_) => (
+                ErrorKind::Denied,
+                "this device was removed from the database before the call was final: it is void; \
+                 ask a member for a new ticket"
                     .to_owned(),
             ),
         };

@@ -10,7 +10,7 @@ use store::{Disk, Log, State, StoreError};
 use sync_protocol::limits::AHEAD_US_MAX;
 use sync_protocol::{
     AwaitedBodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals,
-    Genesis, Hlc, Now, Offered, Rights, Role, SecretKey, Stub, Tick,
+    Genesis, Hlc, Now, Offered, Rights, Role, SecretKey, Struck, Stub, Tick,
 };
 
 use crate::addresses::Addresses;
@@ -130,7 +130,7 @@ impl Health {
 #[derive(Debug)]
 pub(crate) struct Executed {
     pub(crate) entry: Arc<Stub>,
-    pub(crate) void: bool,
+    pub(crate) struck: Option<Struck>,
     pub(crate) outcomes: Vec<CallOutcome>,
     /// One for each outcome; none if the entry is void or nobody knows any more.
     pub(crate) traces: Vec<Trace>,
@@ -139,6 +139,13 @@ pub(crate) struct Executed {
     pub(crate) finaliser: Option<DeviceKey>,
     /// A module was published.
     pub(crate) publishes: bool,
+}
+
+impl Executed {
+    /// Whether none of its calls ran.
+    pub(crate) fn is_void(&self) -> bool {
+        self.struck.is_some_and(Struck::is_void)
+    }
 }
 
 /// The chain this process writes.
@@ -233,6 +240,8 @@ pub(crate) struct Replica {
     pub(crate) asks_since: Option<Tick>,
     /// Clients of before the start.
     pub(crate) leftovers: Option<Leftovers>,
+    /// It is to be looked for clients of peers that are no members any more.
+    pub(crate) abandoned_stale: bool,
     pub(crate) contest: Contest,
     pub(crate) health: Health,
     pub(crate) executions: u64,
@@ -308,6 +317,7 @@ impl Replica {
             self.retry_pending_cut(ctx)?;
         }
         self.disconnect_leftovers(ctx)?;
+        self.disconnect_abandoned(ctx)?;
         self.fire_due(ctx)?;
         self.make_cut(ctx)?;
         self.sweep(ctx)?;

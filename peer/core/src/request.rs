@@ -220,6 +220,13 @@ pub enum Request {
         /// Fresh randomness: the ticket's key.
         dice: [u8; 32],
     },
+    /// Removes a member, gives it another role, or revokes a ticket. Owner only.
+    ChangeMembers {
+        /// Of which database.
+        database: String,
+        /// What.
+        change: MemberChange,
+    },
     /// Joins a database with a ticket. Owner only. Answered at once with [`Reply::Joining`]
     /// (crate::Reply::Joining); progress is asked for.
     Join {
@@ -269,4 +276,15 @@ pub enum Request {
         /// Of which cut; `None`: the last.
         height: Option<u64>,
     },
+}
+
+/// What becomes of a member or of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// It is a member no more. This peer itself: it leaves.
+    Remove(DeviceKey),
+    /// It has another role; with that of an owner the database is handed over to it.
+    SetRole(DeviceKey, Role),
+    /// The ticket with this public key admits nobody any more.
+    RevokeTicket(DeviceKey),
 }

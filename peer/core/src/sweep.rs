@@ -6,7 +6,7 @@
 mod selective;
 
 use store::State;
-use sync_protocol::{DeviceKey, Entry, EntryId, Ordered, Position};
+use sync_protocol::{DeviceKey, Entry, EntryId, Ordered, Position, Struck};
 
 use crate::batch::{Expected, ReplyTo};
 use crate::effect::Effect;
@@ -74,7 +74,7 @@ impl Replica {
             .iter()
             .zip(order)
             .take_while(|(ran, ordered)| {
-                ran.entry.id == ordered.entry.id && ran.void == ordered.void
+                ran.entry.id == ordered.entry.id && ran.struck == ordered.struck
             })
             .count()
     }
@@ -108,7 +108,7 @@ impl Replica {
         if ctx.replay == Replay::Selective {
             state.track_reads();
         }
-        let (state, run) = self.executor.run(state, &entry, ordered.void)?;
+        let (state, run) = self.executor.run(state, &entry, ordered.struck)?;
         self.state = Some(state);
         self.executions += run.outcomes.len() as u64;
         let executed = self.conclude(ordered, &entry, run, ctx);
@@ -165,7 +165,7 @@ impl Replica {
         self.trace_bytes += run.traces.iter().map(Trace::bytes).sum::<usize>();
         Executed {
             entry: ordered.entry.clone(),
-            void: ordered.void,
+            struck: ordered.struck,
             outcomes,
             traces: run.traces,
             rights_changed: run.rights_changed,
@@ -182,14 +182,18 @@ impl Replica {
         }
     }
 
-    /// An own entry that is neither executed nor held back is quarantined: we were struck.
+    /// An own entry that is neither executed nor held back is quarantined: we were struck, or removed.
     fn answer_what_cannot_run(&mut self, ctx: &mut Context<'_>) {
         if self.expected.is_empty() || self.next_due.is_some() {
             return;
         }
+        let why = match self.members.contains_key(&ctx.device) {
+            true => Struck::Equivocated,
+            false => Struck::Removed,
+        };
         for (entry, expected) in std::mem::take(&mut self.expected) {
             for expected in expected {
-                let outcomes = vec![CallOutcome::Void; usize::from(expected.index) + 1];
+                let outcomes = vec![CallOutcome::Void(why); usize::from(expected.index) + 1];
                 answer(expected, entry, &outcomes, |_| 0, ctx);
             }
         }

@@ -251,6 +251,26 @@ pub(crate) fn member_row(device: &DeviceKey, role: Role) -> Vec<u8> {
     Fields::default().bytes(&device.0).u8(role_code(role)).0
 }
 
+/// A member's row in a transaction.
+pub(crate) struct MemberRow;
+
+impl MemberRow {
+    /// Gives a member another role.
+    pub(crate) fn put(
+        tx: &mut Transaction,
+        device: &DeviceKey,
+        role: Role,
+    ) -> Result<(), DataError> {
+        tx.update(MEMBER, index_of(MEMBER), &member_row(device, role))
+            .map(drop)
+    }
+
+    /// The device is no member any more.
+    pub(crate) fn delete(tx: &mut Transaction, device: &DeviceKey) -> Result<u32, DataError> {
+        tx.delete_by_range(index_of(MEMBER), &Range::point(&key_field(&device.0)))
+    }
+}
+
 pub(crate) fn read_member(row: &[u8]) -> (DeviceKey, Option<Role>) {
     let mut reader = Reader(row);
     (DeviceKey(reader.key()), role_of(reader.u8()))

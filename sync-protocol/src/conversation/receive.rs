@@ -37,6 +37,8 @@ impl Conversation {
         // It is told of a difference at once, so that the two need not wait for each other.
         self.compare_due = Some(turn.now.tick);
         if self.trust == Trust::Stranger {
+            // It may have got lost.
+            self.farewell = None;
             self.pull.want_introduction();
             return;
         }

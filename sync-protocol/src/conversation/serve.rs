@@ -41,9 +41,13 @@ type Chains = BTreeMap<(DeviceKey, u64), u64>;
 impl Conversation {
     pub(super) fn serve(&mut self, request: u32, want: Want, turn: &mut Turn<'_>) {
         // Others are told nothing, not even that there is nothing.
-        if self.trust != Trust::Member {
-            return;
-        }
+        let until = match self.trust {
+            Trust::Member => u64::MAX,
+            _ => match turn.holdings.membership_ended(&self.remote) {
+                Some(ended) => ended,
+                None => return,
+            },
+        };
         if !self.questions.take(turn.now.tick) {
             return self.fault(LIGHT_FAULT, "it asks too much", turn);
         }
@@ -51,16 +55,18 @@ impl Conversation {
             return self.fault(LIGHT_FAULT, "it asks too much about ranges", turn);
         }
         let answer = match want {
+            _ if !may_ask(&want, until, turn) => Answer::Nothing,
             Want::Cut { height } => turn
                 .holdings
                 .cut_bytes(height)
                 .map_or(Answer::Nothing, |bytes| Answer::Cut { bytes }),
-            Want::Segments { height, from } => segments(height, from, turn),
-            Want::Cuts { known } => cuts(&known, turn),
+            Want::Segments { height, from } => segments(height, from, until, turn),
+            Want::Cuts { known } => cuts(&known, until, turn),
             Want::Beyond { chains } => beyond(&chains, turn),
             Want::Ids { from } => ids(from, turn),
             Want::Reconcile { ranges } => reconciled(&ranges, turn),
-            Want::Entries { ids, graft } => {
+            Want::Entries { mut ids, graft } => {
+                ids.retain(|id| until == u64::MAX || is_covered(id, until, turn));
                 if graft {
                     self.spread.graft();
                 }
@@ -117,17 +123,37 @@ impl Conversation {
     }
 }
 
+/// Whether the remote may ask this: whoever is no member any more only for what cuts cover until the
+/// one that ended that, at `until`.
+fn may_ask(want: &Want, until: u64, turn: &Turn<'_>) -> bool {
+    until == u64::MAX
+        || match want {
+            Want::Cut { height } | Want::Segments { height, .. } => *height <= until,
+            Want::Body { entry, .. } => is_covered(entry, until, turn),
+            Want::Cuts { .. } | Want::Entries { .. } | Want::Blob { .. } => true,
+            Want::Beyond { .. }
+            | Want::Ids { .. }
+            | Want::Reconcile { .. }
+            | Want::Introduction { .. } => false,
+        }
+}
+
+fn is_covered(entry: &EntryId, until: u64, turn: &Turn<'_>) -> bool {
+    let height = turn.holdings.covered_at(entry);
+    height.is_some_and(|height| height <= until)
+}
+
 fn travelling_all(entries: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
     let travels = entries.iter().map(|entry| travelling(entry).to_vec());
     travels.collect()
 }
 
-/// Consecutive segments from `height` on, as much as fits.
-fn segments(height: u64, from: u32, turn: &Turn<'_>) -> Answer {
+/// Consecutive segments from `height` on, not beyond `until`, as much as fits.
+fn segments(height: u64, from: u32, until: u64, turn: &Turn<'_>) -> Answer {
     let mut segments = Vec::new();
     let mut left = PULL_BYTES_MAX;
     let mut from = from;
-    for height in height..=u64::MAX {
+    for height in height..=until {
         if left == 0 || segments.len() == SEGMENTS_PER_MESSAGE_MAX {
             break;
         }
@@ -160,7 +186,7 @@ fn segments(height: u64, from: u32, turn: &Turn<'_>) -> Answer {
 }
 
 /// Our cuts after the first of `known` that is ours, as many as fit.
-fn cuts(known: &[CutRef], turn: &Turn<'_>) -> Answer {
+fn cuts(known: &[CutRef], until: u64, turn: &Turn<'_>) -> Answer {
     let ours = |cut: &&CutRef| turn.holdings.cut_at(cut.height) == Some(**cut);
     let Some(common) = known.iter().find(ours) else {
         return Answer::Nothing;
@@ -168,7 +194,7 @@ fn cuts(known: &[CutRef], turn: &Turn<'_>) -> Answer {
     let mut cuts = Vec::new();
     let mut bytes = 0;
     let mut height = common.height;
-    while let Some(next) = height.checked_add(1)
+    while let Some(next) = height.checked_add(1).filter(|next| *next <= until)
         && cuts.len() < ENTRIES_PER_MESSAGE_MAX
         && let Some(cut) = turn.holdings.cut_bytes(next)
     {

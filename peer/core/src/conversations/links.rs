@@ -285,6 +285,10 @@ impl Core {
         let mut wanted: BTreeMap<DeviceKey, Vec<String>> = BTreeMap::new();
         let mut members = BTreeSet::new();
         for replica in self.replicas.values() {
+            let was_member = replica.rights.roles.contains_key(&device);
+            if was_member && !replica.members.contains_key(&device) {
+                continue; // they have nothing more to say
+            }
             let all = replica.members.keys().copied();
             let is_away = |member: &DeviceKey| self.parts.away.contains_key(member);
             for member in neighbours::links(&replica.id, &device, all.clone(), is_away) {

@@ -115,6 +115,17 @@ impl Holdings for View<'_> {
         self.replica.members.contains_key(remote)
     }
 
+    fn membership_ended(&self, remote: &DeviceKey) -> Option<u64> {
+        let changes = self.replica.rights.roles.get(remote)?;
+        let last = changes.last().filter(|change| change.role.is_none())?;
+        Some(last.from)
+    }
+
+    fn covered_at(&self, entry: &EntryId) -> Option<u64> {
+        let covered = self.replica.log.final_entry(entry).ok().flatten()?;
+        Some(covered.height)
+    }
+
     fn proofs(&self) -> Vec<EquivocationProof> {
         self.replica.dag.proofs()
     }

@@ -5,6 +5,7 @@
 //! a pass of their own (ORDERING 6).
 
 mod console;
+mod members;
 mod schedule;
 mod system;
 
@@ -12,7 +13,7 @@ use module_host::{Call, Lifecycle, Module, Outcome, Runner, ViewCall, ViewDef, V
 use store::{CallContext, Changed, Reads, Row, RowChange, State, TableId, Transaction};
 use sync_protocol::{
     ConnectionId, DatabaseId, DeviceKey, Entry, EntryId, Hlc, Invocation, Options, Position, Role,
-    SYSTEM_CALL_NAME, SystemCall,
+    SYSTEM_CALL_NAME, Struck, SystemCall,
 };
 
 use crate::error::Stop;
@@ -57,6 +58,16 @@ pub(crate) struct EntryRun {
     pub(crate) events: Vec<Event>,
 }
 
+impl EntryRun {
+    /// None of the entry's calls runs.
+    pub(crate) fn void(&mut self, entry: &Entry, why: Struck) {
+        self.outcomes = vec![CallOutcome::Void(why); entry.body.invocations.len()];
+        // Whom it admits may have written for those who could not know.
+        let admits = |call| matches!(call, SystemCall::Admit { .. });
+        self.rights_changed = entry.system_calls().any(|(_, call)| admits(call));
+    }
+}
+
 /// A row of a table whose rows are events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -98,6 +109,8 @@ type Ran = (Transaction, CallOutcome);
 /// An entry whose calls are about to run: what they have in common is looked up once.
 pub(crate) struct Readied<'a> {
     entry: &'a Entry,
+    /// The role that its author has at most: somebody demoted it, which it had not seen.
+    demoted: Option<Role>,
     callers: Vec<Option<CheckedCaller<'a>>>,
     targets: Vec<Target>,
 }
@@ -163,20 +176,20 @@ impl Executor {
                 .is_some()
     }
 
-    /// Runs an entry, or voids it, on top of `state`, whose overlay must hold everything before it and nothing
-    /// after. After an error the state is gone: the database stops, its log is whole.
+    /// Runs an entry, or voids it if it is `struck`, on top of `state`, whose overlay must hold
+    /// everything before it and nothing after. After an error the state is gone: the database stops, its log is whole.
     pub(crate) fn run(
         &mut self,
         mut state: State,
         entry: &Entry,
-        void: bool,
+        struck: Option<Struck>,
     ) -> Result<(State, EntryRun), Stop> {
         let mut run = EntryRun::default();
-        if void {
-            run.outcomes = vec![CallOutcome::Void; entry.body.invocations.len()];
+        if let Some(why) = struck.filter(|struck| struck.is_void()) {
+            run.void(entry, why);
             return Ok((state, run));
         }
-        let readied = self.ready(entry);
+        let readied = self.ready(entry, struck);
         let mut call = CallAt {
             index: 0,
             units_left: self.options.units_per_entry,
@@ -196,9 +209,13 @@ impl Executor {
     }
 
     /// Looks up what the calls of an entry have in common.
-    pub(crate) fn ready<'a>(&self, entry: &'a Entry) -> Readied<'a> {
+    pub(crate) fn ready<'a>(&self, entry: &'a Entry, struck: Option<Struck>) -> Readied<'a> {
         Readied {
             entry,
+            demoted: match struck {
+                Some(Struck::Demoted(role)) => Some(role),
+                _ => None,
+            },
             callers: checked_callers(entry),
             targets: self.targets(entry),
         }
@@ -227,6 +244,7 @@ impl Executor {
     ) -> Result<(State, CallRun), Stop> {
         let Readied {
             entry,
+            demoted,
             callers,
             targets,
         } = readied;
@@ -245,6 +263,10 @@ impl Executor {
             None => system_tables::member_role(&tx, &entry.header.author)?,
         };
         *role = Some(author_role);
+        let author_role = match demoted {
+            Some(most) => author_role.map(|role| role.lesser(*most)),
+            None => author_role,
+        };
         let target = &targets[usize::from(invocation.name)];
         let caller = callers[usize::from(invocation.caller)].as_ref();
         let mut units_left = call.units_left;

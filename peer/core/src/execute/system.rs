@@ -4,16 +4,15 @@ use module_host::{Call, Lifecycle};
 use store::{DataError, Transaction};
 use sync_protocol::{
     ConnectionId, DeviceKey, Entry, EquivocationProof, Genesis, Invocation, NewModule, Role,
-    RowWrite, Signature, SystemCall, check_admission,
+    RowWrite, SystemCall,
 };
 
-use super::{EntryRun, Executor, Ran, schedule};
+use super::{EntryRun, Executor, Ran, members, schedule};
 use crate::error::Stop;
 use crate::outcome::CallOutcome;
 use crate::sql::{self, Unfit};
 use crate::system_tables::{
-    CLIENT, ClientRow, EQUIVOCATION, MEMBER, TICKET, TicketRow, equivocation_row, member_role,
-    member_row,
+    CLIENT, ClientRow, EQUIVOCATION, MEMBER, TicketRow, equivocation_row, member_role, member_row,
 };
 use crate::upgrade;
 use crate::upgrade::rows::PUBLISH;
@@ -76,13 +75,13 @@ pub(super) fn run(
                 uses_left: *uses,
                 expires: *expires,
             };
-            invite(tx, place, row, run)
+            members::invite(tx, place, row, run)
         }
         SystemCall::Admit {
             member,
             ticket,
             proof,
-        } => admit(tx, place, member, ticket, proof, run),
+        } => members::admit(tx, place, member, ticket, proof, run),
         SystemCall::ReportEquivocation(proof) => report(tx, place, proof, run),
         SystemCall::ClientConnected => connected(executor, tx, place, run),
         SystemCall::ClientDisconnected => disconnected(executor, tx, place, run),
@@ -90,6 +89,10 @@ pub(super) fn run(
         SystemCall::Publish(new_module) => publish(tx, place, new_module, run),
         SystemCall::Fire(fire) => schedule::fire(executor, tx, place, fire, run),
         SystemCall::Write(statement) => write(executor, tx, place, statement),
+        SystemCall::RemoveMember { member } => members::remove(tx, place, member, run),
+        SystemCall::SetRole { member, role } => members::set_role(tx, place, member, *role, run),
+        SystemCall::RevokeTicket { ticket } => members::revoke_ticket(tx, place, ticket, run),
+        SystemCall::TransferOwnership { to } => members::transfer(tx, place, to, run),
     }
 }
 
@@ -133,69 +136,6 @@ fn lifecycle(
     };
     let (tx, outcome, _) = executor.call(tx, call, run)?;
     Ok((tx, outcome))
-}
-
-fn invite(
-    mut tx: Transaction,
-    place: &Place<'_>,
-    row: TicketRow,
-    run: &mut EntryRun,
-) -> Result<Ran, Stop> {
-    if !place.role.is_some_and(Role::may_invite) {
-        return Ok(refused(tx, "only an owner or admin may invite"));
-    }
-    if row.uses_left == 0 || row.role == Role::Owner {
-        return Ok(refused(
-            tx,
-            "a ticket has at least one use, and ownership cannot be invited to",
-        ));
-    }
-    if TicketRow::find(&tx, &row.ticket)?.is_some() {
-        return Ok(refused(tx, "that ticket exists already"));
-    }
-    tx.insert(TICKET, &row.write())?;
-    run.rights_changed = true;
-    Ok((tx, DONE))
-}
-
-fn admit(
-    mut tx: Transaction,
-    place: &Place<'_>,
-    member: &DeviceKey,
-    ticket: &DeviceKey,
-    proof: &Signature,
-    run: &mut EntryRun,
-) -> Result<Ran, Stop> {
-    if place.role.is_none() {
-        return Ok(refused(tx, "only members can admit others"));
-    }
-    let database = place.entry.database();
-    if check_admission(ticket, &database, member, proof).is_err() {
-        return Ok(refused(tx, "the proof was not made with the ticket's key"));
-    }
-    let Some(row) = TicketRow::find(&tx, ticket)? else {
-        return Ok(refused(tx, "there is no such ticket"));
-    };
-    if member_role(&tx, member)?.is_some() {
-        return Ok((tx, DONE)); // two members admitted the same device while apart
-    }
-    if row.uses_left == 0 {
-        return Ok(refused(
-            tx,
-            "the ticket has been used up: ask for a new one",
-        ));
-    }
-    if place.entry.time_of(place.index) > row.expires {
-        return Ok(refused(tx, "the ticket has expired: ask for a new one"));
-    }
-    let used = TicketRow {
-        uses_left: row.uses_left - 1,
-        ..row
-    };
-    used.update(&mut tx)?;
-    tx.insert(MEMBER, &member_row(member, row.role))?;
-    run.rights_changed = true;
-    Ok((tx, DONE))
 }
 
 fn report(
@@ -308,10 +248,14 @@ fn disconnected(
     run: &mut EntryRun,
 ) -> Result<Ran, Stop> {
     let connection = place.invocation.connection;
-    let client = ClientRow::find(&tx, &connection)?;
-    let Some(client) = client.filter(|row| row.author == place.entry.header.author) else {
-        return Ok(refused(tx, "there is no such connection"));
+    let no_such = "there is no such connection";
+    let Some(client) = ClientRow::find(&tx, &connection)? else {
+        return Ok(refused(tx, no_such));
     };
+    // Whose peer was removed has nobody else to say that it is gone.
+    if client.author != place.entry.header.author && member_role(&tx, &client.author)?.is_some() {
+        return Ok(refused(tx, no_such));
+    }
     // A peer also reports, in its own name, clients that it lost in a crash: the module hears of
     // the client in either case.
     let place = &Place {

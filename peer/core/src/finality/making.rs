@@ -163,7 +163,7 @@ impl Replica {
             frontier,
             order_root: root_of(segment),
             state_root: settlement.root,
-            finalisers: self.finalisers_after(segment.len()),
+            finalisers: self.finalisers_after(segment.len())?,
         };
         let cut = Cut::seal(draft, ctx.key)
             .unwrap_or_else(|error| unreachable!("a cut of ours stays within the limits: {error}"));

@@ -1,18 +1,49 @@
 //! Handing finality over: an owner's system call, which the cut that covers it carries out.
 
-use sync_protocol::{Cut, DeviceKey};
+use std::collections::BTreeSet;
 
+use sync_protocol::{Cut, DeviceKey, Role};
+
+use crate::error::Stop;
 use crate::replica::Replica;
 use crate::reply::FinaliserInfo;
+use crate::system_tables;
 
 impl Replica {
     /// Whom the cut over the first `segment` executed entries has to name: the device of the last
-    /// move among them, or those whom the cut before names.
-    pub(super) fn finalisers_after(&self, segment: usize) -> Vec<DeviceKey> {
+    /// move among them, or those whom the cut before names; the owner instead of one whom they leave
+    /// without the right to write. Where rights changed, the visible rows must be those after the
+    /// segment.
+    pub(super) fn finalisers_after(&self, segment: usize) -> Result<Vec<DeviceKey>, Stop> {
         let moves = self.executed[..segment].iter().rev();
-        match moves.filter_map(|ran| ran.finaliser).next() {
+        let named = match moves.filter_map(|ran| ran.finaliser).next() {
             Some(to) => vec![to],
             None => self.cut.finalisers.clone(),
+        };
+        if !self.executed[..segment].iter().any(|ran| ran.rights_changed) {
+            return Ok(named);
+        }
+        let mut owner = None;
+        let mut writers = BTreeSet::new();
+        for row in self.state()?.rows(system_tables::MEMBER)? {
+            let (device, role) = system_tables::read_member(&row?);
+            if role.is_some_and(Role::may_write) {
+                writers.insert(device);
+            }
+            if role == Some(Role::Owner) {
+                owner = Some(device);
+            }
+        }
+        match owner {
+            // One who never was a member finalises by the genesis or a recovery key.
+            Some(owner)
+                if named.iter().any(|one| {
+                    self.rights.roles.contains_key(one) && !writers.contains(one)
+                }) =>
+            {
+                Ok(vec![owner])
+            }
+            _ => Ok(named),
         }
     }
 

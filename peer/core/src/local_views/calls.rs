@@ -51,7 +51,7 @@ impl Called {
         let status = match (&self.outcome, is_final) {
             (CallOutcome::Ok { .. }, false) => "tentative",
             (CallOutcome::Ok { .. }, true) => "final",
-            (CallOutcome::Void, _) => "void",
+            (CallOutcome::Void(_), _) => "void",
             _ => "failed",
         };
         let time = i64::try_from(self.time.0).unwrap_or(i64::MAX);

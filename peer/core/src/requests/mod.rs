@@ -5,6 +5,7 @@ mod calls;
 mod databases;
 mod finality;
 mod following;
+mod members;
 mod query;
 mod upgrades;
 
@@ -133,6 +134,9 @@ impl Core {
                 Err(_) => self.publish(now, &name, &wasm, sequential_auto_inc, dice),
             },
             Request::MoveFinaliser { database, to } => self.move_finaliser(now, id, &database, to),
+            Request::ChangeMembers { database, change } => {
+                self.change_members(now, id, &database, change)
+            }
             Request::Sql { database, text } => self.sql(now, id, &database, &text, &caller, owner),
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
@@ -216,6 +220,7 @@ impl Core {
             | Request::Disconnect { .. }
             | Request::Invite { .. }
             | Request::MoveFinaliser { .. }
+            | Request::ChangeMembers { .. }
             | Request::Publish { .. }
             | Request::Sql { .. } => unreachable!("answered before"),
         })
@@ -287,10 +292,14 @@ impl Core {
         if replica.may_write(&self.parts.device) {
             return Ok(replica.id);
         }
-        Err(refuse(
-            ErrorKind::Denied,
-            "this peer may not write to the database: it is a reader, or not a member yet",
-        ))
+        let why = match replica.members.contains_key(&self.parts.device) {
+            true => "this peer may only read the database: ask the owner for another role",
+            false if replica.rights.roles.contains_key(&self.parts.device) => {
+                "this peer is no member of the database any more: ask a member for a new ticket"
+            }
+            false => "this peer is not a member of the database yet",
+        };
+        Err(refuse(ErrorKind::Denied, why))
     }
 
     fn invite(
@@ -308,6 +317,12 @@ impl Core {
             return Err(refuse(
                 ErrorKind::Denied,
                 "only an owner or admin of the database may invite",
+            ));
+        }
+        if !own_role.is_some_and(|own| own.outranks(role)) && role != Role::Owner {
+            return Err(refuse(
+                ErrorKind::Denied,
+                "only the owner of the database may invite admins",
             ));
         }
         if uses == 0
@@ -455,6 +470,7 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::JoinProgress { .. }
             | Request::Members { .. }
             | Request::MoveFinaliser { .. }
+            | Request::ChangeMembers { .. }
             | Request::Recover { .. }
             | Request::Rebuild { .. }
             | Request::Dump { .. }

@@ -20,7 +20,6 @@ use crate::execute::{CallAt, EntryRun, Trace};
 use crate::limits::{
     SELECTIVE_CALLS_MIN, SELECTIVE_PERCENT_MAX, SELECTIVE_WINDOW_CALLS, TRACE_BYTES_MAX,
 };
-use crate::outcome::CallOutcome;
 use crate::replica::{Context, Executed, Replica};
 
 /// A pass that is under way.
@@ -160,7 +159,7 @@ impl Replica {
             let Some(mut ran) = pass.left.next() else {
                 return Ok(Step::Suffix);
             };
-            if ran.void == ordered.void {
+            if ran.struck == ordered.struck {
                 let step = self.run_again(pass, &mut ran)?;
                 if step == Step::Done {
                     self.executed.push(ran);
@@ -180,7 +179,7 @@ impl Replica {
 
     /// Runs those calls of an entry again that read something that has changed.
     fn run_again(&mut self, pass: &mut Pass, ran: &mut Executed) -> Result<Step, Stop> {
-        if ran.void || pass.dirt.is_empty() {
+        if ran.is_void() || pass.dirt.is_empty() {
             return Ok(Step::Done);
         }
         let calls = ran.outcomes.len();
@@ -201,7 +200,7 @@ impl Replica {
             return Ok(Step::Suffix);
         }
         let (per_entry, per_call) = self.executor.budgets();
-        let readied = self.executor.ready(&entry);
+        let readied = self.executor.ready(&entry, ran.struck);
         let mut state = self.take_state()?;
         let (mut role, mut run) = (None, EntryRun::default());
         let mut units_left = per_entry;
@@ -246,10 +245,10 @@ impl Replica {
             return Ok(Step::Suffix);
         }
         let mut run = EntryRun::default();
-        if ordered.void {
-            run.outcomes = vec![CallOutcome::Void; entry.body.invocations.len()];
+        if let Some(why) = ordered.struck.filter(|struck| struck.is_void()) {
+            run.void(&entry, why);
         } else {
-            let readied = self.executor.ready(&entry);
+            let readied = self.executor.ready(&entry, ordered.struck);
             let mut state = self.take_state()?;
             let mut role = None;
             let mut call = CallAt {

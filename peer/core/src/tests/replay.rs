@@ -288,18 +288,18 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
         )
         .expect("opens");
         let (mut executor, mut state) = (unborn.executor, unborn.state);
-        state = executor.run(state, &set.birth, false).expect("runs").0;
+        state = executor.run(state, &set.birth, None).expect("runs").0;
         state = settled(state, &set.birth, 0);
         for (cut, segment) in &set.history {
             for entry in segment {
-                state = executor.run(state, entry, false).expect("runs").0;
+                state = executor.run(state, entry, None).expect("runs").0;
             }
             let last = segment.last().expect("a cut covers something");
             state = settled(state, last, cut.height);
         }
         let mut outcomes = Vec::new();
         for entry in &set.entries {
-            let (next, run) = executor.run(state, entry, false).expect("runs");
+            let (next, run) = executor.run(state, entry, None).expect("runs");
             state = next;
             outcomes.push(run.outcomes);
         }
