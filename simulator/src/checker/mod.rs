@@ -6,7 +6,8 @@
 //! - [`ledger`]: what was acknowledged is there, once; what nobody said is not.
 //! - [`history`]: the one order, from the entries alone; causes before effects; no entry twice.
 //! - [`model`]: the rows that the calls give in that order, one after the other, with what was
-//!   due ([`deliveries`]) and what the owner wrote by statements ([`statements`]).
+//!   due ([`deliveries`]), what the owner wrote by statements ([`statements`]), and who might at
+//!   all ([`members`]).
 //! - [`cuts`]: what is final stays.
 //! - [`bounds`]: what a peer may send and keep.
 //!
@@ -19,6 +20,7 @@ pub(crate) mod cuts;
 mod deliveries;
 pub(crate) mod history;
 pub(crate) mod ledger;
+mod members;
 pub(crate) mod model;
 mod statements;
 

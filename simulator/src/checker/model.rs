@@ -9,6 +9,7 @@ use sync_protocol::{BlobHash, Body, ConnectionId, DeviceKey, Entry, Invocation, 
 
 use super::Shown;
 use super::deliveries::Delivery;
+use super::members::{Left, Members};
 
 /// 2024-01-01 in microseconds since 1970: generated ids count from there.
 const IDS_START_US: u64 = 1_704_067_200_000_000;
@@ -37,9 +38,7 @@ pub(crate) struct Model {
     /// Once the module has receipts.
     receipts: Option<BTreeMap<u64, (u32, u32, i64)>>,
     connected: BTreeMap<ConnectionId, (Who, DeviceKey)>,
-    roles: BTreeMap<DeviceKey, Role>,
-    /// Role, uses left, end.
-    tickets: BTreeMap<DeviceKey, (Role, u32, u64)>,
+    members: Members,
     frozen: BTreeSet<DeviceKey>,
     published: Vec<BlobHash>,
     /// Names of tables by number.
@@ -56,6 +55,7 @@ pub(super) struct Calling<'a> {
 }
 
 /// It did nothing.
+#[derive(Debug)]
 pub(super) struct Failed;
 
 pub(super) type Outcome = Result<(), Failed>;
@@ -80,6 +80,7 @@ impl Model {
             }
         }
         self.run_all(entries);
+        self.members.cut(entries);
         if self.published.iter().any(|module| module == upgraded) {
             self.receipts.get_or_insert_default();
         }
@@ -88,14 +89,16 @@ impl Model {
 
     /// Runs entries in this order.
     pub(crate) fn run_all(&mut self, entries: &[Entry]) {
+        let left = self.members.left(entries, &self.frozen);
         for entry in entries {
-            if !self.frozen.contains(&entry.header.author) {
-                self.run(entry);
+            let left = left.get(&entry.id).copied();
+            if !self.frozen.contains(&entry.header.author) && left != Some(Left::Nothing) {
+                self.run(entry, left);
             }
         }
     }
 
-    fn run(&mut self, entry: &Entry) {
+    fn run(&mut self, entry: &Entry, left: Option<Left>) {
         let header = &entry.header;
         let own = peer_core::did_key(&header.author);
         for (index, invocation) in entry.body.invocations.iter().enumerate() {
@@ -111,7 +114,7 @@ impl Model {
                 arguments: Arguments(&invocation.args),
             };
             // What fails has changed nothing, so how it ends does not matter.
-            let _outcome = self.call(entry, invocation, calling, is_device);
+            let _outcome = self.call(entry, invocation, calling, (is_device, left));
         }
     }
 
@@ -120,21 +123,22 @@ impl Model {
         entry: &Entry,
         invocation: &Invocation,
         mut calling: Calling<'_>,
-        is_device: bool,
+        (is_device, left): (bool, Option<Left>),
     ) -> Outcome {
+        let held = self.members.roles.get(&entry.header.author).copied();
+        let role = match left {
+            Some(Left::Of(most)) => held.map(|held| held.max(most)),
+            _ => held,
+        };
         let name = name_of(&entry.body, invocation);
         if let Some(name) = name {
-            self.need(&entry.header.author, Role::may_write)?;
+            check(role.is_some_and(Role::may_write))?;
             let here = self.connected.get(&invocation.connection);
             check(here.is_some_and(|(who, _)| *who == calling.who))?;
             return self.reducer(name, &mut calling);
         }
         let call = SystemCall::decode(&invocation.args).map_err(|_| Failed)?;
-        self.system_call(entry, invocation, &call, &mut calling, is_device)
-    }
-
-    fn need(&self, device: &DeviceKey, allows: impl Fn(Role) -> bool) -> Outcome {
-        check(self.roles.get(device).copied().is_some_and(allows))
+        self.system_call(entry, invocation, &call, &mut calling, (is_device, role))
     }
 
     fn system_call(
@@ -143,22 +147,23 @@ impl Model {
         invocation: &Invocation,
         call: &SystemCall,
         calling: &mut Calling<'_>,
-        is_device: bool,
+        (is_device, role): (bool, Option<Role>),
     ) -> Outcome {
         let author = entry.header.author;
+        let writes = role.is_some_and(Role::may_write);
         match call {
             SystemCall::ClientConnected => {
-                self.need(&author, Role::may_write)?;
-                check(invocation.connection != ConnectionId::ZERO)?;
+                check(writes && invocation.connection != ConnectionId::ZERO)?;
                 check(!self.connected.contains_key(&invocation.connection))?;
                 let client = (calling.who.clone(), author);
                 self.connected.insert(invocation.connection, client);
                 self.visitors.entry(calling.who.clone()).or_default().0 += 1;
             }
             SystemCall::ClientDisconnected => {
-                self.need(&author, Role::may_write)?;
+                check(writes)?;
                 let client = self.connected.get(&invocation.connection).ok_or(Failed)?;
-                check(client.1 == author)?;
+                // Others speak for a peer only when it is gone.
+                check(client.1 == author || !self.members.roles.contains_key(&client.1))?;
                 let (who, _) = self
                     .connected
                     .remove(&invocation.connection)
@@ -166,43 +171,28 @@ impl Model {
                 self.visitors.entry(who).or_default().1 += 1;
             }
             SystemCall::Genesis(_) => {
-                check(is_device && self.roles.is_empty())?;
-                self.roles.insert(author, Role::Owner);
+                check(is_device && self.members.roles.is_empty())?;
+                self.members.roles.insert(author, Role::Owner);
             }
-            SystemCall::Invite {
-                ticket,
-                role,
-                uses,
-                expires,
-            } => {
-                check(is_device && *uses > 0 && *role != Role::Owner)?;
-                self.need(&author, Role::may_invite)?;
-                check(!self.tickets.contains_key(ticket))?;
-                self.tickets.insert(*ticket, (*role, *uses, expires.0));
-            }
-            // Nobody in these worlds makes up proofs.
-            SystemCall::Admit { member, ticket, .. } => {
+            SystemCall::Invite { .. }
+            | SystemCall::Admit { .. }
+            | SystemCall::RemoveMember { .. }
+            | SystemCall::SetRole { .. }
+            | SystemCall::RevokeTicket { .. }
+            | SystemCall::TransferOwnership { .. } => {
                 check(is_device)?;
-                self.need(&author, |_| true)?;
-                check(!self.roles.contains_key(member))?;
-                let (role, uses, expires) = self.tickets.get_mut(ticket).ok_or(Failed)?;
-                check(*uses > 0 && calling.time <= *expires)?;
-                *uses -= 1;
-                self.roles.insert(*member, *role);
+                self.members.run(call, author, role, calling.time)?;
             }
             SystemCall::Publish(module) => {
-                check(is_device)?;
-                self.need(&author, |role| role == Role::Owner)?;
+                check(is_device && role == Some(Role::Owner))?;
                 self.published.push(module.module);
             }
             SystemCall::Fire(fire) => {
-                check(is_device)?;
-                self.need(&author, Role::may_write)?;
+                check(is_device && writes)?;
                 self.fire(fire, calling)?;
             }
             SystemCall::Write(statement) => {
-                check(is_device)?;
-                self.need(&author, |role| role == Role::Owner)?;
+                check(is_device && role == Some(Role::Owner))?;
                 self.write(statement)?;
             }
             // Change no row of the module.
