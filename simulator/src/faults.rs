@@ -116,15 +116,27 @@ pub enum Fault {
     RestoredBackup,
     /// In the end the finaliser's key signs a cut over rows that no calls give.
     FalseRoot,
+    /// The owner puts the last peer out, which goes on writing.
+    PutOut,
+    /// The owner and an admin quarrel over roles: the admin's own, and the last peer's.
+    Duel,
+    /// The last peer admits a stranger with a ticket that is used up.
+    UsedTickets,
+    /// The last peer writes calls about members that it may not make.
+    Usurping,
 }
 
 use Fault as F;
 
 impl Fault {
     /// All of them, in the order in which a smaller run is looked for.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         F::RestoredBackup,
         F::FalseRoot,
+        F::PutOut,
+        F::Duel,
+        F::UsedTickets,
+        F::Usurping,
         F::FinaliserLost,
         F::FinaliserMoves,
         F::Upgrade,
@@ -195,6 +207,10 @@ impl Fault {
             F::Upgrade => "upgrade",
             F::RestoredBackup => "restored-backup",
             F::FalseRoot => "false-root",
+            F::PutOut => "put-out",
+            F::Duel => "role-duel",
+            F::UsedTickets => "used-tickets",
+            F::Usurping => "usurping",
         }
     }
 }
@@ -284,6 +300,10 @@ pub struct Faults {
     pub restored_backup: bool,
     /// In the end the finaliser's key signs a cut over rows that no calls give.
     pub false_root: bool,
+    /// The owner puts the last peer out, which goes on writing.
+    pub put_out: bool,
+    /// The owner and an admin quarrel over roles.
+    pub duel: bool,
     /// Mean milliseconds between two calls in the whole world.
     pub work_every_ms: u64,
 }
@@ -308,6 +328,10 @@ pub struct Lies {
     pub speaks_for_others: bool,
     /// It sends messages again, late or spoilt.
     pub garbles: bool,
+    /// It admits a stranger with a ticket that is used up.
+    pub uses_tickets_again: bool,
+    /// It writes calls about members that it may not make.
+    pub usurps: bool,
 }
 
 impl Lies {
@@ -357,12 +381,16 @@ impl Faults {
             signs_cuts: false,
             speaks_for_others: false,
             garbles: false,
+            uses_tickets_again: false,
+            usurps: false,
         },
         finaliser_moves: false,
         finaliser_lost: false,
         upgrade: false,
         restored_backup: false,
         false_root: false,
+        put_out: false,
+        duel: false,
         work_every_ms: 150,
     };
 
@@ -417,12 +445,17 @@ impl Faults {
             signs_cuts: lies(40),
             speaks_for_others: lies(40),
             garbles: lies(60),
+            ..Lies::default()
         };
         faults.finaliser_moves = holds(15);
         faults.finaliser_lost = holds(15);
         faults.upgrade = holds(35);
         faults.restored_backup = holds(60);
         faults.false_root = holds(15);
+        faults.put_out = holds(25);
+        faults.duel = holds(20);
+        faults.lies.uses_tickets_again = holds(50) && liar;
+        faults.lies.usurps = holds(50) && liar;
         faults
     }
 
@@ -464,6 +497,10 @@ impl Faults {
             F::Upgrade => self.upgrade = false,
             F::RestoredBackup => self.restored_backup = false,
             F::FalseRoot => self.false_root = false,
+            F::PutOut => self.put_out = false,
+            F::Duel => self.duel = false,
+            F::UsedTickets => self.lies.uses_tickets_again = false,
+            F::Usurping => self.lies.usurps = false,
         }
         self
     }
@@ -488,6 +525,8 @@ impl Faults {
             finaliser_lost: self.finaliser_lost,
             upgrade: self.upgrade,
             false_root: self.false_root,
+            put_out: self.put_out,
+            duel: self.duel,
             ..Self::NONE
         }
     }

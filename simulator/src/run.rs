@@ -349,6 +349,7 @@ impl Run {
         self.world.check_follower(at).map_err(unsafe_at)?;
         // Who is void, and what is held back until it is due, is known for sure in the end only.
         let sure = !self.faults.lies.any()
+            && !self.has_contested()
             && self.faults.apart_ms == 0
             && self.faults.clock_jump_every_ms == 0
             && !self.world.nodes[at].in_trouble
@@ -384,6 +385,11 @@ impl Run {
             model.segment(segment, &self.next_module);
         }
         model
+    }
+
+    /// Whether some peer may be put out.
+    fn has_contested(&self) -> bool {
+        self.world.is_contested(self.world.nodes.len() - 1)
     }
 
     /// Milliseconds after the healing within which all must be equal and final.
@@ -427,7 +433,7 @@ impl Run {
     fn present(&self) -> Vec<usize> {
         let nodes = self.world.nodes.iter().enumerate();
         nodes
-            .filter(|(_, node)| !node.is_gone)
+            .filter(|(at, node)| !node.is_gone && !self.world.is_contested(*at))
             .map(|(at, _)| at)
             .collect()
     }
@@ -449,7 +455,7 @@ impl Run {
             };
             // Nobody passes on what a rogue wrote after it was found out, nor what a peer that is
             // gone kept to itself, so what builds on that may wait for ever, within its bound.
-            let excused = self.faults.lies.any() || self.faults.leaver;
+            let excused = self.faults.lies.any() || self.faults.leaver || self.has_contested();
             let pending = if excused { 0 } else { status.pending };
             if status.tail > 0 || pending > 0 {
                 let tail = status.tail;
@@ -473,7 +479,10 @@ impl Run {
                     status.cut.height
                 ));
             }
-            if let Some(remote) = status.peers.iter().find(|remote| !remote.in_sync) {
+            let mut remotes = status.peers.iter();
+            if let Some(remote) =
+                remotes.find(|remote| !remote.in_sync && !self.world.is_put_out(&remote.id))
+            {
                 return Some(format!(
                     "peer {at} is not in sync with {}",
                     remote.id.short()

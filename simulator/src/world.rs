@@ -103,6 +103,10 @@ enum Once {
     Restore,
     /// It reaches others.
     Reach,
+    /// The owner puts the last peer out.
+    PutOut,
+    /// The owner and an admin quarrel, so many times more.
+    Duel(u8),
 }
 
 /// Who waits for a reply of which process.
@@ -126,6 +130,8 @@ enum Who {
     /// Who gave the database another module, or hands finality over; the answer comes with a cut,
     /// or too late for one.
     Owner(&'static str),
+    /// Who changes roles: somebody else may have done so before.
+    Quarreller,
     /// The world itself: the answer comes at once, or never.
     World,
 }
@@ -362,6 +368,8 @@ impl World {
             Event::Once(Once::BackUp) => self.back_up(),
             Event::Once(Once::Restore) => self.restore(),
             Event::Once(Once::Reach) => self.reach(),
+            Event::Once(Once::PutOut) => self.put_out(),
+            Event::Once(Once::Duel(rounds)) => self.duel(rounds),
         }
     }
 

@@ -104,6 +104,15 @@ impl Ended {
         assert!(self.status.success(), "{self:?}");
         self.stdout
     }
+
+    /// What it said on standard error.
+    ///
+    /// # Panics
+    /// When it ended with status 0.
+    pub(crate) fn failed(self) -> String {
+        assert!(!self.status.success(), "{self:?}");
+        self.stderr
+    }
 }
 
 /// Runs `command` to its end with nothing on standard input.

@@ -22,6 +22,7 @@ mod http_bodies;
 mod kill_loop;
 mod layering;
 mod lifecycle;
+mod members;
 mod mesh;
 mod modules;
 mod network;

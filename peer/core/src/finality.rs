@@ -13,7 +13,7 @@ pub(crate) mod recovery;
 use std::collections::BTreeSet;
 
 use store::{RowWrite, Settlement};
-use sync_protocol::{Cut, DeviceKey, EntryId, Ordered, Role, SystemCall, order_root};
+use sync_protocol::{Cut, DeviceKey, EntryId, Ordered, Role, Struck, SystemCall, order_root};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
@@ -221,7 +221,10 @@ impl Replica {
     /// Devices that the first so many executed entries admit, whatever came of that.
     fn admitted_within(&self, segment: usize) -> Result<BTreeSet<DeviceKey>, Stop> {
         let mut admitted = BTreeSet::new();
-        for ran in self.executed[..segment].iter().filter(|ran| ran.rights_changed) {
+        for ran in self.executed[..segment]
+            .iter()
+            .filter(|ran| ran.rights_changed)
+        {
             let entry = self.bodies.get(&ran.entry.id, &self.log, self.id)?;
             admitted.extend(entry.system_calls().filter_map(|(_, call)| match call {
                 SystemCall::Admit { member, .. } => Some(member),
@@ -273,10 +276,16 @@ impl Replica {
             self.bodies.forget(&ordered.entry.id);
         }
         self.tail_since = self.accepted_at.values().min().copied();
+        // Only a change of rights takes anything else out of the tail.
+        let before = match rights_changed {
+            true => self.dag.ids(),
+            false => Vec::new(),
+        };
         let finals = FinalsAt::new(&self.log, cut.height);
         let released = self.dag.advance(&cut, self.rights.clone(), &finals);
         self.final_time = self.final_time.max(latest_final(&cut, &finals));
         finals.checked()?;
+        self.note_dropped(&before)?;
         self.cut = cut;
         self.dirty = true;
         self.take_effect(ctx)?;
@@ -285,6 +294,20 @@ impl Replica {
             self.accepted(&released, None, ctx.now.tick);
         }
         Ok(())
+    }
+
+    /// Of what was in the tail before a cut, notes what is neither covered nor in it any more.
+    fn note_dropped(&mut self, before: &[EntryId]) -> Result<(), Stop> {
+        let why = |author: &DeviceKey| match self.rights.frozen.contains_key(author) {
+            true => Struck::Equivocated,
+            false => Struck::Removed,
+        };
+        let gone = before.iter().filter(|id| !self.dag.is_clean(id));
+        let dropped: Vec<(EntryId, Struck)> = gone
+            .filter_map(|id| Some((*id, why(&self.dag.get(id)?.header.author))))
+            .collect();
+        let log = (&self.log, self.id);
+        self.recent_calls.note_dropped(&dropped, &self.bodies, log)
     }
 
     /// Tries the cut that waited for entries.

@@ -75,11 +75,7 @@ impl Replica {
         Ok(())
     }
 
-    fn disconnect(
-        &mut self,
-        connection: ConnectionId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), Stop> {
+    fn disconnect(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) -> Result<(), Stop> {
         let caller = Claims::of_device(&ctx.device);
         let call = Waiting::system(caller, &SystemCall::ClientDisconnected, connection);
         self.enqueue(Group::single(call, ReplyTo::Nobody), ctx)

@@ -74,5 +74,7 @@ pub use reply::{
     JoinProgress, JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError,
     SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded, WriteKind, Written,
 };
-pub use request::{Arguments, ClientId, MemberChange, Request, RequestId, SchemaVersion, SetId, WantedRows};
+pub use request::{
+    Arguments, ClientId, MemberChange, Request, RequestId, SchemaVersion, SetId, WantedRows,
+};
 pub use subscriptions::{ChangedRows, RowType, SetChange, TableChange, TableRows, Update};

@@ -1,4 +1,4 @@
-//! `tombolo invite`: prints nothing but the ticket, so that it can be piped.
+//! `tombolo invite`: prints nothing but the ticket, so that it can be piped. `--revoke` ends one.
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -35,6 +35,9 @@ pub(crate) struct Invite {
     /// How long the ticket is good: a number with s, m, h or d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_seconds)]
     expires: u64,
+    /// Revoke this ticket instead of making one: it admits nobody any more
+    #[arg(long, value_name = "TICKET", conflicts_with_all = ["role", "uses", "expires"])]
+    revoke: Option<String>,
     /// Print the ticket as JSON
     #[arg(long)]
     json: bool,
@@ -43,6 +46,15 @@ pub(crate) struct Invite {
 impl Invite {
     pub(super) fn run(self, target: &Target) -> anyhow::Result<()> {
         let client = Client::of(target)?;
+        if let Some(ticket) = &self.revoke {
+            let path = database(&self.database, "/invite/revoke");
+            let answer = client.post(&path, &json!({ "ticket": ticket }))?;
+            match self.json {
+                true => print_json(&answer),
+                false => print_line("the ticket is revoked: it admits nobody any more"),
+            }
+            return Ok(());
+        }
         let role = self.role.to_possible_value();
         let invitation = json!({
             "role": role.as_ref().map_or("writer", |role| role.get_name()),

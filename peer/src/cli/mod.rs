@@ -24,6 +24,7 @@ mod peers;
 mod publish;
 mod rebuild;
 mod rename;
+mod role;
 mod sql;
 mod start;
 mod status;
@@ -97,6 +98,12 @@ enum Verb {
     Join(join::Join),
     /// List the members of a database
     Members(members::Members),
+    /// Give a member another role, or hand the database over to it
+    Role(role::SetRole),
+    /// Put a member out: what it wrote unseen is void
+    Remove(role::Remove),
+    /// End this peer's own membership
+    Leave(role::Leave),
     /// Who makes calls final: show, hand over, recover
     Finaliser(finaliser::Finaliser),
     /// Build a database's tables anew from its log
@@ -145,6 +152,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Invite(verb) => verb.run(target),
         Verb::Join(verb) => verb.run(target),
         Verb::Members(verb) => verb.run(target),
+        Verb::Role(verb) => verb.run(target),
+        Verb::Remove(verb) => verb.run(target),
+        Verb::Leave(verb) => verb.run(target),
         Verb::Finaliser(verb) => verb.run(target),
         Verb::Rebuild(verb) => verb.run(target),
         Verb::Dump(verb) => verb.run(target),
@@ -193,6 +203,10 @@ mod tests {
             "tombolo invite chat --uses 0",
             "tombolo invite chat --expires soon",
             "tombolo network sideways",
+            "tombolo role chat 00112233",
+            "tombolo role chat 00112233 queen",
+            "tombolo remove chat",
+            "tombolo invite chat --revoke t --uses 2",
             "tombolo finaliser",
             "tombolo finaliser move chat",
             "tombolo finaliser recover chat --key a --key-file b",

@@ -217,9 +217,8 @@ impl Members {
             Some(Role::Admin) => !matches!(other, Role::Owner | Role::Admin),
             _ => false,
         };
-        let held = |members: &Self, device: &DeviceKey| {
-            members.roles.get(device).copied().ok_or(Failed)
-        };
+        let held =
+            |members: &Self, device: &DeviceKey| members.roles.get(device).copied().ok_or(Failed);
         match call {
             SystemCall::Invite {
                 ticket,

@@ -87,6 +87,7 @@ impl World {
                     self.breaks(format!("peer {at} refused to {what}: {error}"));
                 }
             }
+            (Who::Quarreller, reply) => self.say(format_args!("{at} {}: {reply:?}", id.0)),
             // What the disk cannot take is refused.
             (Who::Comer(_) | Who::Leaver, Err(_)) if self.nodes[at].in_trouble => {}
             (Who::Comer(_) | Who::Leaver, Err(error)) if self.not_now(&error) => {}

@@ -1,8 +1,8 @@
 //! What happens once in a run: a peer goes away, finality moves, the finaliser is lost and another
 //! one made with the recovery key.
 
-use peer_core::{Claims, Reply, Request};
-use sync_protocol::{DatabaseId, DeviceKey, EntryId, SecretKey};
+use peer_core::{Claims, MemberChange, Reply, Request};
+use sync_protocol::{DatabaseId, DeviceKey, EntryId, Role, SecretKey};
 
 use super::{Event, Once, Who, World};
 use crate::checker::history::History;
@@ -14,6 +14,12 @@ const MISSED_MS: u64 = 8_000;
 /// The peer that finality is moved to, and that uses the recovery key: a writer that stays.
 const HEIR: usize = 1;
 
+/// Steps of a quarrel over roles.
+const DUEL_ROUNDS: u8 = 8;
+
+/// Microseconds between two of them, on average.
+const DUEL_EVERY_US: u64 = 2_500_000;
+
 /// Peers that a world has at least where the finaliser is lost: the last may lie.
 const PEERS_MIN: usize = 3;
 
@@ -23,7 +29,7 @@ impl World {
         let peers = self.nodes.len();
         let mut dice = self.accidents.clone();
         let mut some_time = || hurt_us / 5 + dice.below(hurt_us / 2);
-        let times = [(); 5].map(|()| some_time());
+        let times = [(); 7].map(|()| some_time());
         let plans = [
             (self.faults.upgrade, Once::Upgrade),
             (self.faults.leaver && self.can_spare_one(), Once::Leave),
@@ -36,6 +42,8 @@ impl World {
                 Once::LoseFinaliser,
             ),
             (self.can_restore(&self.faults), Once::BackUp),
+            (self.faults.put_out, Once::PutOut),
+            (self.is_duel(), Once::Duel(DUEL_ROUNDS)),
         ];
         for ((happens, once), us) in plans.into_iter().zip(times) {
             if happens {
@@ -96,6 +104,78 @@ impl World {
         let caller = Claims::of_device(&self.nodes[0].device);
         let request = Request::MoveFinaliser { database, to };
         self.request(0, caller, true, request, Who::Owner("move finality"));
+    }
+
+    /// Whether there is an admin to quarrel with, and somebody to quarrel over.
+    fn is_duel(&self) -> bool {
+        self.faults.duel && self.nodes.len() >= PEERS_MIN
+    }
+
+    /// Whether the peer may be put out or demoted, so that its word does not count.
+    pub(crate) fn is_contested(&self, at: usize) -> bool {
+        (self.faults.put_out || self.is_duel()) && at > 0 && at + 1 == self.nodes.len()
+    }
+
+    /// The same of a device.
+    pub(crate) fn is_put_out(&self, device: &DeviceKey) -> bool {
+        let at = self.by_device.get(device);
+        at.is_some_and(|at| self.is_contested(*at))
+    }
+
+    /// The owner puts the last peer out, or tries again later.
+    pub(super) fn put_out(&mut self) {
+        let last = self.nodes.len() - 1;
+        let ready = self.nodes[0].is_on() && !self.nodes[0].in_trouble;
+        if !ready || !self.nodes[last].is_member {
+            return self.after(1_000_000, Event::Once(Once::PutOut));
+        }
+        self.say(format_args!("{last} is put out"));
+        let member = self.nodes[last].device;
+        self.change_members(0, MemberChange::Remove(member));
+    }
+
+    /// The owner or the admin says something about the admin or the last peer.
+    pub(super) fn duel(&mut self, rounds: u8) {
+        let last = self.nodes.len() - 1;
+        if !self.nodes[last].is_member || !self.nodes[HEIR].is_member {
+            return self.after(1_000_000, Event::Once(Once::Duel(rounds)));
+        }
+        let (admin, last) = (self.nodes[HEIR].device, self.nodes[last].device);
+        let role = match self.accidents.below(3) {
+            0 => Role::Reader,
+            1 => Role::Writer,
+            _ => Role::Gateway,
+        };
+        let said = match (rounds, self.accidents.below(6)) {
+            // There is no quarrel before there is an admin.
+            (DUEL_ROUNDS, _) | (_, 0) => vec![(0, MemberChange::SetRole(admin, Role::Admin))],
+            (_, 1) => vec![(0, MemberChange::SetRole(last, role))],
+            (_, 2) => vec![(HEIR, MemberChange::Remove(last))],
+            (_, 3) => vec![(HEIR, MemberChange::SetRole(last, role))],
+            // Both at once.
+            _ => vec![
+                (HEIR, MemberChange::SetRole(last, role)),
+                (0, MemberChange::SetRole(admin, Role::Writer)),
+                (HEIR, MemberChange::Remove(last)),
+            ],
+        };
+        for (at, change) in said {
+            if self.nodes[at].is_on() {
+                self.change_members(at, change);
+            }
+        }
+        if rounds > 1 {
+            let wait = self.accidents.around(DUEL_EVERY_US);
+            self.after(wait, Event::Once(Once::Duel(rounds - 1)));
+        }
+    }
+
+    fn change_members(&mut self, at: usize, change: MemberChange) {
+        self.say(format_args!("{at} says {change:?}"));
+        let database = self.database.clone();
+        let caller = Claims::of_device(&self.nodes[at].device);
+        let request = Request::ChangeMembers { database, change };
+        self.request(at, caller, true, request, Who::Quarreller);
     }
 
     /// Nobody hears the finaliser any more, nor it them.

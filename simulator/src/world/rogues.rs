@@ -7,8 +7,9 @@ use std::sync::Arc;
 use peer_core::Input;
 use sync_protocol::message::{Answer, Want};
 use sync_protocol::{
-    Body, CallName, ConnectionId, Cut, CutDraft, DatabaseId, DeviceKey, Draft, Entry, EntryId, Hlc,
-    Invocation, Message, SecretKey, StateRoot, SystemCall,
+    Body, CallName, Caller, ConnectionId, Cut, CutDraft, DatabaseId, DeviceKey, Draft, Entry,
+    EntryId, Hlc, Invocation, Message, Role, SecretKey, StateRoot, SystemCall, Ticket,
+    prove_admission,
 };
 
 use super::{Event, World};
@@ -182,12 +183,15 @@ enum Lie {
     Flood,
     Cut,
     Garbage,
+    UsedTicket,
+    Usurping,
 }
 
 impl World {
-    /// Whether the peer is one whose key signs second histories, so that its word does not count.
+    /// Whether the peer is one whose key signs second histories, or that is put out: its word does not
+    /// count.
     pub(crate) fn is_rogue(&self, at: usize) -> bool {
-        self.faults.lies.equivocates && self.is_liar(at)
+        self.faults.lies.equivocates && self.is_liar(at) || self.is_contested(at)
     }
 
     /// Whether the peer is one that does not keep to the rules.
@@ -288,6 +292,8 @@ impl World {
             (lies.speaks_for_others, Lie::OtherDatabase),
             (lies.speaks_for_others, Lie::NoMember),
             (lies.garbles, Lie::Garbage),
+            (lies.uses_tickets_again, Lie::UsedTicket),
+            (lies.usurps, Lie::Usurping),
         ];
         let ways: Vec<_> = ways.into_iter().filter(|(does, _)| *does).collect();
         if ways.is_empty() {
@@ -319,6 +325,20 @@ impl World {
                 .map(|number| self.rogues.drop_of_a_flood(number).encode(&database))
                 .collect(),
             Lie::Garbage => vec![self.rogues.something()],
+            Lie::UsedTicket | Lie::Usurping => {
+                let entries = match way {
+                    Lie::Usurping => self.usurped(liar).into_iter().collect(),
+                    _ => self.admitted_again(liar),
+                };
+                let push = Message::Push {
+                    entries: entries
+                        .iter()
+                        .map(|entry| entry.encoded().to_vec())
+                        .collect(),
+                    forwarded: false,
+                };
+                vec![push.encode(&database)]
+            }
         };
         let remote = self.nodes[liar].device;
         self.say(format_args!("{liar} lies to {victim}: {way:?}"));
@@ -382,6 +402,79 @@ impl World {
         Some(forged)
     }
 
+    /// What a chain of its own begins with, on top of what an entry of the liar built on.
+    fn beside(&mut self, entry: &Entry) -> Draft {
+        let header = &entry.header;
+        Draft {
+            database: header.database,
+            epoch: self.rogues.dice.draw(),
+            seq: 0,
+            parents: header.parents.clone(),
+            hlc: header.hlc,
+            stride: header.stride,
+            base: header.base,
+        }
+    }
+
+    /// An entry by the liar with calls about members that only others may make.
+    fn usurped(&mut self, liar: usize) -> Option<Entry> {
+        let entry = self.rogues.one_of_own()?;
+        let own = self.nodes[liar].device;
+        let other = self.rogues.dice.index(self.nodes.len());
+        let member = self.nodes[other].device;
+        let call = match self.rogues.dice.below(5) {
+            0 => SystemCall::TransferOwnership { to: own },
+            1 => SystemCall::SetRole {
+                member: own,
+                role: Role::Admin,
+            },
+            2 => SystemCall::SetRole {
+                member,
+                role: Role::Reader,
+            },
+            3 => SystemCall::RevokeTicket { ticket: own },
+            // It would leave.
+            _ if other == liar => return None,
+            _ => SystemCall::RemoveMember { member },
+        };
+        let draft = self.beside(&entry);
+        Entry::seal(draft, system(&own, &call), &self.nodes[liar].key).ok()
+    }
+
+    /// The liar admits the stranger with the ticket by which it came itself, and the stranger writes on
+    /// top of that.
+    fn admitted_again(&mut self, liar: usize) -> Vec<Entry> {
+        let Some(entry) = self.rogues.one_of_own() else {
+            return Vec::new();
+        };
+        let ticket = self.nodes[liar].ticket.as_ref();
+        let Some(ticket) = ticket.and_then(|text| text.parse::<Ticket>().ok()) else {
+            return Vec::new();
+        };
+        let (own, stranger) = (self.nodes[liar].device, self.rogues.stranger);
+        let call = SystemCall::Admit {
+            member: stranger,
+            ticket: ticket.key.public(),
+            proof: prove_admission(&ticket.key, &entry.header.database, &stranger),
+        };
+        let draft = self.beside(&entry);
+        let Ok(admission) = Entry::seal(draft, system(&own, &call), &self.nodes[liar].key) else {
+            return Vec::new();
+        };
+        let mut body = entry.body.clone();
+        for arguments in body.invocations.iter_mut().map(|call| &mut call.args) {
+            if let Some(at) = find(arguments, SAYING) {
+                arguments[at..at + SAYING.len()].copy_from_slice(BANNED);
+            }
+        }
+        self.rogues.takes_over(&mut body);
+        let mut draft = self.beside(&entry);
+        draft.parents = vec![admission.id];
+        draft.hlc = Hlc(admission.last_time().0 + 1);
+        let written = Entry::seal(draft, body, &self.rogues.key).ok();
+        [admission].into_iter().chain(written).collect()
+    }
+
     /// A cut of the liar's own making: of the next height or of the last one, over another state.
     fn false_cut(&mut self, liar: usize) -> Option<Vec<u8>> {
         let cut = Cut::open(self.rogues.cut.as_ref()?).ok()?;
@@ -406,6 +499,25 @@ impl World {
 const SAYING: &[u8] = b"saying";
 const FORGED: &[u8] = b"forged";
 const BANNED: &[u8] = b"banned";
+
+/// A body with one system call of a device.
+fn system(device: &DeviceKey, call: &SystemCall) -> Body {
+    let did = peer_core::did_key(device);
+    Body {
+        names: vec![CallName::system()],
+        callers: vec![Caller {
+            issuer: did.clone(),
+            subject: did,
+            claims: String::new(),
+        }],
+        invocations: vec![Invocation {
+            name: 0,
+            caller: 0,
+            connection: ConnectionId::ZERO,
+            args: call.encode(),
+        }],
+    }
+}
 
 /// Whether an entry says something.
 fn says(entry: &Entry) -> bool {

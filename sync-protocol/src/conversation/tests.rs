@@ -5,6 +5,7 @@ mod bodies;
 mod bounds;
 mod catch_up;
 mod converge;
+mod farewell;
 mod harness;
 mod hostile;
 mod join;

@@ -286,10 +286,15 @@ impl Core {
         let mut members = BTreeSet::new();
         for replica in self.replicas.values() {
             let was_member = replica.rights.roles.contains_key(&device);
-            if was_member && !replica.members.contains_key(&device) {
+            let is_heard =
+                replica.members.contains_key(&device) || replica.is_ending_finaliser(&device);
+            if was_member && !is_heard {
                 continue; // they have nothing more to say
             }
-            let all = replica.members.keys().copied();
+            let finalisers = replica.cut.finalisers.iter();
+            let ending = finalisers.filter(|one| replica.is_ending_finaliser(one));
+            let all: BTreeSet<DeviceKey> = replica.members.keys().chain(ending).copied().collect();
+            let all = all.iter().copied();
             let is_away = |member: &DeviceKey| self.parts.away.contains_key(member);
             for member in neighbours::links(&replica.id, &device, all.clone(), is_away) {
                 let addresses = wanted.entry(member).or_default();

@@ -112,7 +112,8 @@ impl Holdings for View<'_> {
     }
 
     fn is_member(&self, remote: &DeviceKey) -> bool {
-        self.replica.members.contains_key(remote)
+        // Whoever makes cuts has to hear that it is not to any more.
+        self.replica.members.contains_key(remote) || self.replica.is_ending_finaliser(remote)
     }
 
     fn membership_ended(&self, remote: &DeviceKey) -> Option<u64> {

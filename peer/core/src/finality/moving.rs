@@ -20,7 +20,10 @@ impl Replica {
             Some(to) => vec![to],
             None => self.cut.finalisers.clone(),
         };
-        if !self.executed[..segment].iter().any(|ran| ran.rights_changed) {
+        if !self.executed[..segment]
+            .iter()
+            .any(|ran| ran.rights_changed)
+        {
             return Ok(named);
         }
         let mut owner = None;
@@ -37,14 +40,20 @@ impl Replica {
         match owner {
             // One who never was a member finalises by the genesis or a recovery key.
             Some(owner)
-                if named.iter().any(|one| {
-                    self.rights.roles.contains_key(one) && !writers.contains(one)
-                }) =>
+                if named
+                    .iter()
+                    .any(|one| self.rights.roles.contains_key(one) && !writers.contains(one)) =>
             {
                 Ok(vec![owner])
             }
             _ => Ok(named),
         }
+    }
+
+    /// Whether this device signs the next cut although it was removed: that cut covers the removal.
+    pub(crate) fn is_ending_finaliser(&self, device: &DeviceKey) -> bool {
+        let was_member = self.rights.role_at(device, self.cut.height).is_some();
+        was_member && self.cut.finalisers.contains(device)
     }
 
     /// Who makes final what happens here, and who will.

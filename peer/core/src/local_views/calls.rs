@@ -1,9 +1,9 @@
 //! `st_invocation`: what became of the newest calls. A caller sees its own, the owner all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use store::Log;
-use sync_protocol::{DatabaseId, DeviceKey, Entry, EntryId, Hlc};
+use sync_protocol::{DatabaseId, DeviceKey, Entry, EntryId, Hlc, Struck};
 
 use super::LocalViews;
 use crate::bodies::Bodies;
@@ -73,6 +73,8 @@ impl Called {
 pub(crate) struct RecentCalls {
     /// Oldest first.
     calls: VecDeque<Called>,
+    /// Entries that fell out of the tail. One may be covered all the same, if somebody built on it.
+    dropped: BTreeSet<EntryId>,
 }
 
 impl RecentCalls {
@@ -86,6 +88,13 @@ impl RecentCalls {
         bodies: &Bodies,
         (log, database): (&Log, DatabaseId),
     ) -> Result<(), Stop> {
+        if !self.dropped.is_empty() {
+            for ran in executed {
+                if self.dropped.remove(&ran.entry.id) {
+                    self.calls.retain(|called| called.entry != ran.entry.id);
+                }
+            }
+        }
         let mut newest = Vec::new();
         'entries: for ran in executed.iter().rev() {
             let entry = bodies.get(&ran.entry.id, log, database)?;
@@ -96,10 +105,42 @@ impl RecentCalls {
                 newest.push(Called::of(&entry, index, outcome));
             }
         }
-        self.calls.extend(newest.into_iter().rev());
-        let surplus = self.calls.len().saturating_sub(RECENT_CALLS_MAX);
-        self.calls.drain(..surplus);
+        self.take(newest);
         Ok(())
+    }
+
+    /// Notes entries that were in the tail and are not any more, because a cut ended the right of their
+    /// authors: their calls are void.
+    ///
+    /// # Errors
+    /// If the log does not give what it must hold.
+    pub(crate) fn note_dropped(
+        &mut self,
+        dropped: &[(EntryId, Struck)],
+        bodies: &Bodies,
+        (log, database): (&Log, DatabaseId),
+    ) -> Result<(), Stop> {
+        let mut newest = Vec::new();
+        'entries: for (id, why) in dropped.iter().rev() {
+            let entry = bodies.get(id, log, database)?;
+            for index in (0..entry.header.invocations).rev() {
+                if newest.len() == RECENT_CALLS_MAX {
+                    break 'entries;
+                }
+                newest.push(Called::of(&entry, index, &CallOutcome::Void(*why)));
+            }
+            self.dropped.insert(*id);
+        }
+        self.take(newest);
+        Ok(())
+    }
+
+    fn take(&mut self, newest_first: Vec<Called>) {
+        self.calls.extend(newest_first.into_iter().rev());
+        let surplus = self.calls.len().saturating_sub(RECENT_CALLS_MAX);
+        for gone in self.calls.drain(..surplus) {
+            self.dropped.remove(&gone.entry);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod harness;
 mod large;
 mod lies;
 pub(crate) mod made;
+mod members;
 mod mesh;
 mod network;
 mod notes;

@@ -1,7 +1,7 @@
 //! Late entries: whatever the order of delivery, and whenever sweeps happen in between, the rows
 //! equal those of a serial run of all entries in the one order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use module_host::Module;
@@ -312,7 +312,7 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
 
 fn settled(mut state: State, last: &Entry, height: u64) -> State {
     let known = system_tables::rights(&state.final_rows(RIGHT).expect("reads"));
-    let extra = right_rows(&state, &known, height).expect("reads");
+    let extra = right_rows(&state, &known, height, &BTreeSet::new()).expect("reads");
     let through = last.position(u16::MAX);
     let settlement = state.plan_settle(Some(&through), extra).expect("plans");
     state.settle(settlement, height).expect("settles");

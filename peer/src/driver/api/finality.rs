@@ -13,6 +13,7 @@ use sync_protocol::{DeviceKey, SecretKey};
 
 use super::answer::{Answer, Refusal};
 use super::caller::{Caller, Owner};
+use super::members::device;
 use super::{Api, hex};
 
 /// `GET /v1/database/:db/finaliser`.
@@ -158,14 +159,6 @@ fn view(info: &FinaliserInfo) -> Value {
         "recovery_keys": keys(&info.recovery_keys),
         "status": info.status,
         "detail": info.detail,
-    })
-}
-
-fn device(text: &str) -> Result<DeviceKey, Refusal> {
-    text.parse().map_err(|_| {
-        Refusal::bad_request(format!(
-            "`{text}` is no device key: 64 digits of hex, as `tombolo members` shows them"
-        ))
     })
 }
 

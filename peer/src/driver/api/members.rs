@@ -1,17 +1,17 @@
-//! Routes of ours about one database, for the owner: its status, its members, invitations.
+//! Routes of ours about one database, for the owner: its status, its members and their roles, invitations.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use peer_core::{RemoteInfo, Reply, Request};
+use peer_core::{MemberChange, RemoteInfo, Reply, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sync_protocol::Role;
+use sync_protocol::{DeviceKey, Role, Ticket};
 
 use super::answer::{Answer, Refusal};
-use super::caller::Owner;
+use super::caller::{Caller, Owner};
 use super::{Api, views};
 use crate::driver::clock::dice;
 
@@ -92,6 +92,88 @@ pub(super) async fn invite(
         Reply::Ticket(ticket) => Ok(Json(json!({ "ticket": ticket })).into_response()),
         _ => Err(Refusal::unexpected()),
     }
+}
+
+/// What a member is to be.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewRole {
+    role: String,
+}
+
+/// `PUT /v1/database/:db/members/:member`: another role; that of `owner` hands the database over.
+pub(super) async fn set_role(
+    State(api): State<Arc<Api>>,
+    Owner(caller): Owner,
+    Path((database, member)): Path<(String, String)>,
+    Json(asked): Json<NewRole>,
+) -> Answer {
+    let (member, role) = (device(&member)?, role_of(&asked.role)?);
+    let change = MemberChange::SetRole(member, role);
+    changed(&api, &caller, database, change).await?;
+    Ok(Json(json!({ "id": member.to_string(), "role": asked.role })).into_response())
+}
+
+/// `DELETE /v1/database/:db/members/:member`: it is removed; this peer itself leaves.
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Owner(caller): Owner,
+    Path((database, member)): Path<(String, String)>,
+) -> Answer {
+    let change = MemberChange::Remove(device(&member)?);
+    changed(&api, &caller, database, change).await?;
+    Ok(Json(json!({})).into_response())
+}
+
+/// Which ticket.
+#[derive(Deserialize)]
+pub(super) struct Revocation {
+    /// The ticket itself, or the public half of its key in hex.
+    ticket: String,
+}
+
+/// `POST /v1/database/:db/invite/revoke`: the ticket admits nobody any more.
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Owner(caller): Owner,
+    Path(database): Path<String>,
+    Json(asked): Json<Revocation>,
+) -> Answer {
+    let text = asked.ticket.trim();
+    let key = match text.parse::<DeviceKey>() {
+        Ok(key) => key,
+        // Never says what it was given: it is a secret until it is revoked.
+        Err(_) => text
+            .parse::<Ticket>()
+            .map_err(|error| Refusal::bad_request(format!("that is no ticket: {error}")))?
+            .key
+            .public(),
+    };
+    changed(&api, &caller, database, MemberChange::RevokeTicket(key)).await?;
+    Ok(Json(json!({ "ticket": key.to_string() })).into_response())
+}
+
+async fn changed(
+    api: &Api,
+    caller: &Caller,
+    database: String,
+    change: MemberChange,
+) -> Result<(), Refusal> {
+    match api
+        .ask(caller, Request::ChangeMembers { database, change })
+        .await?
+    {
+        Reply::Done => Ok(()),
+        _ => Err(Refusal::unexpected()),
+    }
+}
+
+/// A device key as people write it.
+pub(super) fn device(text: &str) -> Result<DeviceKey, Refusal> {
+    text.parse().map_err(|_| {
+        Refusal::bad_request(format!(
+            "`{text}` is no device key: 64 digits of hex, as `tombolo members` shows them"
+        ))
+    })
 }
 
 /// A role by its name.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Router, response::Response};
 use peer_core::{Reply, Request, RequestError};
 use sync_protocol::DatabaseId;
@@ -158,7 +158,15 @@ fn small_routes() -> Router<Arc<Api>> {
         .route("/v1/database/{database}/logs", get(logs::logs))
         .route("/v1/database/{database}/status", get(members::status))
         .route("/v1/database/{database}/members", get(members::members))
+        .route(
+            "/v1/database/{database}/members/{member}",
+            put(members::set_role).delete(members::remove),
+        )
         .route("/v1/database/{database}/invite", post(members::invite))
+        .route(
+            "/v1/database/{database}/invite/revoke",
+            post(members::revoke),
+        )
         .route(
             "/v1/database/{database}/finaliser",
             get(finality::show).post(finality::hand_over),

@@ -142,6 +142,17 @@ impl Holdings for Held {
         dag.rights().is_member(remote, height) || admitted()
     }
 
+    fn membership_ended(&self, remote: &DeviceKey) -> Option<u64> {
+        let rights = self.dag.as_ref()?.rights();
+        let last = rights.roles.get(remote)?.last()?;
+        last.role.is_none().then_some(last.from)
+    }
+
+    fn covered_at(&self, entry: &EntryId) -> Option<u64> {
+        let (covered, _) = self.history.entries.get(entry)?;
+        Some(covered.height)
+    }
+
     fn proofs(&self) -> Vec<EquivocationProof> {
         self.dag.as_ref().map_or(Vec::new(), Dag::proofs)
     }
@@ -195,6 +206,13 @@ impl Held {
                     role: Some(Role::Writer),
                 };
                 rights.roles.entry(member).or_insert(vec![writer]);
+            }
+            for (_, call) in entry.system_calls() {
+                if let SystemCall::RemoveMember { member } = call {
+                    let from = covered.height;
+                    let gone = RoleChange { from, role: None };
+                    rights.roles.entry(member).or_default().push(gone);
+                }
             }
         }
         rights

@@ -216,6 +216,16 @@ fn calls(genesis: &Entry, proof: Box<EquivocationProof>) -> Vec<(&'static str, S
             }),
         ),
         ("move", SystemCall::MoveFinaliser { to: member }),
+        ("remove", SystemCall::RemoveMember { member }),
+        (
+            "role",
+            SystemCall::SetRole {
+                member,
+                role: Role::Reader,
+            },
+        ),
+        ("revoke", SystemCall::RevokeTicket { ticket: member }),
+        ("transfer", SystemCall::TransferOwnership { to: member }),
         (
             "fire",
             SystemCall::Fire(Fire {
