@@ -34,6 +34,9 @@ const LOOK_EVERY_MS: u64 = 1_000;
 /// The same while a wrong clock's future is waited for.
 const RARE_LOOK_EVERY_MS: u64 = 600_000;
 
+/// Milliseconds within which a peer that was put out has heard all that it is told.
+const FAREWELL_MS: u64 = 90_000;
+
 /// Minutes for which peers who are equal are listened to.
 const QUIET_MINUTES: u64 = 2;
 
@@ -236,6 +239,10 @@ impl Run {
         while self.world.deliveries_wait() && self.world.now_us < patience {
             self.pass(LOOK_EVERY_MS)?;
         }
+        // Whoever was put out may just have begun to find out.
+        if self.has_contested() {
+            self.pass(FAREWELL_MS)?;
+        }
         let before = self.world.counts.messages;
         self.pass(QUIET_MINUTES * 60_000)?;
         let messages = self.world.counts.messages - before;
@@ -245,7 +252,8 @@ impl Run {
     /// A cut over rows that no calls give stops whoever takes it.
     fn end_with_a_false_root(&mut self) -> Result<(), Verdict> {
         let other_finaliser = self.faults.finaliser_moves || self.faults.finaliser_lost;
-        if !self.faults.false_root || other_finaliser || self.faults.lies.any() {
+        let has_witness = !self.world.is_contested(WITNESS);
+        if !self.faults.false_root || other_finaliser || self.faults.lies.any() || !has_witness {
             return Ok(());
         }
         self.world.leave_witness_alone();
@@ -348,8 +356,7 @@ impl Run {
         self.world.ledger.plausible(&shown).map_err(unsafe_at)?;
         self.world.check_follower(at).map_err(unsafe_at)?;
         // Who is void, and what is held back until it is due, is known for sure in the end only.
-        let sure = !self.faults.lies.any()
-            && !self.has_contested()
+        let sure = !(self.faults.lies.any() || self.has_contested())
             && self.faults.apart_ms == 0
             && self.faults.clock_jump_every_ms == 0
             && !self.world.nodes[at].in_trouble

@@ -326,10 +326,13 @@ impl World {
                 .collect(),
             Lie::Garbage => vec![self.rogues.something()],
             Lie::UsedTicket | Lie::Usurping => {
-                let entries = match way {
+                let entries: Vec<Entry> = match way {
                     Lie::Usurping => self.usurped(liar).into_iter().collect(),
                     _ => self.admitted_again(liar),
                 };
+                if entries.is_empty() {
+                    return;
+                }
                 let push = Message::Push {
                     entries: entries
                         .iter()

@@ -5,7 +5,8 @@ use sync_protocol::Tick;
 
 use crate::replica::{Context, Replica};
 
-/// Milliseconds that it waits for a member to say where it stands. Then it goes on alone.
+/// Milliseconds that it waits for most members to say where they stand: one alone may have been put out
+/// since, which an old backup does not say. Then it goes on alone.
 const ALONE_AFTER_MS: u64 = 10_000;
 
 /// Milliseconds after which it goes on although a member says that it holds later cuts: one that
@@ -18,18 +19,20 @@ impl Replica {
         let Some(start) = self.asks_since else {
             return Tick(0);
         };
-        let told = self
+        let members = self
             .links
-            .values()
-            .filter_map(|link| link.conversation.their_cut());
-        let mut heard = false;
+            .iter()
+            .filter(|(remote, _)| self.members.contains_key(remote));
+        let told = members.filter_map(|(_, link)| link.conversation.their_cut());
+        let mut heard = 0;
         for theirs in told {
             if theirs.place() > self.cut.reference().place() {
                 return start.plus_ms(UNPROVEN_AFTER_MS);
             }
-            heard = true;
+            heard += 1;
         }
-        if heard {
+        let others = self.members.len().saturating_sub(1);
+        if 2 * heard > others {
             Tick(0)
         } else {
             start.plus_ms(ALONE_AFTER_MS)
