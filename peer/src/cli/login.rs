@@ -217,10 +217,9 @@ impl Login {
 
     fn tell(&self, name: &str, issuer: &str, bound: &Value, token: &str) -> anyhow::Result<()> {
         let subject = subject_of(token);
-        let users = bound["users"].as_array().into_iter().flatten();
-        let user = users
-            .filter(|user| user["issuer"] == issuer && user["subject"] == subject.as_str())
-            .last();
+        let mut users = bound["users"].as_array().into_iter().flatten();
+        let user =
+            users.find(|user| user["issuer"] == issuer && user["subject"] == subject.as_str());
         let user =
             user.context("the peer took the token and knows of no user; please report this")?;
         if self.json {
