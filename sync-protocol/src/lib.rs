@@ -15,7 +15,7 @@
 //! an entry is *pending* while something it needs is missing, *quarantined* if it does not count,
 //! else *clean*.
 //!
-//! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `order`; `cut`, `membership`,
+//! Reading order: `ids`, `time`, `limits`; `entry`, `system_call`, `issuer`, `order`; `cut`, `membership`,
 //! `equivocation`; `reconcile`, `dag`, `awaited`; `address`, `message`, `conversation`, `ticket`.
 
 #![forbid(unsafe_code)]
@@ -35,6 +35,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 pub mod ids;
+mod issuer;
 mod keys;
 pub mod limits;
 mod membership;
@@ -63,6 +64,9 @@ pub use error::Malformed;
 pub use ids::{
     BlobHash, ConnectionId, CutId, DatabaseId, DeviceKey, EntryId, HeadsHash, NotAnId, OrderRoot,
     Signature, StateRoot,
+};
+pub use issuer::{
+    BIND_NONCE_PREFIX, IssuerKey, KeyAlgorithm, TrustedIssuer, bind_nonce, issuer_fits,
 };
 pub use keys::{BadSignature, SecretKey};
 pub use membership::{

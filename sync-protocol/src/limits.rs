@@ -34,6 +34,22 @@ pub const CLAIM_BYTES_MAX: usize = 128;
 /// Bytes of a token's payload cut to the allow-list.
 pub const CLAIMS_BYTES_MAX: usize = 4 << 10;
 
+/// Bytes of a provider's token that a call carries. A longer one holds more than a database is to
+/// know.
+pub const TOKEN_BYTES_MAX: usize = 4 << 10;
+
+/// Audiences that a database takes of one issuer: one for each application.
+pub const AUDIENCES_MAX: usize = 8;
+
+/// Claims of an issuer's tokens that modules may see.
+pub const CLAIM_NAMES_MAX: usize = 16;
+
+/// Keys of one issuer. Providers have two or three, and more while they change them.
+pub const ISSUER_KEYS_MAX: usize = 16;
+
+/// Bytes of an issuer's key: RSA of 4,096 bits takes half of it.
+pub const ISSUER_KEY_BYTES_MAX: usize = 1 << 10;
+
 /// Bytes of a canonical cut: all heads, finalisers and signatures at their longest fit.
 pub const CUT_BYTES_MAX: usize = 48 << 10;
 
@@ -116,6 +132,8 @@ const _: () = assert!(BODY_BYTES_MAX <= MODULE_BYTES_MAX);
 // A stub must be told from a small entry, and a small entry from nothing.
 const _: () = assert!(HEADER_BYTES_MAX + 64 + 2 < GOSSIP_ENTRY_BYTES_MAX);
 const _: () = assert!(ARGUMENTS_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX < ARGUMENTS_BYTES_MAX);
+const _: () = assert!(ISSUER_KEYS_MAX * (ISSUER_KEY_BYTES_MAX + 256) < ARGUMENTS_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES < GOSSIP_ENTRY_BYTES_MAX);
 const _: () = assert!(INVOCATIONS_MAX <= u16::MAX as usize);
 // Id and index of an invocation are shifted into its time, and a header must have room for both.

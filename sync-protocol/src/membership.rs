@@ -32,6 +32,12 @@ impl Role {
         self != Self::Reader
     }
 
+    /// Whether such a member may speak for users whose tokens it says it has checked.
+    #[must_use]
+    pub fn may_vouch(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin | Self::Gateway)
+    }
+
     /// Whether such a member may make tickets.
     #[must_use]
     pub fn may_invite(self) -> bool {

@@ -6,8 +6,10 @@ use crate::codec;
 use crate::equivocation::EquivocationProof;
 use crate::error::{Malformed, ascending, within};
 use crate::ids::{BlobHash, DeviceKey, Signature};
+use crate::issuer::{IssuerKey, TrustedIssuer, issuer_fits, keys_fit};
 use crate::limits::{
-    ARGUMENTS_BYTES_MAX, DATABASE_NAME_BYTES_MAX, FINALISERS_MAX, MODULE_BYTES_MAX,
+    ARGUMENTS_BYTES_MAX, CLAIM_BYTES_MAX, DATABASE_NAME_BYTES_MAX, FINALISERS_MAX, ISSUER_KEYS_MAX,
+    MODULE_BYTES_MAX, TOKEN_BYTES_MAX,
 };
 use crate::membership::Role;
 use crate::row_write::RowWrite;
@@ -88,6 +90,36 @@ pub enum SystemCall {
     TransferOwnership {
         /// The new owner: a member.
         to: DeviceKey,
+    },
+    /// Tokens of a provider count from here on, or count for others than before. An owner's call.
+    TrustIssuer(TrustedIssuer),
+    /// They count no more, and nobody is bound to a device by one. An owner's call.
+    DistrustIssuer {
+        /// Whose.
+        issuer: String,
+    },
+    /// The keys of a trusted issuer are these, and no others. A call of those who may vouch.
+    SetIssuerKeys {
+        /// Whose.
+        issuer: String,
+        /// All of them, by ascending id.
+        #[serde(deserialize_with = "codec::at_most::<_, _, ISSUER_KEYS_MAX>")]
+        keys: Vec<IssuerKey>,
+    },
+    /// The author speaks for the user of a token from here on.
+    Bind {
+        /// An ID token whose `nonce` names this database and the author, see
+        /// [`crate::bind_nonce`]. At most [`TOKEN_BYTES_MAX`].
+        token: String,
+    },
+    /// A device speaks for a user no more. A call of that device, an owner or an admin.
+    Unbind {
+        /// The device.
+        device: DeviceKey,
+        /// The user's issuer.
+        issuer: String,
+        /// The user.
+        subject: String,
     },
 }
 
@@ -177,6 +209,19 @@ impl SystemCall {
         match &call {
             Self::Genesis(genesis) => genesis.check()?,
             Self::Publish(new_module) => module_fits(new_module.module_len)?,
+            Self::TrustIssuer(issuer) => issuer.check()?,
+            Self::DistrustIssuer { issuer } => issuer_fits(issuer)?,
+            Self::SetIssuerKeys { issuer, keys } => {
+                issuer_fits(issuer)?;
+                keys_fit(keys)?;
+            }
+            Self::Bind { token } => within("bytes of a token", token.len(), TOKEN_BYTES_MAX)?,
+            Self::Unbind {
+                issuer, subject, ..
+            } => {
+                issuer_fits(issuer)?;
+                within("bytes of a subject", subject.len(), CLAIM_BYTES_MAX)?;
+            }
             _ => {}
         }
         Ok(call)
@@ -196,6 +241,7 @@ impl SystemCall {
                 | Self::RemoveMember { .. }
                 | Self::SetRole { .. }
                 | Self::TransferOwnership { .. }
+                | Self::Bind { .. }
         )
     }
 }

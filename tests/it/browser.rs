@@ -5,8 +5,9 @@
     reason = "drives other processes, so it waits for them"
 )]
 
-use crate::harness::{Peer, module, run, tombolo, turn};
+use crate::harness::{Peer, free_port, module, run, tombolo, turn};
 use crate::node::{self, CASES_PATIENCE, in_target};
+use crate::oidc::{Provider, identity};
 use crate::repository::root;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,8 @@ use std::sync::OnceLock;
 
 /// How many cases there are at least.
 const CASES_MIN: u64 = 12;
+/// And of signing in.
+const SIGN_IN_CASES_MIN: u64 = 4;
 /// What of the example is made again, or installed.
 const MADE: [&str; 3] = ["node_modules", "dist", "module_bindings"];
 
@@ -47,6 +50,43 @@ fn two_people_chat_in_a_browser() {
     ];
     let files = [tests.join("src/chat.test.mjs")];
     node::cases(&files, CASES_MIN, &names, &mut peers, &more);
+}
+
+#[test]
+fn somebody_signs_in_at_a_provider_in_a_browser() {
+    let Some(chromium) = on_the_path("chromium") else {
+        eprintln!("NOT RUN: there is no program `chromium`");
+        return;
+    };
+    let tests = root().join("tests/browser");
+    installed(&tests);
+    let page = built();
+    let _turn = turn();
+    let port = free_port();
+    let provider = Provider::start(&[&format!("http://127.0.0.1:{port}/")]);
+    let names = ["a", "b"];
+    let mut peers: Vec<Peer> = names.iter().map(|name| Peer::start(name)).collect();
+    peers[0].publish("chat", "chat");
+    peers[1].join(&peers[0].invite("chat"));
+    let add = [
+        "issuer",
+        "add",
+        "chat",
+        &provider.issuer,
+        "--audience",
+        "chat",
+    ];
+    peers[0].cli(&add).ok();
+    let more = [
+        ("TOMBOLO_CHROMIUM", chromium),
+        ("TOMBOLO_PAGE", page),
+        ("TOMBOLO_PAGE_PORT", port.to_string().into()),
+        ("TOMBOLO_PICTURES", in_target("browser-tests")),
+        ("TOMBOLO_ISSUER", provider.issuer.clone().into()),
+        ("TOMBOLO_IDENTITY", identity(&provider.issuer, "ann").into()),
+    ];
+    let files = [tests.join("src/sign-in.test.mjs")];
+    node::cases(&files, SIGN_IN_CASES_MIN, &names, &mut peers, &more);
 }
 
 /// Where a program lies.

@@ -459,7 +459,7 @@ pub(crate) fn wait_until_equal(peers: &[&Peer], database: &str) {
 }
 
 /// A port of loopback that nobody listened on a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     listener.local_addr().expect("it is bound").port()
 }

@@ -28,6 +28,7 @@ mod modules;
 mod network;
 mod network_namespaces;
 mod node;
+mod oidc;
 mod old_modules;
 mod repository;
 mod rust_client;

@@ -55,7 +55,7 @@ pub(crate) fn all_modules() -> [PathBuf; 3] {
 }
 
 /// The folders with packages from npm, and what comes with each.
-pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 4] {
+pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 5] {
     [
         (
             "tests/node",
@@ -64,6 +64,7 @@ pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 4] {
         ("tests/node-v1", "the client libraries of SpacetimeDB 1.x"),
         ("examples/chat", "the same library, react, vite, typescript"),
         ("tests/browser", "playwright-core, which drives Chromium"),
+        ("tests/oidc", "oidc-provider, and the Node that it needs"),
     ]
     .map(|(folder, what)| (root().join(folder), what))
 }

@@ -14,15 +14,17 @@ import { useMedia } from './useMedia';
 interface Props {
   current: Cell<Session>;
   move: (place: Place) => void;
+  /** Why signing in failed, if it did. */
+  problem: string | undefined;
 }
 
-export function App({ current, move }: Props) {
+export function App({ current, move, problem }: Props) {
   const session = useCell(current);
   // Nothing of one place may stay on the page of another.
-  return <Place key={`${session.place.peer} ${session.place.database}`} session={session} move={move} />;
+  return <Place key={`${session.place.peer} ${session.place.database}`} session={session} move={move} problem={problem} />;
 }
 
-function Place({ session, move }: { session: Session; move: Props['move'] }) {
+function Place({ session, move, problem }: { session: Session } & Omit<Props, 'current'>) {
   const narrow = useMedia('(max-width: 46rem)');
   const [drawer, setDrawer] = useState(false);
   const [settings, setSettings] = useState(false);
@@ -41,6 +43,7 @@ function Place({ session, move }: { session: Session; move: Props['move'] }) {
   const side = (
     <Sidebar
       session={session}
+      problem={problem}
       opened={() => setDrawer(false)}
       settings={() => {
         setDrawer(false);

@@ -6,22 +6,25 @@ import { Close, Gear, Pen } from './icons';
 import { LineForm } from './LineForm';
 import { NameForm } from './NameForm';
 import type { Session } from './session';
+import { SignIn } from './SignIn';
 
 interface Props {
   session: Session;
+  /** Why signing in failed, if it did. */
+  problem: string | undefined;
   /** A room was chosen. */
   opened: () => void;
   settings: () => void;
 }
 
-export function Sidebar({ session, opened, settings }: Props) {
+export function Sidebar({ session, problem, opened, settings }: Props) {
   return (
     <>
       <div className="side-scroll">
         <Rooms session={session} opened={opened} />
         <People session={session} />
       </div>
-      <Profile session={session} settings={settings} />
+      <Profile session={session} problem={problem} settings={settings} />
     </>
   );
 }
@@ -97,7 +100,7 @@ function People({ session }: { session: Session }) {
   );
 }
 
-function Profile({ session, settings }: { session: Session; settings: () => void }) {
+function Profile({ session, problem, settings }: Omit<Props, 'opened'>) {
   const me = useCell(session.me);
   const self = useCell(session.shown.people).get(me ?? '');
   const [naming, setNaming] = useState(false);
@@ -108,6 +111,7 @@ function Profile({ session, settings }: { session: Session; settings: () => void
   };
   return (
     <div className="profile">
+      <SignIn session={session} problem={problem} />
       {naming && self ? (
         <NameForm session={session} initial={self.name.startsWith('guest ') ? '' : self.name} done={done} />
       ) : (

@@ -2,7 +2,8 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
 import { Cell } from './cell';
-import { recallPlace, rememberPlace, type Place } from './place';
+import { rememberPlace, type Place } from './place';
+import { placeAfterSignIn } from './provider';
 import { Session } from './session';
 import './style/base.css';
 import './style/layout.css';
@@ -11,7 +12,8 @@ import './style/talk.css';
 import './style/write.css';
 
 // Outside of React, which may make a component twice: a peer should not be connected to twice.
-const session = new Cell(new Session(recallPlace()));
+const { place, problem } = await placeAfterSignIn();
+const session = new Cell(new Session(place));
 
 function move(place: Place): void {
   rememberPlace(place);
@@ -23,6 +25,6 @@ const root = document.getElementById('root');
 if (!root) throw new Error('index.html has no root');
 createRoot(root).render(
   <StrictMode>
-    <App current={session} move={move} />
+    <App current={session} move={move} problem={problem} />
   </StrictMode>,
 );

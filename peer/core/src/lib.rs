@@ -31,6 +31,7 @@ mod finality;
 mod identity;
 mod ingest;
 mod input;
+mod issuers;
 mod joining;
 mod leftovers;
 mod limits;
@@ -66,13 +67,15 @@ pub use effect::{Effect, NoteLevel};
 pub use error::OpenError;
 pub use identity::{Claims, did_key, identity_hex, identity_of};
 pub use input::Input;
+pub use issuers::token::{CheckedToken, TokenFault, check_bearer, issuer_named};
 pub use modules::Modules;
 pub use outcome::CallOutcome;
 pub use replica::Replay;
 pub use reply::{
-    BlobProgress, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind, FinaliserInfo,
-    JoinProgress, JoinState, MemberInfo, PeerInfo, Published, RemoteInfo, Reply, RequestError,
-    SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded, WriteKind, Written,
+    Bindings, BlobProgress, BoundUser, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind,
+    FinaliserInfo, IssuerInfo, JoinProgress, JoinState, MemberInfo, PeerInfo, Published,
+    RemoteInfo, Reply, RequestError, SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
+    WriteKind, Written,
 };
 pub use request::{
     Arguments, ClientId, MemberChange, Request, RequestId, SchemaVersion, SetId, WantedRows,

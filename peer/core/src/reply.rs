@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, StateRoot};
+use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, IssuerKey, StateRoot, TrustedIssuer};
 
 use crate::conduct::CutOff;
 use crate::subscriptions::TableRows;
@@ -49,6 +49,49 @@ pub enum Reply {
     Recovered(bool),
     /// To `Dump`: the folder's name, beside the database's files.
     Dumped(String),
+    /// To `Issuers` and `IssuersNamed`.
+    Issuers(Vec<IssuerInfo>),
+    /// To `Bindings`.
+    Bindings(Bindings),
+}
+
+/// A provider whose tokens a database takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerInfo {
+    /// Which database.
+    pub database: DatabaseId,
+    /// For whom its tokens have to be, and what of them a module may see.
+    pub rules: TrustedIssuer,
+    /// With which keys they are checked, by ascending id.
+    pub keys: Vec<IssuerKey>,
+    /// Whether this peer may write down others.
+    pub may_set_keys: bool,
+}
+
+/// Whom a device speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bindings {
+    /// The device: this one.
+    pub device: DeviceKey,
+    /// What a token's `nonce` has to be to bind its user to it.
+    pub nonce: String,
+    /// Whether its role lets it speak for all users of trusted issuers.
+    pub vouches: bool,
+    /// The users that are bound to it.
+    pub users: Vec<BoundUser>,
+}
+
+/// A user that is bound to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundUser {
+    /// Who signed the token.
+    pub issuer: String,
+    /// Who he is there.
+    pub subject: String,
+    /// The identity that modules see.
+    pub identity: String,
+    /// What modules see of the token, as JSON.
+    pub claims: String,
 }
 
 /// Whose fault an error is, so that the driver can choose a status code.

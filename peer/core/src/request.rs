@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey};
+use sync_protocol::{ConnectionId, DeviceKey, IssuerKey, Role, SecretKey, TrustedIssuer};
 
 /// Chosen by the driver to match answers with questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -275,6 +275,65 @@ pub enum Request {
         database: String,
         /// Of which cut; `None`: the last.
         height: Option<u64>,
+    },
+    /// Takes tokens of a provider from here on, or takes them of others than before. Owner only.
+    TrustIssuer {
+        /// Where.
+        database: String,
+        /// Whose, made for whom, and what a module may see of them.
+        rules: TrustedIssuer,
+    },
+    /// Takes them no more. Owner only.
+    DistrustIssuer {
+        /// Where.
+        database: String,
+        /// Whose.
+        issuer: String,
+    },
+    /// Writes down which keys an issuer has, if they are others than before. Owner only.
+    SetIssuerKeys {
+        /// Where.
+        database: String,
+        /// Whose.
+        issuer: String,
+        /// All of them, by ascending id.
+        keys: Vec<IssuerKey>,
+    },
+    /// The issuers that are trusted. Owner only.
+    Issuers {
+        /// Where; `None`: in all databases.
+        database: Option<String>,
+    },
+    /// How to judge a token that names this issuer, in each database that trusts it.
+    IssuersNamed {
+        /// Where; `None`: in all databases.
+        database: Option<String>,
+        /// The issuer, as the token names it.
+        issuer: String,
+    },
+    /// Whom this device speaks for, and what a token must say to make it speak for somebody. Owner
+    /// only.
+    Bindings {
+        /// Where.
+        database: String,
+    },
+    /// This device speaks for the user of a token from here on. Owner only.
+    Bind {
+        /// Where.
+        database: String,
+        /// The ID token.
+        token: String,
+    },
+    /// A device speaks for a user no more. Owner only.
+    Unbind {
+        /// Where.
+        database: String,
+        /// Which device; `None`: this one.
+        device: Option<DeviceKey>,
+        /// The user's issuer.
+        issuer: String,
+        /// The user.
+        subject: String,
     },
 }
 

@@ -124,6 +124,7 @@ pub(crate) fn schemas() -> Vec<TableSchema> {
     ];
     schemas.push(crate::schedules::schema());
     schemas.extend(crate::upgrade::rows::schemas());
+    schemas.extend(crate::issuers::rows::schemas());
     schemas
 }
 

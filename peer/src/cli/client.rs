@@ -12,8 +12,8 @@ use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 
 use super::Target;
-use super::tls::{Trust, connector, objection};
-use crate::driver::data_dir::{read_owner_token, read_run_info};
+use crate::driver::data_dir::{read_owner_token, read_run_info, read_small, write_whole};
+use crate::driver::https::{Trust, connector, objection};
 use crate::driver::server::CERTIFICATE;
 
 /// How long a connection may take: the peer is near, or it is not there.
@@ -68,8 +68,8 @@ impl Client {
         Ok(Self {
             agent: agent(trust)?,
             remedy: "is that a peer's address, and does it run?".to_owned(),
+            token: target.token.clone().or_else(|| kept_token(target, &base)),
             base,
-            token: target.token.clone(),
         })
     }
 
@@ -101,6 +101,11 @@ impl Client {
                 dir.display()
             ),
         })
+    }
+
+    /// The peer's URL.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// `GET`, as JSON.
@@ -223,6 +228,34 @@ pub(crate) fn data_dir(target: &Target) -> anyhow::Result<PathBuf> {
         Some(home) => Ok(PathBuf::from(home).join(".local/share/tombolo")),
         None => bail!("there is no home directory; give one with --data-dir DIR"),
     }
+}
+
+/// Tokens that `tombolo login` keeps for servers, each by the server's URL.
+const LOGINS: &str = "logins.json";
+
+/// Keeps a token to send to a server from now on, and to no other.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn keep_token(target: &Target, base: &str, token: &str) -> anyhow::Result<()> {
+    let dir = data_dir(target)?;
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| anyhow!("cannot make {}: {error}", dir.display()))?;
+    let mut logins = logins(&dir);
+    logins.insert(base.to_owned(), token.into());
+    let text = format!("{:#}\n", Value::Object(logins));
+    write_whole(&dir.join(LOGINS), 0o600, text.as_bytes())?;
+    Ok(())
+}
+
+fn kept_token(target: &Target, base: &str) -> Option<String> {
+    let logins = logins(&data_dir(target).ok()?);
+    logins.get(base)?.as_str().map(str::to_owned)
+}
+
+fn logins(dir: &Path) -> serde_json::Map<String, Value> {
+    let text = read_small(&dir.join(LOGINS)).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// A text as one segment of a path.

@@ -14,8 +14,10 @@ mod dump;
 mod finaliser;
 mod generate;
 mod invite;
+mod issuer;
 mod join;
 mod list;
+mod login;
 mod logs;
 mod members;
 mod network;
@@ -28,7 +30,6 @@ mod role;
 mod sql;
 mod start;
 mod status;
-mod tls;
 mod version;
 
 use std::path::PathBuf;
@@ -56,7 +57,8 @@ pub(crate) struct Target {
     /// $XDG_DATA_HOME or ~/.local/share]
     #[arg(long, global = true, value_name = "DIR", env = "TOMBOLO_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// URL of any other peer, instead of a data directory; without --token you are anonymous
+    /// URL of any other peer, instead of a data directory; without --token, or one that `login` keeps for
+    /// it, you are anonymous
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// Certificates to believe a --server with https:// by (PEM) [default: the one that `start --tls`
@@ -96,6 +98,10 @@ enum Verb {
     Invite(invite::Invite),
     /// Join a database with a ticket; returns when it can be used here
     Join(join::Join),
+    /// Show who this device is, or sign in at a provider so that it speaks for a user
+    Login(login::Login),
+    /// Speak for a provider's user no more
+    Logout(login::Logout),
     /// List the members of a database
     Members(members::Members),
     /// Give a member another role, or hand the database over to it
@@ -104,6 +110,8 @@ enum Verb {
     Remove(role::Remove),
     /// End this peer's own membership
     Leave(role::Leave),
+    /// Whose users a database takes: add, list, remove providers of OpenID Connect
+    Issuer(issuer::Issuer),
     /// Who makes calls final: show, hand over, recover
     Finaliser(finaliser::Finaliser),
     /// Build a database's tables anew from its log
@@ -160,6 +168,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Dump(verb) => verb.run(target),
         Verb::Peers(verb) => verb.run(target),
         Verb::Network(verb) => verb.run(target),
+        Verb::Issuer(verb) => verb.run(target),
+        Verb::Login(verb) => verb.run(target),
+        Verb::Logout(verb) => verb.run(target),
         Verb::Check(verb) => verb.run(target),
         Verb::Version(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
@@ -196,7 +207,13 @@ mod tests {
     fn wrong_lines_are_usage_errors() {
         for line in [
             "tombolo",
-            "tombolo login",
+            "tombolo issuer",
+            "tombolo login chat",
+            "tombolo login chat --issuer https://a.b",
+            "tombolo login --issuer https://a.b --client-id c",
+            "tombolo login --token-file f",
+            "tombolo logout chat --issuer https://a.b",
+            "tombolo issuer add chat https://example.com",
             "tombolo publish chat",
             "tombolo generate --lang typescript --out-dir a",
             "tombolo generate --lang cobol --out-dir a --database b",

@@ -14,6 +14,8 @@ pub(crate) mod config;
 pub(crate) mod console;
 pub(crate) mod core_thread;
 pub(crate) mod data_dir;
+pub(crate) mod https;
+pub(crate) mod issuers;
 pub(crate) mod network;
 pub(crate) mod run;
 pub(crate) mod server;

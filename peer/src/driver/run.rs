@@ -22,6 +22,7 @@ use super::config::Config;
 use super::console::Consoles;
 use super::core_thread::{self, Mail, Mailbox};
 use super::data_dir::{DataDir, RunInfo};
+use super::issuers::Issuers;
 use super::network::Network;
 use super::server;
 use super::tokens::Tokens;
@@ -109,9 +110,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ));
 
     let (stopping, stops) = watch::channel(false);
+    let issuers = Arc::new(Issuers::new(mailbox.clone(), &secret.public()));
+    let keys_keeper = tokio::spawn(Arc::clone(&issuers).keep_fresh(stops.clone()));
     let api = Arc::new(Api {
         mailbox: mailbox.clone(),
         tokens,
+        issuers,
         network: network.network.clone(),
         data_dir: Arc::clone(&data_dir),
         opened,
@@ -137,6 +141,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     // Whoever reads run.json from here on is told that nobody runs here, which is about to be so.
     run_info_keeper.abort();
+    keys_keeper.abort();
     data_dir.remove_run_info();
     let _ = stopping.send(true);
     let _ = stop_network.send(());

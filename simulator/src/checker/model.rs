@@ -195,8 +195,14 @@ impl Model {
                 check(is_device && role == Some(Role::Owner))?;
                 self.write(statement)?;
             }
-            // Change no row of the module.
-            SystemCall::MoveFinaliser { .. } | SystemCall::ReportEquivocation(_) => {}
+            // Change no row of the module, and nobody in these worlds is a provider's user.
+            SystemCall::MoveFinaliser { .. }
+            | SystemCall::ReportEquivocation(_)
+            | SystemCall::TrustIssuer(_)
+            | SystemCall::DistrustIssuer { .. }
+            | SystemCall::SetIssuerKeys { .. }
+            | SystemCall::Bind { .. }
+            | SystemCall::Unbind { .. } => {}
         }
         Ok(())
     }

@@ -310,7 +310,12 @@ fn checked_claims(entry: &Entry, database: &crate::ids::DatabaseId) -> Box<[Clai
         | SystemCall::MoveFinaliser { .. }
         | SystemCall::Fire(_)
         | SystemCall::Write(_)
-        | SystemCall::RevokeTicket { .. } => None,
+        | SystemCall::RevokeTicket { .. }
+        | SystemCall::TrustIssuer(_)
+        | SystemCall::DistrustIssuer { .. }
+        | SystemCall::SetIssuerKeys { .. }
+        | SystemCall::Bind { .. }
+        | SystemCall::Unbind { .. } => None,
     };
     entry.system_calls().filter_map(claim).collect()
 }

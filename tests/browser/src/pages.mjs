@@ -10,7 +10,7 @@ import { PATIENCE_MS, set } from './peers.mjs';
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
-/** Serves the built files on loopback, and gives the address. */
+/** Serves the built files on loopback, on a port of its own or the one that others know. */
 async function serve() {
   const folder = set('TOMBOLO_PAGE');
   const server = createServer((request, response) => {
@@ -20,7 +20,7 @@ async function serve() {
     response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' });
     response.end(readFileSync(file));
   });
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+  await new Promise(resolve => server.listen(Number(process.env.TOMBOLO_PAGE_PORT ?? 0), '127.0.0.1', resolve));
   return server;
 }
 
@@ -37,12 +37,14 @@ export async function start() {
   const address = `http://127.0.0.1:${server.address().port}/`;
   return {
     /** A page of somebody who was never here, at a peer. */
-    async open(peer, more = {}) {
+    async open(peer, more = {}, addressEnds = '') {
       const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, colorScheme: 'light', locale: 'en-GB', ...more });
       context.setDefaultTimeout(PATIENCE_MS);
+      // Nothing but this machine: a provider's page may want fonts from somewhere.
+      await context.route(({ protocol, hostname }) => protocol.startsWith('http') && hostname !== '127.0.0.1', route => route.abort());
       const page = await context.newPage();
       const chat = new Chat(page, address);
-      await page.goto(`${address}?peer=${encodeURIComponent(peer)}&database=chat`);
+      await page.goto(`${address}?peer=${encodeURIComponent(peer)}&database=chat${addressEnds}`);
       return chat;
     },
     async stop() {

@@ -4,7 +4,9 @@
 //! on every peer. Permissions are checked in the one order, at the invocation's position, never in
 //! a pass of their own (ORDERING 6).
 
+mod callers;
 mod console;
+mod issuers;
 mod members;
 mod schedule;
 mod system;
@@ -16,6 +18,7 @@ use sync_protocol::{
     SYSTEM_CALL_NAME, Struck, SystemCall,
 };
 
+use self::callers::{CheckedCaller, NamedCaller, foreign_caller, named_callers};
 use crate::error::Stop;
 use crate::identity::{did_key, identity_of};
 use crate::outcome::CallOutcome;
@@ -88,14 +91,6 @@ pub(crate) struct Executor {
     identity: [u8; 32],
 }
 
-/// A caller of an entry, checked against its author.
-struct CheckedCaller<'a> {
-    identity: [u8; 32],
-    /// The author speaks for itself, not for a user of its.
-    is_author: bool,
-    claims: Option<&'a str>,
-}
-
 /// A call name of an entry, looked up once.
 enum Target {
     System,
@@ -111,7 +106,7 @@ pub(crate) struct Readied<'a> {
     entry: &'a Entry,
     /// The role that its author has at most: somebody demoted it, which it had not seen.
     demoted: Option<Role>,
-    callers: Vec<Option<CheckedCaller<'a>>>,
+    callers: Vec<NamedCaller<'a>>,
     targets: Vec<Target>,
 }
 
@@ -216,7 +211,7 @@ impl Executor {
                 Some(Struck::Demoted(role)) => Some(role),
                 _ => None,
             },
-            callers: checked_callers(entry),
+            callers: named_callers(entry),
             targets: self.targets(entry),
         }
     }
@@ -268,22 +263,21 @@ impl Executor {
             None => author_role,
         };
         let target = &targets[usize::from(invocation.name)];
-        let caller = callers[usize::from(invocation.caller)].as_ref();
+        let caller = match &callers[usize::from(invocation.caller)] {
+            NamedCaller::Own(caller) => Ok(caller.clone()),
+            NamedCaller::Foreign(identity, user) => {
+                foreign_caller(&tx, &entry.header.author, author_role, *identity, user)?
+            }
+        };
         let mut units_left = call.units_left;
-        let (tx, outcome) = match (target, caller) {
-            (Target::System, Some(caller)) => {
+        let (tx, outcome) = match (target, &caller) {
+            (_, Err(why)) => (tx, CallOutcome::Refused(why.clone())),
+            (Target::System, Ok(caller)) => {
                 *role = None;
                 self.run_system(tx, entry, call.index, invocation, caller, author_role, run)?
             }
-            (_, None) => (
-                tx,
-                CallOutcome::Refused(
-                    "the author may not speak for this caller: another device issued its identity"
-                        .to_owned(),
-                ),
-            ),
-            (Target::Unknown(why), Some(_)) => (tx, CallOutcome::Refused(why.clone())),
-            (Target::Reducer(reducer), Some(caller)) => self.run_reducer(
+            (Target::Unknown(why), Ok(_)) => (tx, CallOutcome::Refused(why.clone())),
+            (Target::Reducer(reducer), Ok(caller)) => self.run_reducer(
                 tx,
                 *reducer,
                 invocation,
@@ -453,7 +447,7 @@ impl Executor {
                 connection: invocation.connection,
                 time,
                 args: &invocation.args,
-                claims: caller.claims,
+                claims: caller.claims.as_deref(),
                 database: self.identity,
                 units,
             },
@@ -525,30 +519,13 @@ impl Executor {
                 invocation,
                 caller: caller.identity,
                 caller_is_author: caller.is_author,
-                claims: caller.claims,
+                claims: caller.claims.as_deref(),
                 role,
             },
             &system_call,
             run,
         )
     }
-}
-
-/// Callers an author may speak for: itself and the users it issued. Others are `None`.
-fn checked_callers(entry: &Entry) -> Vec<Option<CheckedCaller<'_>>> {
-    let did = did_key(&entry.header.author);
-    entry
-        .body
-        .callers
-        .iter()
-        .map(|caller| {
-            (caller.issuer == did).then(|| CheckedCaller {
-                identity: identity_of(&caller.issuer, &caller.subject),
-                is_author: caller.subject == did,
-                claims: (!caller.claims.is_empty()).then_some(caller.claims.as_str()),
-            })
-        })
-        .collect()
 }
 
 /// Of what a call changed, the rows that are events.

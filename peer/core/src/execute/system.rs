@@ -7,7 +7,7 @@ use sync_protocol::{
     RowWrite, SystemCall,
 };
 
-use super::{EntryRun, Executor, Ran, members, schedule};
+use super::{EntryRun, Executor, Ran, issuers, members, schedule};
 use crate::error::Stop;
 use crate::outcome::CallOutcome;
 use crate::sql::{self, Unfit};
@@ -93,6 +93,15 @@ pub(super) fn run(
         SystemCall::SetRole { member, role } => members::set_role(tx, place, member, *role, run),
         SystemCall::RevokeTicket { ticket } => members::revoke_ticket(tx, place, ticket, run),
         SystemCall::TransferOwnership { to } => members::transfer(tx, place, to, run),
+        SystemCall::TrustIssuer(rules) => issuers::trust(tx, place, rules),
+        SystemCall::DistrustIssuer { issuer } => issuers::distrust(tx, place, issuer),
+        SystemCall::SetIssuerKeys { issuer, keys } => issuers::set_keys(tx, place, issuer, keys),
+        SystemCall::Bind { token } => issuers::bind(tx, place, token),
+        SystemCall::Unbind {
+            device,
+            issuer,
+            subject,
+        } => issuers::unbind(tx, place, device, issuer, subject),
     }
 }
 

@@ -27,6 +27,7 @@ impl Core {
         client: Option<ClientId>,
     ) -> Result<Answer, RequestError> {
         let database = self.writable(database)?;
+        let caller = self.speaking(database, caller)?;
         let replica = &self.replicas[&database];
         let def = replica.executor.module().def();
         let Some((_, reducer)) = def.reducer_by_name(reducer) else {
@@ -108,6 +109,14 @@ impl Core {
         if !self.replicas[&database].executor.has_clients() {
             return Ok(Answer::Now(Reply::Done));
         }
+        let caller = match self.speaking(database, caller) {
+            Ok(caller) => caller,
+            // Who may not be spoken for any more can still be said to be gone.
+            Err(_) if call == SystemCall::ClientDisconnected => {
+                Claims::of_device(&self.parts.device)
+            }
+            Err(why) => return Err(why),
+        };
         let waiting = Waiting::system(caller, &call, connection);
         self.submit(now, database, Group::single(waiting, ReplyTo::Done(id)))
     }

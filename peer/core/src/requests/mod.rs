@@ -5,6 +5,7 @@ mod calls;
 mod databases;
 mod finality;
 mod following;
+mod issuers;
 mod members;
 mod query;
 mod upgrades;
@@ -137,6 +138,24 @@ impl Core {
             Request::ChangeMembers { database, change } => {
                 self.change_members(now, id, &database, change)
             }
+            Request::TrustIssuer { database, rules } => {
+                self.trust_issuer(now, id, &database, rules)
+            }
+            Request::DistrustIssuer { database, issuer } => {
+                self.distrust_issuer(now, id, &database, issuer)
+            }
+            Request::SetIssuerKeys {
+                database,
+                issuer,
+                keys,
+            } => self.set_issuer_keys(now, id, &database, issuer, keys),
+            Request::Bind { database, token } => self.bind(now, id, &database, token),
+            Request::Unbind {
+                database,
+                device,
+                issuer,
+                subject,
+            } => self.unbind(now, id, &database, device, (issuer, subject)),
             Request::Sql { database, text } => self.sql(now, id, &database, &text, &caller, owner),
             other => self.ask(now, id, &caller, owner, other).map(Answer::Now),
         }
@@ -203,6 +222,11 @@ impl Core {
             } => self.recover(now, &database, &key, to, pick.as_ref(), force)?,
             Request::Rebuild { database } => self.rebuild(now, &database)?,
             Request::Dump { database, height } => self.dump(now, &database, height)?,
+            Request::Issuers { database } => Reply::Issuers(self.issuers(database.as_deref())?),
+            Request::IssuersNamed { database, issuer } => {
+                Reply::Issuers(self.issuers_named(database.as_deref(), &issuer)?)
+            }
+            Request::Bindings { database } => Reply::Bindings(self.bindings(&database)?),
             Request::Join { ticket } => {
                 let database = self
                     .start_join(&ticket, id)
@@ -222,6 +246,11 @@ impl Core {
             | Request::MoveFinaliser { .. }
             | Request::ChangeMembers { .. }
             | Request::Publish { .. }
+            | Request::TrustIssuer { .. }
+            | Request::DistrustIssuer { .. }
+            | Request::SetIssuerKeys { .. }
+            | Request::Bind { .. }
+            | Request::Unbind { .. }
             | Request::Sql { .. } => unreachable!("answered before"),
         })
     }
@@ -474,6 +503,13 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::Recover { .. }
             | Request::Rebuild { .. }
             | Request::Dump { .. }
+            | Request::TrustIssuer { .. }
+            | Request::DistrustIssuer { .. }
+            | Request::SetIssuerKeys { .. }
+            | Request::Issuers { .. }
+            | Request::Bindings { .. }
+            | Request::Bind { .. }
+            | Request::Unbind { .. }
             | Request::Peers
     )
 }

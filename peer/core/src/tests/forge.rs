@@ -106,7 +106,7 @@ impl Forgery {
             callers: vec![Caller {
                 issuer: self.caller.issuer,
                 subject: self.caller.subject,
-                claims: String::new(),
+                claims: self.caller.payload,
             }],
             invocations: self.invocations,
         };

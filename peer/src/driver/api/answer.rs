@@ -45,7 +45,10 @@ impl From<RequestError> for Refusal {
 
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
-        Self(StatusCode::UNAUTHORIZED, error.to_string())
+        match error {
+            TokenError::Core(error) => error.into(),
+            error => Self(StatusCode::UNAUTHORIZED, error.to_string()),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -12,7 +13,7 @@ use axum::middleware::Next;
 use super::Api;
 use super::answer::{Answer, Refusal};
 use crate::driver::clock::wall_s;
-use crate::driver::tokens::Bearer;
+use crate::driver::tokens::{Bearer, TokenError};
 
 /// The identity under which a request was handled.
 pub(super) const IDENTITY: HeaderName = HeaderName::from_static("spacetime-identity");
@@ -70,13 +71,16 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// The middleware: finds out who asks, and tells a new one who he is now.
 pub(super) async fn identify(
     State(api): State<Arc<Api>>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request<Body>,
     next: Next,
 ) -> Answer {
     let now = wall_s();
     let caller = match token_of(&request)? {
         Some(token) => {
-            let bearer = api.tokens.check(&token, now)?;
+            let mut params = params.iter().flatten();
+            let database = params.find(|(name, _)| *name == "database");
+            let bearer = known(&api, &token, database.map(|(_, value)| value), now).await?;
             Caller {
                 owner: api.tokens.is_owner(&bearer.claims),
                 bearer,
@@ -101,6 +105,27 @@ pub(super) async fn identify(
         }
     }
     Ok(response)
+}
+
+/// Whose token this is: one of ours, or one of a provider that the database trusts to which the
+/// request goes; that any database here trusts, if it goes to none.
+///
+/// # Errors
+/// [`TokenError`], which a client may read.
+pub(super) async fn known(
+    api: &Api,
+    token: &str,
+    database: Option<&str>,
+    now_s: u64,
+) -> Result<Bearer, TokenError> {
+    match api.tokens.check(token, now_s) {
+        // A brief token stands for one that was good somewhere.
+        Ok(bearer) if bearer.claims.issuer != api.tokens.did() => {
+            api.issuers.bearer(database, &bearer.token, now_s).await
+        }
+        Err(TokenError::OfProvider) => api.issuers.bearer(database, token, now_s).await,
+        other => other,
+    }
 }
 
 /// The token of a request: `Authorization: Bearer …`, or `?token=…` for those who cannot set

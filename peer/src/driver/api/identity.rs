@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::Api;
 use super::answer::{Answer, Refusal};
-use super::caller::Caller;
+use super::caller::{Caller, known};
 use crate::driver::clock::wall_s;
-use crate::driver::tokens::check_any;
+use crate::driver::tokens::{TokenError, check_any};
 
 /// `POST /v1/identity`: a new identity and the token that proves it.
 pub(super) async fn create(State(api): State<Arc<Api>>) -> Answer {
@@ -69,8 +69,13 @@ fn identity_of(text: &str) -> Result<String, Refusal> {
 }
 
 /// `GET /v1/identity/:identity/verify`: whether the token in the request proves that identity.
-/// Tokens of any peer can be checked: the key is in the issuer's name.
-pub(super) async fn verify(Path(identity): Path<String>, headers: HeaderMap) -> Answer {
+/// Tokens of any peer can be checked: the key is in the issuer's name. Of providers, those that a
+/// database here trusts.
+pub(super) async fn verify(
+    State(api): State<Arc<Api>>,
+    Path(identity): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
     let unauthorized = |why: &str| Refusal(StatusCode::UNAUTHORIZED, why.to_owned());
     let token = headers
         .get(header::AUTHORIZATION)
@@ -78,7 +83,10 @@ pub(super) async fn verify(Path(identity): Path<String>, headers: HeaderMap) -> 
         .and_then(|value| value.split_once(' '))
         .map(|(_, token)| token.trim())
         .ok_or_else(|| unauthorized("send the token to check as Authorization: Bearer TOKEN"))?;
-    let bearer = check_any(token, wall_s())?;
+    let bearer = match check_any(token, wall_s()) {
+        Err(TokenError::OfProvider) => known(&api, token, None, wall_s()).await?,
+        other => other?,
+    };
     let asked = identity_of(&identity)?;
     if bearer.identity() != asked {
         let text = format!("the token is for {}", bearer.identity());

@@ -10,6 +10,7 @@ mod database;
 mod finality;
 mod guard;
 mod identity;
+mod issuers;
 mod logs;
 mod members;
 mod metrics;
@@ -36,6 +37,7 @@ use self::caller::Caller;
 use super::config::Config;
 use super::core_thread::Mailbox;
 use super::data_dir::RunInfo;
+use super::issuers::Issuers;
 use super::network::Network;
 use super::tokens::Tokens;
 
@@ -57,6 +59,8 @@ pub(crate) struct Api {
     pub(crate) mailbox: Mailbox,
     /// Who is who.
     pub(crate) tokens: Arc<Tokens>,
+    /// Who is who among the users of providers.
+    pub(crate) issuers: Arc<Issuers>,
     /// The other peers.
     pub(crate) network: Network,
     /// Where the databases' folders are.
@@ -166,6 +170,18 @@ fn small_routes() -> Router<Arc<Api>> {
         .route(
             "/v1/database/{database}/invite/revoke",
             post(members::revoke),
+        )
+        .route(
+            "/v1/database/{database}/issuers",
+            get(issuers::list)
+                .post(issuers::trust)
+                .delete(issuers::distrust),
+        )
+        .route(
+            "/v1/database/{database}/bindings",
+            get(issuers::bindings)
+                .post(issuers::bind)
+                .delete(issuers::unbind),
         )
         .route(
             "/v1/database/{database}/finaliser",

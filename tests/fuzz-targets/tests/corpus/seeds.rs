@@ -4,10 +4,13 @@
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sync_protocol::{
     BlobHash, Body, CallName, Caller, ConnectionId, Cut, CutDraft, CutId, CutRef, DatabaseId,
-    DeviceKey, Draft, Entry, EntryId, EquivocationProof, Fire, Genesis, Hlc, Invocation, NewModule,
-    Options, Role, RowWrite, SecretKey, Signature, StateRoot, SystemCall, Term, Ticket,
-    TicketMember, WriteChange, WriteCondition, WriteOperator, WriteTerm, order_root,
+    DeviceKey, Draft, Entry, EntryId, EquivocationProof, Fire, Genesis, Hlc, Invocation, IssuerKey,
+    KeyAlgorithm, NewModule, Options, Role, RowWrite, SecretKey, Signature, StateRoot, SystemCall,
+    Term, Ticket, TicketMember, TrustedIssuer, WriteChange, WriteCondition, WriteOperator,
+    WriteTerm, order_root,
 };
+
+const ISSUER: &str = "https://example.eu.auth0.com/";
 
 /// Vector files, and what the names of their seeds begin with.
 const MESSAGES: &[(&str, &str)] = &[
@@ -234,6 +237,48 @@ fn calls(genesis: &Entry, proof: Box<EquivocationProof>) -> Vec<(&'static str, S
                 set_at: Hlc(1_000_000),
                 due: Hlc(2_000_000),
             }),
+        ),
+        (
+            "trust",
+            SystemCall::TrustIssuer(TrustedIssuer {
+                issuer: ISSUER.to_owned(),
+                audiences: vec!["app".to_owned()],
+                claims: vec!["email".to_owned()],
+            }),
+        ),
+        (
+            "distrust",
+            SystemCall::DistrustIssuer {
+                issuer: ISSUER.to_owned(),
+            },
+        ),
+        (
+            "issuer-keys",
+            SystemCall::SetIssuerKeys {
+                issuer: ISSUER.to_owned(),
+                keys: vec![
+                    IssuerKey {
+                        kid: "1".to_owned(),
+                        algorithm: KeyAlgorithm::EdDsa,
+                        key: vec![6; 32],
+                    },
+                    IssuerKey::rsa("2".to_owned(), KeyAlgorithm::Rs256, &[7; 256], &[1, 0, 1]),
+                ],
+            },
+        ),
+        (
+            "bind",
+            SystemCall::Bind {
+                token: "e30.e30.AAAA".to_owned(),
+            },
+        ),
+        (
+            "unbind",
+            SystemCall::Unbind {
+                device: member,
+                issuer: ISSUER.to_owned(),
+                subject: "auth0|ann".to_owned(),
+            },
         ),
         (
             "write-insert",

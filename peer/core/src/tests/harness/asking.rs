@@ -30,6 +30,18 @@ impl Mesh {
         self.reply(id)
     }
 
+    /// Asks as the bearer of a token that the driver has checked.
+    pub(in crate::tests) fn ask_as(
+        &mut self,
+        at: usize,
+        caller: Claims,
+        request: Request,
+    ) -> Result<Reply, RequestError> {
+        let id = self.ask_by(at, (caller, false), request);
+        self.settle();
+        self.reply(id)
+    }
+
     fn ask_by(
         &mut self,
         at: usize,

@@ -1,4 +1,4 @@
-//! TLS of the command line's client: whom it believes, and how it gets below ureq.
+//! TLS of what this program asks of others over HTTP: whom it believes, and how it gets below ureq.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -20,11 +20,11 @@ use ureq::unversioned::transport::{
     TransportAdapter,
 };
 
-use crate::driver::server::{certificates_in, fingerprint, provider};
+use super::server::{certificates_in, fingerprint, provider};
 
 /// Whom the client believes that it is the peer.
 #[derive(Clone, Debug)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Who shows the certificate with this fingerprint, whatever names are in it: the peer itself
     /// wrote it into its data directory.
     Shown(String),
@@ -37,7 +37,7 @@ impl Trust {
     ///
     /// # Errors
     /// When there are none.
-    pub(super) fn in_file(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn in_file(path: &Path) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates_in(path)? {
             roots
@@ -52,7 +52,7 @@ impl Trust {
 ///
 /// # Errors
 /// When the certificates to trust are none.
-pub(super) fn connector(trust: Trust) -> anyhow::Result<TlsConnector> {
+pub(crate) fn connector(trust: Trust) -> anyhow::Result<TlsConnector> {
     let provider = provider();
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::Shown(fingerprint) => Arc::new(Shown {
@@ -126,7 +126,7 @@ impl ServerCertVerifier for Shown {
 
 /// Puts TLS on top of what connects, as ureq's own connector does with ureq's own trust.
 #[derive(Debug)]
-pub(super) struct TlsConnector(Arc<ClientConfig>);
+pub(crate) struct TlsConnector(Arc<ClientConfig>);
 
 impl<In: Transport> Connector<In> for TlsConnector {
     type Out = Either<In, TlsTransport>;
@@ -160,7 +160,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
 }
 
 /// An open connection with TLS.
-pub(super) struct TlsTransport {
+pub(crate) struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
@@ -205,6 +205,6 @@ fn refused(error: rustls::Error) -> ureq::Error {
 }
 
 /// What TLS had against the remote, if that is why a request failed.
-pub(super) fn objection(error: &std::io::Error) -> Option<&rustls::Error> {
+pub(crate) fn objection(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
