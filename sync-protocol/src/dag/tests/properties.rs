@@ -266,21 +266,21 @@ fn rights_after(
                 SystemCall::ReportEquivocation(proof) => {
                     rights.frozen.insert(proof.author(), from);
                 }
-                SystemCall::RemoveMember { member } => {
-                    if outranks(roles.get(&member).copied()) || member == author {
-                        roles.remove(&member);
-                    }
+                SystemCall::RemoveMember { member }
+                    if member == author || outranks(roles.get(&member).copied()) =>
+                {
+                    roles.remove(&member);
                 }
-                SystemCall::SetRole { member, role } => {
-                    if outranks(roles.get(&member).copied()) && outranks(Some(role)) {
-                        roles.insert(member, role);
-                    }
+                SystemCall::SetRole { member, role }
+                    if outranks(roles.get(&member).copied()) && outranks(Some(role)) =>
+                {
+                    roles.insert(member, role);
                 }
-                SystemCall::TransferOwnership { to } => {
-                    if rank == Some(Role::Owner) && roles.contains_key(&to) && to != author {
-                        roles.insert(to, Role::Owner);
-                        roles.insert(author, Role::Admin);
-                    }
+                SystemCall::TransferOwnership { to }
+                    if rank == Some(Role::Owner) && roles.contains_key(&to) && to != author =>
+                {
+                    roles.insert(to, Role::Owner);
+                    roles.insert(author, Role::Admin);
                 }
                 _ => {}
             }
