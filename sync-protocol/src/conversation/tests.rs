@@ -6,6 +6,7 @@ mod bounds;
 mod catch_up;
 mod converge;
 mod farewell;
+mod founding;
 mod harness;
 mod hostile;
 mod join;

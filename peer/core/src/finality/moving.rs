@@ -50,7 +50,8 @@ impl Replica {
         }
     }
 
-    /// Whether this device signs the next cut although it was removed: that cut covers the removal.
+    /// Whether this device, a member by the last cut, signs the next one: also if it has been removed
+    /// since, for that cut covers the removal.
     pub(crate) fn is_ending_finaliser(&self, device: &DeviceKey) -> bool {
         let was_member = self.rights.role_at(device, self.cut.height).is_some();
         was_member && self.cut.finalisers.contains(device)

@@ -4,14 +4,20 @@ use super::harness::Mesh;
 use crate::entry::CallName;
 use crate::system_call::SystemCall;
 
-/// Peer 2 is put out while nobody hears it; then others go on.
-fn put_out() -> Mesh {
-    let mut mesh = Mesh::new(11, 3, 0, b"module");
+/// Three members with a cut behind them.
+fn begun(seed: u64) -> Mesh {
+    let mut mesh = Mesh::new(seed, 3, 0, b"module");
     mesh.link_all();
     mesh.write(0, vec![1]);
     mesh.run_ms(1_000);
     mesh.cut();
     mesh.run_ms(2_000);
+    mesh
+}
+
+/// Peer 2 is put out while nobody hears it; then others go on.
+fn put_out() -> Mesh {
+    let mut mesh = begun(11);
     for other in 0..2 {
         mesh.unlink(2, other);
     }
@@ -62,12 +68,7 @@ fn who_was_put_out_hears_of_it_and_of_nothing_later() {
 
 #[test]
 fn who_was_put_out_while_it_listened_hears_of_it_too() {
-    let mut mesh = Mesh::new(12, 3, 0, b"module");
-    mesh.link_all();
-    mesh.write(0, vec![1]);
-    mesh.run_ms(1_000);
-    mesh.cut();
-    mesh.run_ms(2_000);
+    let mut mesh = begun(12);
     let remove = SystemCall::RemoveMember {
         member: mesh.device(2),
     };

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ConversationInput;
-use super::peer::{Peer, Sent, found};
+use super::founding::found;
+use super::peer::{Peer, Sent};
 use crate::ids::DeviceKey;
 use crate::keys::SecretKey;
 use crate::message::{Message, Want};

@@ -5,22 +5,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings};
+use super::founding::caller;
 use crate::address::AddressRecord;
 use crate::awaited::AwaitedBodies;
-use crate::cut::{Cut, CutDraft, CutRef, Term, order_root};
+use crate::cut::{Cut, CutDraft, CutRef, order_root};
 use crate::dag::{ChainTip, Dag, FinalEntry, Finals, Offered, Ordered};
 use crate::entry::Invocation;
-use crate::entry::{Body, CallName, Caller, Draft, Entry, Travelled};
+use crate::entry::{Body, CallName, Draft, Entry, Travelled};
 use crate::equivocation::EquivocationProof;
-use crate::ids::{
-    BlobHash, ConnectionId, CutId, DatabaseId, DeviceKey, EntryId, HeadsHash, StateRoot,
-};
+use crate::ids::{BlobHash, ConnectionId, DatabaseId, DeviceKey, EntryId, HeadsHash, StateRoot};
 use crate::keys::SecretKey;
 use crate::limits::BLOB_CHUNK_BYTES;
 use crate::membership::{Rights, Role, RoleChange};
 use crate::message::Message;
 use crate::reconcile::TailIndex;
-use crate::system_call::{Genesis, Options, SystemCall};
+use crate::system_call::SystemCall;
 use crate::time::{Hlc, Now};
 
 /// What cuts cover.
@@ -285,48 +284,6 @@ pub(super) struct Peer {
     pub(super) epoch: u64,
     pub(super) seq: u64,
     pub(super) previous: Option<EntryId>,
-}
-
-/// A database whose founders are all members from the beginning, and the key of its creator.
-pub(super) fn found(keys: &[SecretKey], blob: &[u8]) -> (Arc<Entry>, Cut) {
-    let creator = &keys[0];
-    let genesis = Genesis {
-        name: "test".to_owned(),
-        module: BlobHash::of(blob),
-        module_len: u32::try_from(blob.len()).expect("small"),
-        engine: 1,
-        options: Options {
-            sequential_auto_inc: false,
-            memory_bytes_max: 1,
-            units_per_invocation: 1,
-            units_per_entry: 1,
-            call_depth_max: 1,
-        },
-        finalisers: vec![creator.public()],
-        recovery_keys: Vec::new(),
-    };
-    let entry = Entry::genesis([9; 32], 0, Hlc(1), caller(), genesis, creator).expect("sealed");
-    let draft = CutDraft {
-        database: entry.id.into(),
-        term: Term::FIRST,
-        height: 0,
-        parent: CutId::ZERO,
-        engine: 1,
-        frontier: vec![entry.id],
-        order_root: order_root(&[entry.id]),
-        state_root: StateRoot::ZERO,
-        finalisers: vec![creator.public()],
-    };
-    let cut = Cut::seal(draft, creator).expect("sealed");
-    (Arc::new(entry), cut)
-}
-
-fn caller() -> Caller {
-    Caller {
-        issuer: "issuer".to_owned(),
-        subject: "subject".to_owned(),
-        claims: String::new(),
-    }
 }
 
 impl Peer {
