@@ -448,6 +448,12 @@ impl Conversation {
         report.then(|| ConversationEffect::Misbehaved(why.to_owned()))
     }
 
+    /// The replica has no room for what the remote's tail holds more than ours: it is not asked for
+    /// until the next round.
+    pub fn leave_tail(&mut self) {
+        self.pull.leave_tail();
+    }
+
     /// Faults that the remote made and that are not forgiven yet, so that a link that is closed
     /// and opened again does not wipe them out.
     #[must_use]

@@ -8,13 +8,15 @@
 //! - *quarantined*: valid, but its author may not write (`rights`), or has been struck for an
 //!   equivocation (`equivocation`), or lost its rights with a cut, and nobody else builds on it: kept
 //!   within a bound, not run;
-//! - *clean*: it has a place in the tail (`clean`, `tail`). What a removed member wrote while it had
-//!   not heard of that is there and does not run (`strikes`).
+//! - *clean*: it has a place in the tail (`clean`, `tail`), which whoever owns the DAG may hold back
+//!   for a while (`held`). What a removed member wrote while it had not heard of that is there and does
+//!   not run (`strikes`).
 //!
 //! Two peers with the same last cut and the same entries agree on all of it, however these came.
 
 mod clean;
 mod equivocation;
+mod held;
 mod pending;
 mod rights;
 mod strikes;
@@ -38,6 +40,7 @@ use crate::time::Hlc;
 
 use clean::{Clean, Quarantine};
 use equivocation::Equivocations;
+use held::Held;
 use pending::Pending;
 use rights::{Claim, Grants};
 use strikes::Strikes;
@@ -159,6 +162,7 @@ pub struct Dag {
     strikes: Strikes,
     equivocations: Equivocations,
     clean: Clean,
+    held: Held,
     quarantine: Quarantine,
     changed_from: Option<Position>,
     faults: Vec<Fault>,
@@ -212,6 +216,7 @@ impl Dag {
             strikes: Strikes::default(),
             equivocations: Equivocations::default(),
             clean: Clean::default(),
+            held: Held::default(),
             quarantine: Quarantine::default(),
             changed_from: None,
             faults: Vec::new(),
@@ -400,6 +405,7 @@ impl Dag {
             covered_until = covered_until.max(Some(position));
             self.bytes -= node.entry.bytes;
             self.clean.forget(&position);
+            self.held.remove(&node.entry);
             self.equivocations.cover(&node.entry);
             stack.extend(&node.entry.header.parents);
         }

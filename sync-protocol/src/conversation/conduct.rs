@@ -64,13 +64,20 @@ impl Portion {
 
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Tick) -> bool {
+        self.take_some(1, now)
+    }
+
+    /// Takes so many, if there is one: the last may be owed.
+    pub(super) fn take_some(&mut self, some: u64, now: Tick) -> bool {
         // Whole units only, and the clock moves by what they took: nothing is lost by rounding.
         let us_per_unit = 1_000_000 / self.per_second;
         let units = now.since(self.filled) / us_per_unit;
         self.filled = Tick(self.filled.0 + units * us_per_unit);
         self.left = self.at_once.min(self.left.saturating_add(units));
         let taken = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        if taken {
+            self.left = self.left.saturating_sub(some);
+        }
         taken
     }
 }

@@ -113,6 +113,21 @@ pub(super) const SIGNED_AT_ONCE: u64 = 512;
 /// Proofs and cuts taken per second when they keep coming.
 pub(super) const SIGNED_PER_S: u64 = 64;
 
+/// Entries pushed whole over one link at once, each 4 KiB of one for one more; what is beyond is left
+/// to be asked for. As many as an author may have run at once.
+pub(super) const PUSHED_AT_ONCE: u64 = 32_768;
+
+/// Entries pushed whole per second after that: some authors' shares. More would be verified in the
+/// time of others.
+pub(super) const PUSHED_PER_S: u64 = 4_096;
+
+/// Bytes of an entry that count as one more.
+pub(super) const PUSHED_UNIT_BYTES: usize = 4 << 10;
+
+/// So many times as much is taken from a remote before it counts as a fault: what it pushed while
+/// it was not heard comes all at once.
+pub(super) const PUSHED_TIMES: u64 = 2;
+
 const _: () = assert!(HELLO_AGAIN_MS < EQUALISE_EVERY_MS);
 const _: () = assert!(RANGE_QUESTIONS_AT_ONCE > RANGE_ROUNDS_MAX as u64);
 // What one answer about ranges brings can be kept.

@@ -32,6 +32,8 @@ pub(super) struct Pull {
     goal: Goal,
     /// Something that the remote pushed is with the replica: what to ask next depends on it.
     handed_push: bool,
+    /// No comparison of tails until the next round: there is no room for what it brings.
+    tail_left: bool,
     /// No questions until the next round: the last one was answered with nonsense, or not at all.
     resting: bool,
     /// Ids to ask for.
@@ -193,6 +195,7 @@ impl Pull {
         }
         self.handed_push = false;
         self.resting = false;
+        self.tail_left = false;
         self.asked.clear();
         self.depth = 0;
         self.compared = Compared::Not;
@@ -270,6 +273,13 @@ impl Pull {
         match want {
             Want::Entries { graft: false, .. } if self.bulk_ids => Some(Bulk::Tail),
             want => bulk_of(want),
+        }
+    }
+
+    pub(super) fn leave_tail(&mut self) {
+        self.tail_left = true;
+        if std::mem::take(&mut self.bulk_ids) {
+            self.wanted.clear();
         }
     }
 
@@ -495,8 +505,10 @@ impl Conversation {
                 self.pull.goal = Goal::Beyond;
             }
         }
-        if matches!(self.pull.goal, Goal::Beyond | Goal::Ranges) && self.is_known(own, theirs) {
-            // It came another way meanwhile.
+        let tail_left = self.pull.tail_left;
+        let compares = matches!(self.pull.goal, Goal::Beyond | Goal::Ranges);
+        if tail_left || compares && self.is_known(own, theirs) {
+            // It came another way meanwhile, or there is no room for it.
             self.pull.goal = Goal::Rest;
             self.pull.ranges = Ranges::default();
         }

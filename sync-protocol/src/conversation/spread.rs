@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::conduct::Portion;
 use super::limits::{
     ASKED_IDS_MAX, BEHIND_CUTS_MAX, GRAFT_WAIT_MS, HAVE_IDS_MAX, PRUNE_EVERY_MS, PUSH_BYTES_MAX,
-    REMEMBERED_IDS_MAX,
+    PUSHED_AT_ONCE, PUSHED_PER_S, PUSHED_TIMES, PUSHED_UNIT_BYTES, REMEMBERED_IDS_MAX,
 };
 use super::standing::RecentIds;
-use super::{Conversation, ConversationEffect, Holdings, Trust, Turn};
+use super::{Conversation, ConversationEffect, Holdings, LIGHT_FAULT, Trust, Turn};
 use crate::cut::Cut;
 use crate::entry::{Entry, Header, travelling};
 use crate::ids::{DeviceKey, EntryId};
@@ -27,6 +28,9 @@ pub(super) struct Spread {
     prune_after: Tick,
     /// Entries that the remote has, because they came from it or went to it.
     known: RecentIds,
+    /// What may still be pushed to the remote, and by it.
+    pushes: Portion,
+    pushed: Portion,
     /// Entries that the remote announced and that are not here, and when to ask for them.
     announced: BTreeMap<EntryId, Tick>,
 }
@@ -38,6 +42,8 @@ impl Default for Spread {
             neighbour: true,
             prune_after: Tick(0),
             known: RecentIds::default(),
+            pushes: Portion::new(PUSHED_AT_ONCE, PUSHED_PER_S),
+            pushed: Portion::new(PUSHED_TIMES * PUSHED_AT_ONCE, PUSHED_TIMES * PUSHED_PER_S),
             announced: BTreeMap::new(),
         }
     }
@@ -129,7 +135,13 @@ impl Conversation {
                 continue;
             }
             let travels = travelling(entry.encoded());
-            if whole && bytes + travels.len() <= PUSH_BYTES_MAX {
+            let fits = whole && bytes + travels.len() <= PUSH_BYTES_MAX;
+            if fits
+                && self
+                    .spread
+                    .pushes
+                    .take_some(weight_of(travels), turn.now.tick)
+            {
                 bytes += travels.len();
                 push.push(travels.to_vec());
             } else if have.len() < HAVE_IDS_MAX {
@@ -168,6 +180,7 @@ impl Conversation {
         turn: &mut Turn<'_>,
     ) {
         let mut new = Vec::new();
+        let mut too_many = false;
         for entry in entries {
             let held = id_of(&entry).is_some_and(|id| {
                 self.spread.known.insert(id);
@@ -176,8 +189,17 @@ impl Conversation {
             });
             // What has no id is handed over too: the replica says what is wrong with it.
             if !held {
-                new.push(entry);
+                let weight = weight_of(&entry);
+                if self.spread.pushed.take_some(weight, turn.now.tick) {
+                    new.push(entry);
+                } else {
+                    too_many = true;
+                }
             }
+        }
+        if too_many {
+            // It is asked for if it is missed.
+            self.fault(LIGHT_FAULT, "it pushes too much", turn);
         }
         if !new.is_empty() {
             self.pull.note_handed_push();
@@ -203,6 +225,11 @@ impl Conversation {
             }
         }
     }
+}
+
+/// What pushing an entry counts.
+fn weight_of(entry: &[u8]) -> u64 {
+    1 + (entry.len() / PUSHED_UNIT_BYTES) as u64
 }
 
 /// The id of an encoded entry, without reading its body.

@@ -186,6 +186,7 @@ impl Dag {
             .collect();
 
         self.clean.index_again(&before);
+        self.forget_unclean_held();
 
         let old = before
             .keys()

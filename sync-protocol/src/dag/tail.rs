@@ -51,10 +51,16 @@ impl Dag {
     pub fn parents_for_next(&self, own_previous: Option<EntryId>, mesh_time: Hlc) -> Vec<EntryId> {
         let held_from = after(due_until(mesh_time));
         let mut held_children: BTreeMap<EntryId, usize> = BTreeMap::new();
-        for entry in self.clean.order.range(held_from..).map(|(_, entry)| entry) {
+        for (position, entry) in self.clean.order.range(held_from..) {
+            if self.held.contains(position) {
+                continue; // counted below
+            }
             for parent in &entry.header.parents {
                 *held_children.entry(*parent).or_default() += 1;
             }
+        }
+        for (id, held) in self.held.front() {
+            *held_children.entry(id).or_default() += held;
         }
         // Where only held-back entries build on one, it is a head for now.
         let for_now = held_children
@@ -71,7 +77,10 @@ impl Dag {
                 Some(node) => Some((node.position(), id)),
                 None => self.frontier.contains(&id).then_some((Position::MIN, id)),
             })
-            .filter(|(position, id)| *position < held_from && Some(*id) != own_previous)
+            .filter(|(position, id)| {
+                let held = *position >= held_from || self.held.contains(position);
+                !held && Some(*id) != own_previous
+            })
             .collect();
         heads.sort_unstable();
         let room = PARENTS_MAX - usize::from(own_previous.is_some());
@@ -91,7 +100,7 @@ impl Dag {
         parents.iter().filter_map(time).max().unwrap_or_default()
     }
 
-    /// The tail in position order, without what is held back at `mesh_time`.
+    /// The tail in position order, without what is held back, at `mesh_time` or by [`Dag::hold`].
     pub fn tail(&self, mesh_time: Hlc) -> impl Iterator<Item = Ordered> + '_ {
         self.tail_from(&Position::MIN, mesh_time)
     }
@@ -100,9 +109,16 @@ impl Dag {
     pub fn tail_from(&self, from: &Position, mesh_time: Hlc) -> impl Iterator<Item = Ordered> + '_ {
         let from = from.start_of_entry();
         let end = after(due_until(mesh_time)).max(from);
+        // Both are in order, so one walk beside the other tells what is held.
+        let mut held = self.held.range(from..end).peekable();
+        let mut runs = move |position: &Position| {
+            while held.next_if(|held| *held < position).is_some() {}
+            held.next_if(|held| *held == position).is_none()
+        };
         self.clean
             .order
             .range(from..end)
+            .filter(move |(position, _)| runs(position))
             .map(|(position, entry)| Ordered {
                 entry: Arc::clone(entry),
                 struck: self.struck(position),

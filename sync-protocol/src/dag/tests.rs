@@ -1,5 +1,6 @@
 mod bounds;
 mod equivocation;
+mod held;
 mod maker;
 mod model;
 mod properties;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::limits::{QUESTIONS_AT_ONCE, SIGNED_AT_ONCE};
+use super::super::limits::{PUSHED_AT_ONCE, PUSHED_TIMES, QUESTIONS_AT_ONCE, SIGNED_AT_ONCE};
 use super::super::{ConversationEffect, ConversationInput};
 use super::harness::{Dice, Mesh, secret};
 use crate::cut::{CutRef, Term};
@@ -309,4 +309,31 @@ fn questions_and_signatures_are_rationed() {
         handed += effects.iter().filter(cut).count() as u64;
     }
     assert_eq!(handed, SIGNED_AT_ONCE);
+}
+
+#[test]
+fn pushes_are_rationed_on_both_sides_and_far_too_many_reported() {
+    let mut mesh = Mesh::new(1, 2, 0, b"");
+    let (now, remote) = (mesh.now(), mesh.device(1));
+    mesh.peers[0].open(now, remote);
+    let peer = &mut mesh.peers[0];
+    let mut link = peer.links.remove(&remote).expect("open");
+    let (mut handed, mut reports) = (0, 0);
+    let entries = vec![vec![7; 300]; 256];
+    let per_message = entries.len() as u64;
+    for _ in 0..=2 * PUSHED_TIMES * PUSHED_AT_ONCE / per_message {
+        let push = Message::Push {
+            entries: entries.clone(),
+            forwarded: false,
+        };
+        let effects = link.step(now, ConversationInput::Received(push), &peer.held);
+        for effect in &effects {
+            if let ConversationEffect::Entries(entries) = effect {
+                handed += entries.len() as u64;
+            }
+        }
+        reports += u64::from(reported(&effects));
+    }
+    assert_eq!(handed, PUSHED_TIMES * PUSHED_AT_ONCE);
+    assert!(reports > 0, "nobody who keeps to the rules comes so far");
 }
