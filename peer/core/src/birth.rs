@@ -24,6 +24,7 @@ use crate::local_views::RecentCalls;
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
+use crate::quotas::Ration;
 use crate::replica::{Context, FinalsAt, Health, OwnChain, Replica, latest_final};
 use crate::reply::{ErrorKind, RequestError};
 use crate::schedules::Firing;
@@ -222,6 +223,7 @@ pub(crate) fn living(
         batch: Batch::default(),
         expected: BTreeMap::new(),
         bodies: Bodies::default(),
+        ration: Ration::new(ctx.quotas),
         accepted_at: BTreeMap::new(),
         tail_since: None,
         logged: BTreeSet::new(),

@@ -12,6 +12,7 @@ use crate::error::Stop;
 use crate::memory::MemoryBudget;
 use crate::modules::Modules;
 use crate::partials::Partials;
+use crate::quotas::Quotas;
 use crate::replica::Replay;
 use crate::replica::{Context, Health};
 use crate::restart::{self, NAME_NOTE};
@@ -175,6 +176,11 @@ pub fn replay(
         partials: &mut Partials::default(),
         modules,
         memory,
+        quotas: Quotas {
+            // All of it runs, however long that takes.
+            start_units: u64::MAX,
+            ..Quotas::default()
+        },
         caches: memory.share(1),
         conduct: &mut conduct,
         is_short_of_room: false,

@@ -15,6 +15,7 @@ use crate::memory::MemoryBudget;
 use crate::mesh_time::MeshTime;
 use crate::modules::Modules;
 use crate::partials::Partials;
+use crate::quotas::Quotas;
 use crate::replica::Replay;
 use crate::replica::{Context, Health, Replica};
 use crate::request::RequestId;
@@ -36,6 +37,8 @@ pub struct CoreOptions {
     pub engine_max: u32,
     /// What the databases may hold in memory.
     pub memory: MemoryBudget,
+    /// What other members' entries may cost.
+    pub quotas: Quotas,
     /// What runs again when entries come late.
     pub replay: Replay,
 }
@@ -48,6 +51,7 @@ impl CoreOptions {
             epoch,
             engine_max: module_host::ENGINE,
             memory: MemoryBudget::default(),
+            quotas: Quotas::default(),
             replay: Replay::default(),
         }
     }
@@ -80,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) engine_max: u32,
     pub(crate) replay: Replay,
     pub(crate) memory: MemoryBudget,
+    pub(crate) quotas: Quotas,
     pub(crate) databases: usize,
     pub(crate) mesh: MeshTime,
     pub(crate) links: BTreeSet<DeviceKey>,
@@ -114,6 +119,7 @@ impl Parts {
             replay: self.replay,
             partials: &mut self.partials,
             memory: self.memory,
+            quotas: self.quotas,
             caches: self.memory.share(self.databases),
             conduct: &mut self.conduct,
             modules: &self.modules,
@@ -173,6 +179,7 @@ impl Core {
             engine_max: options.engine_max,
             replay: options.replay,
             memory: options.memory,
+            quotas: options.quotas,
             databases: 0,
             mesh: MeshTime::starting(now),
             links: BTreeSet::new(),

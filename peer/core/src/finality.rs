@@ -108,6 +108,19 @@ impl Replica {
         Ok(TakenCut::Taken)
     }
 
+    /// Whether these are the bytes of a certified cut that follows our last one: what comes with it
+    /// is history.
+    pub(crate) fn continues(&self, cut: &[u8]) -> bool {
+        Cut::open(cut).is_ok_and(|cut| {
+            cut.database == self.id
+                && cut.height == self.cut.height + 1
+                && cut.parent == self.cut.id()
+                && cut
+                    .verify_after(&self.cut, &self.genesis.recovery_keys)
+                    .is_ok()
+        })
+    }
+
     /// Runs a segment again whose cut the log holds but the base does not: after a crash.
     pub(crate) fn retake_cut(&mut self, cut: Cut, ctx: &mut Context<'_>) -> Result<(), Stop> {
         let damaged = Stop::Damaged {
@@ -274,6 +287,7 @@ impl Replica {
             self.logged.remove(&ordered.entry.id);
             self.told_events.remove(&ordered.entry.id);
             self.bodies.forget(&ordered.entry.id);
+            self.ration.forget(&ordered.entry);
         }
         self.tail_since = self.accepted_at.values().min().copied();
         // Only a change of rights takes anything else out of the tail.
@@ -291,8 +305,10 @@ impl Replica {
         self.take_effect(ctx)?;
         if !released.is_empty() {
             self.log.append(&released)?;
+            self.ration_out(&released, ctx);
             self.accepted(&released, None, ctx.now.tick);
         }
+        self.release(true, ctx);
         Ok(())
     }
 

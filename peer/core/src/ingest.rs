@@ -13,11 +13,13 @@ use crate::upgrade::Parking;
 
 impl Replica {
     /// Takes in entries from a remote: checks, stores durably, queues for the sweep. Gives back
-    /// what is missing to go on, or why the remote is at fault.
+    /// what is missing to go on, or why the remote is at fault. `is_history`: they come with the
+    /// certified cut that covers them, so they take nobody's share.
     pub(crate) fn ingest(
         &mut self,
         encoded: Vec<Vec<u8>>,
         from: DeviceKey,
+        is_history: bool,
         ctx: &mut Context<'_>,
     ) -> Result<Ingested, Stop> {
         let mut ingested = Ingested::default();
@@ -29,6 +31,9 @@ impl Replica {
         let mut arrived = Vec::with_capacity(encoded.len());
         for bytes in encoded {
             match Travelled::open(&bytes) {
+                Ok(travelled) if !is_history && self.has_no_room_for(&travelled, &from) => {
+                    ingested.refused = true;
+                }
                 Ok(Travelled::Whole(entry)) => {
                     self.admit(Arc::new(entry), from, &mut arrived, &mut ingested, ctx)?;
                 }
@@ -41,8 +46,21 @@ impl Replica {
             }
         }
         self.offer(arrived, &mut taken, &mut ingested, from, ctx)?;
+        if !is_history {
+            self.ration_out(&taken, ctx);
+        }
         self.keep(taken, &mut ingested, from, ctx)?;
         Ok(ingested)
+    }
+
+    /// Whether so much of its author is held back that no more is taken in, which costs next to
+    /// nothing to find out. What is here already is not asked for again.
+    fn has_no_room_for(&self, travelled: &Travelled, from: &DeviceKey) -> bool {
+        let (id, author) = match travelled {
+            Travelled::Whole(entry) => (entry.id, entry.header.author),
+            Travelled::Stub(stub) => (stub.id(), stub.header.author),
+        };
+        self.ration.is_full(&author, from) && !self.dag.contains(&id)
     }
 
     /// Takes in an entry that comes by itself: its body has come, or a module that it publishes.
@@ -57,6 +75,7 @@ impl Replica {
         let mut arrived = Vec::new();
         self.admit(entry, from, &mut arrived, &mut ingested, ctx)?;
         self.offer(arrived, &mut taken, &mut ingested, from, ctx)?;
+        self.ration_out(&taken, ctx);
         self.keep(taken, &mut ingested, from, ctx)?;
         Ok(ingested)
     }
@@ -201,6 +220,8 @@ pub(crate) struct Ingested {
     pub(crate) known: usize,
     /// The waiting room for this remote is full.
     pub(crate) full: bool,
+    /// So much of an author is held back that not all was taken in. It comes again.
+    pub(crate) refused: bool,
     /// How many have a format of the future.
     pub(crate) newer: usize,
     /// The remote broke a rule.

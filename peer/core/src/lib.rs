@@ -42,6 +42,7 @@ mod modules;
 mod neighbours;
 mod outcome;
 mod partials;
+mod quotas;
 mod rebuild;
 mod replica;
 mod reply;
@@ -70,10 +71,11 @@ pub use input::Input;
 pub use issuers::token::{CheckedToken, TokenFault, check_bearer, issuer_named};
 pub use modules::Modules;
 pub use outcome::CallOutcome;
+pub use quotas::{Quotas, Share};
 pub use replica::Replay;
 pub use reply::{
     Bindings, BlobProgress, BoundUser, Called, CutStatus, DatabaseInfo, DatabaseStatus, ErrorKind,
-    FinaliserInfo, IssuerInfo, JoinProgress, JoinState, MemberInfo, PeerInfo, Published,
+    FinaliserInfo, HeldInfo, IssuerInfo, JoinProgress, JoinState, MemberInfo, PeerInfo, Published,
     RemoteInfo, Reply, RequestError, SqlRows, UpgradePlan, UpgradeState, UpgradeStatus, Upgraded,
     WriteKind, Written,
 };

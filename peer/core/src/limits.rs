@@ -40,6 +40,50 @@ pub(crate) const RECENT_CALLS_MAX: usize = 1_024;
 /// The newest calls of a tail: `st_invocation` shows those of them that it may.
 pub(crate) const TAIL_CALLS_SHOWN_MAX: usize = 4_096;
 
+/// Entries of another member that may run at once. One that comes back after days of work on its own,
+/// a call every ten seconds, is heard at once; taking in so many costs seconds.
+pub(crate) const ENTRIES_AT_ONCE: u64 = 32_768;
+
+/// Entries of another member that may run every second after that. A person makes a few; a program
+/// that makes more puts many calls into one entry. They take a tenth of a core.
+pub(crate) const ENTRIES_PER_S: u64 = 1_024;
+
+/// Bytes of another member's entries that may run at once: fifteen of the largest.
+pub(crate) const BYTES_AT_ONCE: u64 = 64 << 20;
+
+/// Bytes of another member's entries that may run every second after that: more than a hundred
+/// thousand calls, if they are batched.
+pub(crate) const BYTES_PER_S: u64 = 16 << 20;
+
+/// Units that another member's calls may use at once. A unit is about a nanosecond, and a call of the
+/// usual kind takes ten thousand, so a burst of entries as above is well within it; four entries
+/// that use all that an entry may are not.
+pub(crate) const UNITS_AT_ONCE: u64 = 8_000_000_000;
+
+/// Units that another member's calls may use every second after that: half a core.
+pub(crate) const UNITS_PER_S: u64 = 500_000_000;
+
+/// Units of a member's calls that run again when a database is opened: a minute's work. A tail of
+/// millions of ordinary calls is below it, and a start must come to an end whatever was held back.
+pub(crate) const START_UNITS: u64 = 64_000_000_000;
+
+/// Entries of one author that may be held back. A stub of each is in memory: 64 MiB.
+pub(crate) const HELD_ENTRIES_MAX: usize = 65_536;
+
+/// Bytes of one author's entries that may be held back, on disk.
+pub(crate) const HELD_BYTES_MAX: usize = 256 << 20;
+
+/// So many times as much is taken in from others than its author: they may have seen it run, and
+/// what they write builds on it.
+pub(crate) const RELAYED_TIMES: usize = 4;
+
+/// Milliseconds between two times that something is let go: each costs a sweep.
+pub(crate) const RELEASE_EVERY_MS: u64 = 100;
+
+// What an entry may use at most is within a share, or it would wait to be owed.
+const _: () = assert!(BYTES_AT_ONCE > sync_protocol::limits::BODY_BYTES_MAX as u64);
+const _: () = assert!(START_UNITS >= UNITS_AT_ONCE);
+
 /// Milliseconds between two looks at views of this peer that clients follow: made anew each time, they
 /// cost what they hold, not what changed.
 pub(crate) const VIEWS_EVERY_MS: u64 = 100;

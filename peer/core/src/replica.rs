@@ -30,6 +30,7 @@ use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
 use crate::partials::Partials;
+use crate::quotas::{Quotas, Ration};
 use crate::schedules::Firing;
 use crate::upgrade::{Judged, Parked, Publisher};
 
@@ -60,6 +61,7 @@ pub(crate) struct Context<'a> {
     /// Nothing is to be written that can be put off.
     pub(crate) is_short_of_room: bool,
     pub(crate) memory: MemoryBudget,
+    pub(crate) quotas: Quotas,
     pub(crate) caches: FileCaches,
     pub(crate) conduct: &'a mut Conduct,
     pub(crate) modules: &'a Modules,
@@ -201,6 +203,8 @@ pub(crate) struct Replica {
     pub(crate) batch: Batch,
     pub(crate) expected: BTreeMap<EntryId, Vec<Expected>>,
     pub(crate) bodies: Bodies,
+    /// What others' entries may cost, and which are held back.
+    pub(crate) ration: Ration,
     /// When each entry of the tail came in: a finaliser covers what it has held for a while.
     pub(crate) accepted_at: BTreeMap<EntryId, Tick>,
     /// Since when there has been a tail: O(1) to ask at every input.
@@ -309,6 +313,7 @@ impl Replica {
 
     /// Runs what is dirty, answers who waits, makes cuts, and tells the members.
     pub(crate) fn settle_down(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        self.release(false, ctx);
         if self.held_back_is_due(ctx) {
             self.dirty = true;
         }
@@ -340,6 +345,10 @@ impl Replica {
     pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
         if self.batch.is_empty() {
             return Ok(());
+        }
+        if self.dirty && self.ration.is_unrun() {
+            // What ours builds on cannot be held back any more, so it must have shown what it costs.
+            self.sweep(ctx)?;
         }
         let (body, expected) = self.batch.take();
         let time = self.time(ctx);
@@ -429,7 +438,10 @@ impl Replica {
             self.accepted_at.insert(entry.id, tick);
             self.tail_since.get_or_insert(tick);
             self.dirty = true;
-            self.fresh.push((Arc::clone(entry), from));
+            // What is held back is not spread; who compares what it holds with ours asks for it.
+            if !self.dag.is_held(&entry.id) {
+                self.fresh.push((Arc::clone(entry), from));
+            }
         }
     }
 }

@@ -305,6 +305,8 @@ pub struct DatabaseStatus {
     pub executions: u64,
     /// Entries waiting for something missing.
     pub pending: u64,
+    /// Members of whom entries are held back, and why.
+    pub held: Vec<HeldInfo>,
     /// `ok`, `forked`, `diverged`, `behind-engine`, `stopped`.
     pub status: String,
     /// What the status means, if it is not `ok`, and warnings.
@@ -319,6 +321,22 @@ pub struct DatabaseStatus {
     pub members: u64,
     /// Connected members.
     pub peers: Vec<RemoteInfo>,
+}
+
+/// What is held back of a member: stored, and run when its share has filled up again, when it is due,
+/// or when a cut covers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldInfo {
+    /// The member's device key.
+    pub member: DeviceKey,
+    /// How many entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Why, for a person.
+    pub why: String,
+    /// The first of them is not due yet: the member's clock is ahead.
+    pub is_ahead: bool,
 }
 
 /// Who makes a database's calls final.
@@ -363,6 +381,8 @@ pub struct MemberInfo {
     pub connected: bool,
     /// Where it says that it listens, as far as this peer has heard.
     pub addresses: Vec<String>,
+    /// What of it is held back here, if something is.
+    pub held: Option<HeldInfo>,
 }
 
 /// A remote with a link.

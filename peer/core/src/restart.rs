@@ -89,9 +89,11 @@ pub(crate) fn open(
     }
     replica.remember_contest()?;
     replica.stop_behind_engine(ctx)?;
+    replica.ration.begin_start();
     replica.reload_tail(ctx)?;
     let was_ahead = replica.leave_the_future(ctx);
     replica.sweep(ctx)?;
+    replica.ration.end_start();
     replica.reload_addresses(ctx)?;
     if !was_ahead {
         replica.note_leftovers(ctx)?;
@@ -179,6 +181,9 @@ impl Replica {
             self.bodies.keep(&entry);
             if let Offered::Accepted(entries) = offered {
                 for entry in entries {
+                    if entry.header.author != ctx.device {
+                        self.ration.note_from_log(entry.id);
+                    }
                     // One that waits can be cited by nobody, not even by us.
                     if entry.header.author == ctx.device && entry.last_time() > self.own.last_time {
                         self.own.last_time = entry.last_time();

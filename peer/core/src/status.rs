@@ -6,8 +6,11 @@ use sync_protocol::{DatabaseId, Role};
 use crate::core::Core;
 use crate::error::Stop;
 use crate::identity::{did_key, identity_hex, identity_of};
+use crate::quotas::Why;
 use crate::replica::{Context, Replica};
-use crate::reply::{CutStatus, DatabaseInfo, DatabaseStatus, MemberInfo, PeerInfo, RemoteInfo};
+use crate::reply::{
+    CutStatus, DatabaseInfo, DatabaseStatus, HeldInfo, MemberInfo, PeerInfo, RemoteInfo,
+};
 
 /// Invocations in the tail at which `status` warns: the finaliser is probably gone.
 const TAIL_WARN: u64 = OVERLAY_COMMITS_MAX as u64;
@@ -33,6 +36,19 @@ impl Replica {
             owner_identity: identity_hex(&identity_of(&did, &did)),
             status: self.health.word().to_owned(),
         }
+    }
+
+    /// Of which members entries are held back.
+    fn held(&self) -> Vec<HeldInfo> {
+        let held = self.ration.held_back();
+        let info = held.map(|held| HeldInfo {
+            member: held.member,
+            entries: held.entries as u64,
+            bytes: held.bytes as u64,
+            why: held.why.to_string(),
+            is_ahead: held.why == Why::Ahead,
+        });
+        info.collect()
     }
 
     /// The whole status. The state root of a long tail costs time in proportion to its rows.
@@ -73,6 +89,7 @@ impl Replica {
             spilled_bytes,
             entries: self.log.entries_len()?,
             executions: self.executions,
+            held: self.held(),
             pending: (self.dag.pending_len() + self.awaited.len() + self.parked.len()) as u64,
             status: self.health.word().to_owned(),
             detail: self.health.detail().or(warning),
@@ -111,6 +128,7 @@ impl Core {
     }
 
     pub(crate) fn members(&self, replica: &Replica) -> Vec<MemberInfo> {
+        let mut held = replica.held();
         replica
             .members
             .iter()
@@ -123,6 +141,10 @@ impl Core {
                     this_peer: *device == self.parts.device,
                     connected: self.parts.links.contains(device),
                     addresses: replica.addresses.of(device).to_vec(),
+                    held: held
+                        .iter()
+                        .position(|held| held.member == *device)
+                        .map(|at| held.swap_remove(at)),
                 }
             })
             .collect()

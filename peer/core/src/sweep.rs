@@ -26,6 +26,7 @@ impl Replica {
         }
         if self.dirty {
             self.dirty = false;
+            self.begin_rationing();
             // Whatever lies before the first change has run and stays. A cut may have taken back
             // more than changed, so what follows the last entry that has run is looked at too.
             let last = self
@@ -58,8 +59,10 @@ impl Replica {
                 Some(state) if done > 0 => state.relieve()?,
                 _ => self.rewind(kept + common)?,
             }
-            for ordered in &order[common + done..] {
-                self.run(ordered, ctx)?;
+            for at in common + done..order.len() {
+                if !self.keeps_back(&order[at], &order[at..], ctx) {
+                    self.run(&order[at], ctx)?;
+                }
             }
             self.next_due = self.dag.next_due(self.time(ctx));
             self.answer_what_cannot_run(ctx);
@@ -160,6 +163,10 @@ impl Replica {
                 );
             }
         }
+        let units = run.traces.iter().map(|trace| trace.units);
+        let units = units.fold(0, u64::saturating_add);
+        let author = &entry.header.author;
+        self.ration.note_ran(author, &entry.id, units, ctx.now.tick);
         let mut outcomes = run.outcomes;
         outcomes.iter_mut().for_each(CallOutcome::shorten);
         self.trace_bytes += run.traces.iter().map(Trace::bytes).sum::<usize>();

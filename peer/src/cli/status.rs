@@ -105,6 +105,15 @@ fn of_database(status: &Value) -> String {
     if status["pending"].as_u64().unwrap_or(0) > 0 {
         text.push_str(&pairs(&[("entries waiting", get("pending"))]));
     }
+    for held in status["held"].as_array().into_iter().flatten() {
+        let member = plain(&held["member"]);
+        let line = format!(
+            "{} of {member}: {}",
+            plain(&held["entries"]),
+            plain(&held["why"])
+        );
+        text.push_str(&pairs(&[("entries held back", line)]));
+    }
     let remotes = status["peers"].as_array().cloned().unwrap_or_default();
     if !remotes.is_empty() {
         text.push_str(&super::peers::remotes_table(&remotes));

@@ -45,6 +45,9 @@ impl Brought {
     fn note(&mut self, ingested: Ingested, link: &mut Link, ctx: &mut Context<'_>) {
         self.missing.extend(ingested.missing);
         self.cut_missing |= ingested.cut_missing;
+        if ingested.refused {
+            link.conversation.leave_tail();
+        }
         if let Some(why) = ingested.fault {
             blame(link, &why, ctx);
         }
@@ -160,7 +163,7 @@ impl Replica {
                 bytes: message.encode(&self.id),
             }),
             ConversationEffect::Entries(entries) => {
-                self.bring_entries(link, entries, brought, ctx)?;
+                self.bring_entries(link, entries, false, brought, ctx)?;
             }
             ConversationEffect::Segment {
                 cut,
@@ -168,7 +171,8 @@ impl Replica {
                 complete,
                 ..
             } => {
-                self.bring_entries(link, entries, brought, ctx)?;
+                let is_history = self.continues(&cut);
+                self.bring_entries(link, entries, is_history, brought, ctx)?;
                 if complete {
                     self.bring_cut(link, &cut, brought, ctx)?;
                 }
@@ -248,11 +252,12 @@ impl Replica {
         &mut self,
         link: &mut Link,
         entries: Vec<Vec<u8>>,
+        is_history: bool,
         brought: &mut Brought,
         ctx: &mut Context<'_>,
     ) -> Result<(), Stop> {
         brought.anything = true;
-        let ingested = self.ingest(entries, link.conversation.remote(), ctx)?;
+        let ingested = self.ingest(entries, link.conversation.remote(), is_history, ctx)?;
         if ingested.newer > 0 && !std::mem::replace(&mut self.newer_noted, true) {
             ctx.effects.push(Effect::Note {
                 level: NoteLevel::Warn,
@@ -408,6 +413,7 @@ impl Replica {
             .chain(self.firing.wake())
             .chain(held_back)
             .chain(self.addresses.save_due())
+            .chain(self.ration.release_at())
             .min()
     }
 

@@ -91,6 +91,9 @@ impl Replica {
                 // All that is left is new, and after everything that has run.
                 return Ok(done);
             }
+            if self.keeps_back(ordered, &order[done..], ctx) {
+                continue;
+            }
             if step == Step::Suffix || self.take_step(&mut pass, ordered, ctx)? == Step::Suffix {
                 self.rewind_state(&ordered.entry.position(0))?;
                 self.members_stale |= pass.left.any(|ran| ran.rights_changed);

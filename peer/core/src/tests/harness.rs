@@ -10,7 +10,9 @@ use module_host::Backend;
 use store::{Aside, MemoryDisk};
 use sync_protocol::{DeviceKey, Message, Now, SecretKey, Tick};
 
-use crate::{Core, CoreOptions, Effect, Input, Modules, Replay, Reply, RequestError, RequestId};
+use crate::{
+    Core, CoreOptions, Effect, Input, Modules, Quotas, Replay, Reply, RequestError, RequestId,
+};
 
 /// The committed chat module.
 pub(super) const CHAT: &[u8] = include_bytes!("../../../assets/chat.wasm");
@@ -104,6 +106,10 @@ pub(super) struct Mesh {
     pub(super) deaf: BTreeSet<usize>,
     /// What clients that follow rows were told.
     pub(super) told: Vec<Effect>,
+    /// What peers do for others from their next start on, one after the other.
+    pub(super) quotas: Vec<Quotas>,
+    /// What peers said for people to read, by peer.
+    pub(super) said: Vec<(usize, String)>,
 }
 
 /// Sender, receiver, frame.
@@ -140,6 +146,8 @@ impl Mesh {
             pushed: BTreeMap::new(),
             deaf: BTreeSet::new(),
             told: Vec::new(),
+            quotas: vec![Quotas::default()],
+            said: Vec::new(),
         };
         for (at, backend) in backends.iter().enumerate() {
             let key = SecretKey::from_bytes(&mesh.dice.bytes());
@@ -177,6 +185,7 @@ impl Mesh {
             peer.key.clone(),
             &CoreOptions {
                 engine_max,
+                quotas: self.quotas[at % self.quotas.len()],
                 // Each test holds one kind against the other.
                 replay: match at % 2 {
                     0 => Replay::Selective,
@@ -414,11 +423,11 @@ impl Mesh {
                 Effect::Release { remote } => {
                     self.dials.remove(&(at, remote));
                 }
+                Effect::Note { text, .. } => self.said.push((at, text)),
                 Effect::Members { .. }
                 | Effect::WakeAt(_)
                 | Effect::Console { .. }
-                | Effect::Deleted { .. }
-                | Effect::Note { .. } => {}
+                | Effect::Deleted { .. } => {}
                 told
                 @ (Effect::Told { .. } | Effect::Update { .. } | Effect::DropClient { .. }) => {
                     self.told.push(told);

@@ -22,6 +22,7 @@ mod mesh;
 mod network;
 mod notes;
 pub(crate) mod provider;
+mod quotas;
 mod replay;
 mod rogue;
 mod schedules;

@@ -358,7 +358,7 @@ fn deliver(
                 .map(|entry| entry.encoded().to_vec())
                 .collect();
             replica
-                .ingest(encoded, ctx.device, ctx)
+                .ingest(encoded, ctx.device, true, ctx)
                 .expect("the disk is sound");
             let taken = replica
                 .take_cut(cut.clone(), ctx)
@@ -374,7 +374,7 @@ fn deliver(
                 followers.come_or_go(state, dice);
             }
             let ingested = replica
-                .ingest(vec![entry.encoded().to_vec()], sender, ctx)
+                .ingest(vec![entry.encoded().to_vec()], sender, false, ctx)
                 .expect("the disk is sound");
             assert_eq!(ingested.fault, None);
             if dice.below(3) == 0 {
@@ -419,6 +419,7 @@ fn with_context<T>(memory: MemoryBudget, act: impl FnOnce(&mut Context<'_>) -> T
         disk: &disk as &dyn Disk,
         partials: &mut partials,
         is_short_of_room: false,
+        quotas: crate::Quotas::default(),
         memory,
         caches: memory.share(1),
         conduct: &mut crate::conduct::Conduct::default(),

@@ -26,6 +26,15 @@ struct Of {
     name: String,
 }
 
+/// Of which member's entries a number is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfMember {
+    database: String,
+    name: String,
+    member: String,
+    why: String,
+}
+
 /// A number of each database: its name, what it says, and where it stands.
 type Measure = (&'static str, &'static str, fn(&DatabaseStatus) -> u64);
 
@@ -87,5 +96,23 @@ fn registry(all: &[DatabaseStatus]) -> Registry {
         }
         registry.register(name, help, family);
     }
+    let family = Family::<OfMember, Gauge>::default();
+    for status in all {
+        for held in &status.held {
+            let of = OfMember {
+                database: status.database.to_string(),
+                name: status.name.clone(),
+                member: held.member.to_string(),
+                why: held.why.clone(),
+            };
+            let entries = i64::try_from(held.entries).unwrap_or(i64::MAX);
+            family.get_or_create(&of).set(entries);
+        }
+    }
+    registry.register(
+        "held_entries",
+        "Entries of a member that are held back",
+        family,
+    );
     registry
 }

@@ -2,8 +2,8 @@
 //! Written out by hand, so that a field renamed in the core does not change what programs read.
 
 use peer_core::{
-    Called, CutOff, DatabaseInfo, DatabaseStatus, JoinProgress, JoinState, MemberInfo, PeerInfo,
-    RemoteInfo, UpgradePlan, UpgradeState, UpgradeStatus,
+    Called, CutOff, DatabaseInfo, DatabaseStatus, HeldInfo, JoinProgress, JoinState, MemberInfo,
+    PeerInfo, RemoteInfo, UpgradePlan, UpgradeState, UpgradeStatus,
 };
 use serde_json::{Value, json};
 
@@ -47,6 +47,7 @@ pub(super) fn status(status: &DatabaseStatus) -> Value {
         "entries": status.entries,
         "executions": status.executions,
         "pending": status.pending,
+        "held": status.held.iter().map(held).collect::<Vec<_>>(),
         "status": status.status,
         "detail": status.detail,
         "heads": heads,
@@ -54,6 +55,16 @@ pub(super) fn status(status: &DatabaseStatus) -> Value {
         "state_root": status.state_root.to_string(),
         "members": status.members,
         "peers": status.peers.iter().map(remote).collect::<Vec<_>>(),
+    })
+}
+
+/// What is held back of a member.
+fn held(held: &HeldInfo) -> Value {
+    json!({
+        "member": held.member.to_string(),
+        "entries": held.entries,
+        "bytes": held.bytes,
+        "why": held.why,
     })
 }
 
@@ -124,6 +135,7 @@ pub(super) fn member(member: &MemberInfo) -> Value {
         "this_peer": member.this_peer,
         "connected": member.connected,
         "addresses": member.addresses,
+        "held": member.held.as_ref().map(held),
     })
 }
 
