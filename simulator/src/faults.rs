@@ -100,6 +100,8 @@ pub enum Fault {
     Withholding,
     /// The last peer sends more than anybody can use.
     Floods,
+    /// The last peer writes far more entries than its share, all of them valid.
+    Deluge,
     /// The last peer signs cuts.
     LyingCuts,
     /// The last peer passes on entries of another database and of people who are no members.
@@ -130,7 +132,7 @@ use Fault as F;
 
 impl Fault {
     /// All of them, in the order in which a smaller run is looked for.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         F::RestoredBackup,
         F::FalseRoot,
         F::PutOut,
@@ -145,6 +147,7 @@ impl Fault {
         F::FutureStamps,
         F::LyingCuts,
         F::Floods,
+        F::Deluge,
         F::Withholding,
         F::ForeignEntries,
         F::Garbage,
@@ -199,6 +202,7 @@ impl Fault {
             F::FutureStamps => "future-stamps",
             F::Withholding => "withholding",
             F::Floods => "floods",
+            F::Deluge => "deluge",
             F::LyingCuts => "lying-cuts",
             F::ForeignEntries => "foreign-entries",
             F::Garbage => "garbage",
@@ -322,6 +326,8 @@ pub struct Lies {
     pub withholds: bool,
     /// It sends more than anybody can use.
     pub floods: bool,
+    /// It writes far more entries than its share.
+    pub deluges: bool,
     /// It signs cuts.
     pub signs_cuts: bool,
     /// It passes on entries of another database and of people who are no members.
@@ -378,6 +384,7 @@ impl Faults {
             stamps_ahead: false,
             withholds: false,
             floods: false,
+            deluges: false,
             signs_cuts: false,
             speaks_for_others: false,
             garbles: false,
@@ -442,6 +449,7 @@ impl Faults {
             stamps_ahead: lies(40),
             withholds: lies(40),
             floods: lies(40),
+            deluges: false,
             signs_cuts: lies(40),
             speaks_for_others: lies(40),
             garbles: lies(60),
@@ -456,6 +464,7 @@ impl Faults {
         faults.duel = holds(20);
         faults.lies.uses_tickets_again = holds(50) && liar;
         faults.lies.usurps = holds(50) && liar;
+        faults.lies.deluges = holds(40) && liar;
         faults
     }
 
@@ -489,6 +498,7 @@ impl Faults {
             F::FutureStamps => self.lies.stamps_ahead = false,
             F::Withholding => self.lies.withholds = false,
             F::Floods => self.lies.floods = false,
+            F::Deluge => self.lies.deluges = false,
             F::LyingCuts => self.lies.signs_cuts = false,
             F::ForeignEntries => self.lies.speaks_for_others = false,
             F::Garbage => self.lies.garbles = false,

@@ -1,6 +1,6 @@
 //! One peer of the world: its core, its disk, its clocks, and whether it has power.
 
-use peer_core::{Core, CoreOptions, MemoryBudget, Modules, OpenError, Replay};
+use peer_core::{Core, CoreOptions, MemoryBudget, Modules, OpenError, Quotas, Replay};
 use store::{Aside, Disk, MemoryDisk};
 use sync_protocol::{DeviceKey, SecretKey};
 
@@ -9,6 +9,7 @@ use crate::disk::LyingDisk;
 use crate::faults::Faults;
 use crate::seed::{Dice, Seed};
 use crate::workload::Client;
+use crate::world::deluge;
 use crate::world::follower::Follower;
 
 /// A peer of the world.
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) is_gone: bool,
     /// Microseconds that it takes for a message.
     pub(crate) slow_us: u64,
+    /// What it does for others.
+    quotas: Quotas,
     dice: Dice,
     lies: bool,
 }
@@ -67,6 +70,11 @@ impl Node {
             in_trouble: false,
             is_gone: false,
             slow_us: if is_slow { faults.slow_ms * 1_000 } else { 0 },
+            quotas: if faults.lies.deluges {
+                deluge::quotas()
+            } else {
+                Quotas::default()
+            },
             dice,
             lies: disks_lie,
         }
@@ -82,6 +90,7 @@ impl Node {
         let epoch = self.dice.draw();
         let options = CoreOptions {
             memory: memory_of(epoch),
+            quotas: self.quotas,
             // All have to agree, whatever each runs again.
             replay: match epoch % 3 {
                 0 => Replay::Suffix,

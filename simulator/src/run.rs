@@ -1,6 +1,8 @@
 //! One run: set up, hurt, heal, judge. A broken promise and a run that got stuck are different
 //! verdicts: the first is wrong whatever happens later, the second may only be slow.
 
+mod deluge;
+
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +26,9 @@ const SETUP_MS_MAX: u64 = 180_000;
 /// regular comparison, a restarted finaliser's wait, and questions of the last bad minute that are
 /// repeated rarely.
 const HEAL_MS_MAX: u64 = 240_000;
+
+/// The same for what was held back of somebody who wrote far too much, which runs in its time.
+const DELUGE_MS_MAX: u64 = 180_000;
 
 /// Milliseconds of one round of the regular comparison between two peers.
 const ROUND_MS: u64 = 30_000;
@@ -225,6 +230,7 @@ impl Run {
         // Nothing that happened may have made a peer useless.
         self.world.say_once_each();
         self.settle()?;
+        self.go_on_in_a_deluge()?;
         self.be_quiet()?;
         self.end_with_a_false_root()
     }
@@ -411,7 +417,12 @@ impl Run {
             false => 0,
         };
         // What was written with a time of the future becomes due by then.
-        HEAL_MS_MAX + ahead_ms + jumps_ms + away_ms
+        HEAL_MS_MAX + ahead_ms + jumps_ms + away_ms + self.deluge_ms()
+    }
+
+    /// Milliseconds that it may take until what was held back has run.
+    fn deluge_ms(&self) -> u64 {
+        u64::from(self.faults.lies.deluges) * DELUGE_MS_MAX
     }
 
     /// Until all peers are equal, everything is final, and nobody waits for an answer.
@@ -470,6 +481,12 @@ impl Run {
                     "peer {at}: {tail} calls not final, {pending} entries pending"
                 ));
             }
+            // What a liar stamped days ahead is no matter.
+            let mut held = status.held.iter();
+            if let Some(held) = held.find(|held| !held.is_ahead) {
+                let entries = held.entries;
+                return Some(format!("peer {at} holds {entries} entries back"));
+            }
             if status.status != "ok" {
                 return Some(format!("peer {at} is {}", status.status));
             }
@@ -502,7 +519,7 @@ impl Run {
     /// What was acknowledged with a time of the future and is not due yet, so that nobody has run
     /// it: it is no part of what peers call their tail.
     fn held_back(&self) -> Option<String> {
-        if self.patience_ms() <= HEAL_MS_MAX + AWAY_MS {
+        if self.patience_ms() - self.deluge_ms() <= HEAL_MS_MAX + AWAY_MS {
             return None;
         }
         let history = self.history(*self.present().first()?).ok()?;

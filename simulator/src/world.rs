@@ -3,6 +3,7 @@
 
 mod accidents;
 mod asking;
+pub(crate) mod deluge;
 mod false_root;
 pub(crate) mod follower;
 mod links;

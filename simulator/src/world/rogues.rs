@@ -33,7 +33,7 @@ const AHEAD_MS: (u64, u64) = (2 * 60_000, 24 * 3_600_000);
 /// What rogues know and are up to.
 #[derive(Debug)]
 pub(super) struct Rogues {
-    dice: Dice,
+    pub(super) dice: Dice,
     /// Of the stranger, who is no member.
     key: SecretKey,
     stranger: DeviceKey,
@@ -43,6 +43,8 @@ pub(super) struct Rogues {
     /// The last cut that was told.
     cut: Option<Vec<u8>>,
     active: bool,
+    /// Deluges so far.
+    pub(super) deluges: u64,
 }
 
 impl Rogues {
@@ -57,6 +59,7 @@ impl Rogues {
             own: Vec::new(),
             cut: None,
             active: false,
+            deluges: 0,
         }
     }
 
@@ -86,7 +89,7 @@ impl Rogues {
         }
     }
 
-    fn one_of_own(&mut self) -> Option<Arc<Entry>> {
+    pub(super) fn one_of_own(&mut self) -> Option<Arc<Entry>> {
         if self.own.is_empty() {
             return None;
         }
@@ -181,6 +184,7 @@ enum Lie {
     OtherDatabase,
     NoMember,
     Flood,
+    Deluge,
     Cut,
     Garbage,
     UsedTicket,
@@ -288,6 +292,7 @@ impl World {
             (lies.back_dates, Lie::BackDated),
             (lies.stamps_ahead, Lie::OfTheFuture),
             (lies.floods && self.rogues.dice.percent(20), Lie::Flood),
+            (lies.deluges && self.rogues.dice.percent(30), Lie::Deluge),
             (lies.signs_cuts, Lie::Cut),
             (lies.speaks_for_others, Lie::OtherDatabase),
             (lies.speaks_for_others, Lie::NoMember),
@@ -324,6 +329,10 @@ impl World {
             Lie::Flood => (0..FLOOD)
                 .map(|number| self.rogues.drop_of_a_flood(number).encode(&database))
                 .collect(),
+            Lie::Deluge => {
+                self.deluge(&[victim]);
+                return;
+            }
             Lie::Garbage => vec![self.rogues.something()],
             Lie::UsedTicket | Lie::Usurping => {
                 let entries: Vec<Entry> = match way {
@@ -499,8 +508,8 @@ impl World {
     }
 }
 
-const SAYING: &[u8] = b"saying";
-const FORGED: &[u8] = b"forged";
+pub(super) const SAYING: &[u8] = b"saying";
+pub(super) const FORGED: &[u8] = b"forged";
 const BANNED: &[u8] = b"banned";
 
 /// A body with one system call of a device.
@@ -528,6 +537,6 @@ fn says(entry: &Entry) -> bool {
     calls.any(|call| find(&call.args, SAYING).is_some())
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
