@@ -41,6 +41,7 @@ mod prepare;
 #[cfg(feature = "run")]
 mod prices;
 mod reasons;
+mod roles;
 
 #[cfg(feature = "run")]
 pub use artifact::{ArtifactKey, Artifacts};
@@ -55,6 +56,7 @@ pub use instance::Runner;
 pub use limits::Limits;
 #[cfg(feature = "run")]
 pub use module::Module;
+pub use roles::{ROLE, ROLE_IDENTITY, role_schema};
 
 #[cfg(all(test, feature = "run"))]
 mod tests;

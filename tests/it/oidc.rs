@@ -252,6 +252,7 @@ fn users_of_a_provider_sign_in_its_keys_change_and_peers_that_never_saw_it_belie
     assert_eq!(set_name(&writer, &token, "ann elsewhere").0, 200);
 
     refusals(&provider, &owner);
+    by_command_line(&owner, &issuer, &token);
 
     // The provider changes its keys. A token with the new one is taken at once, also by a peer that
     // may not write keys down; the owner's does so.
@@ -338,6 +339,31 @@ fn refusals(provider: &Provider, peer: &Peer) {
         assert_eq!(status, 401, "{text}");
         assert!(text.contains("a public key checks"), "{text}");
     }
+}
+
+/// Gives the command line a user's token, and calls as that user.
+fn by_command_line(peer: &Peer, issuer: &str, token: &str) {
+    let home = tempfile::tempdir().expect("a directory");
+    let server = peer.http().to_owned();
+    let cli = |arguments: &[&str]| {
+        let mut command = Command::new(tombolo());
+        command.args(arguments).args(["--server", &server]);
+        command.arg("--data-dir").arg(home.path());
+        run(&mut command, PATIENCE)
+    };
+    let file = home.path().join("token");
+    let path = file.to_str().expect("text");
+    std::fs::write(&file, format!("{}A\n", &token[..token.len() - 1])).expect("written");
+    let refused = cli(&["login", "--token-file", path]);
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(!home.path().join("logins.json").exists());
+    std::fs::write(&file, format!("{token}\n")).expect("written");
+    let told: Value =
+        serde_json::from_str(&cli(&["login", "--token-file", path, "--json"]).ok()).expect("JSON");
+    let ann = identity(issuer, "ann");
+    assert!(told["identity"].to_string().contains(&ann), "{told}");
+    cli(&["call", "chat", "set_name", "ann by command line"]).ok();
+    assert_eq!(named(peer, "ann by command line"), [ann]);
 }
 
 #[test]

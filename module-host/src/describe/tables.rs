@@ -14,6 +14,7 @@ use super::{IndexDraft, TableDraft, at_most};
 use crate::def::{ColumnDefault, FIRST_ID};
 use crate::limits::{COLUMNS_MAX, INDEXES_MAX, TYPE_DEPTH_MAX};
 use crate::reasons::Reasons;
+use crate::roles;
 
 /// Builds all tables, with the values of columns that an update adds.
 pub(super) fn build(
@@ -25,8 +26,15 @@ pub(super) fn build(
     let mut tables = Vec::with_capacity(drafts.len());
     let mut defaults = Vec::new();
     let mut next_index = FIRST_ID;
-    for (number, draft) in (FIRST_ID..).zip(drafts) {
+    let mut declares_roles = false;
+    let mut numbers = FIRST_ID..;
+    for draft in drafts {
         let name = names.table(&draft.source_name);
+        if name == roles::NAME && !std::mem::replace(&mut declares_roles, true) {
+            declare_roles(draft, name, names, resolver, reasons);
+            continue;
+        }
+        let number = numbers.next().unwrap_or(u32::MAX);
         if !is_identifier(&name) {
             reasons.add(format!("{name:?} cannot be the name of a table"));
         }
@@ -61,6 +69,43 @@ pub(super) fn build(
     }
     names_differ(&tables, reasons);
     (tables, defaults)
+}
+
+/// A table that the module declares in order to read it: the database keeps it.
+fn declare_roles(
+    draft: &TableDraft,
+    name: String,
+    names: &Names,
+    resolver: &mut Resolver<'_>,
+    reasons: &mut Reasons,
+) {
+    let mut next_index = FIRST_ID;
+    let mut table = Builder {
+        schema: TableSchema {
+            name,
+            source_name: draft.source_name.clone(),
+            columns: Vec::new(),
+            primary_key: None,
+            indexes: Vec::new(),
+            auto_inc: Vec::new(),
+            event: draft.event,
+            ..roles::role_schema()
+        },
+        names,
+        next_index: &mut next_index,
+        reasons,
+    };
+    table.columns(draft, resolver);
+    table.primary_key(&draft.primary_key);
+    table.auto_inc(draft);
+    table.indexes(draft);
+    table.unique(draft);
+    if !draft.defaults.is_empty() || !roles::is_declared_well(&table.schema) {
+        table.refuse(
+            "the database keeps it, and it has the columns identity: Identity, the primary key, and \
+             role: String, and nothing else",
+        );
+    }
 }
 
 /// Builds the table that a view is read as.

@@ -13,6 +13,7 @@ use super::{Answer, answer};
 use crate::def::FIRST_ID;
 use crate::limits::{ITERATOR_BYTES_MAX, LOOKUP_BYTES_MAX};
 use crate::prices;
+use crate::roles::{ROLE, ROLE_IDENTITY};
 
 /// `table_id_from_name(name…, out) -> u16`
 pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
@@ -22,7 +23,10 @@ pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u3
             (name, len),
             out,
             Errno::NO_SUCH_TABLE,
-            |schema, name| schema.table_by_name(name).map(|table| table.id.0),
+            |schema, name| {
+                let table = schema.table_by_name(name)?.id.0;
+                readable_table(table).is_ok().then_some(table)
+            },
         )
     })
 }
@@ -35,7 +39,10 @@ pub(super) fn index_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u3
             (name, len),
             out,
             Errno::NO_SUCH_INDEX,
-            |schema, name| schema.index_by_name(name).map(|(_, index)| index.id.0),
+            |schema, name| {
+                let index = schema.index_by_name(name)?.1.id.0;
+                readable_index(index).is_ok().then_some(index)
+            },
         )
     })
 }
@@ -46,7 +53,7 @@ pub(super) fn row_count(caller: Caller<'_, Session>, table: u32, out: u32) -> An
         guest.in_bounds(out, 8)?;
         guest.charge(prices::SCAN)?;
         let count = with(guest, |transaction| {
-            transaction.row_count(user_table(table)?)
+            transaction.row_count(readable_table(table)?)
         })?;
         guest.write(out, &count.to_le_bytes())?;
         Ok(0)
@@ -58,7 +65,9 @@ pub(super) fn scan(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer 
     answer(caller, |guest| {
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
-        let rows = with(guest, |transaction| transaction.scan(user_table(table)?))?;
+        let rows = with(guest, |transaction| {
+            transaction.scan(readable_table(table)?)
+        })?;
         open_iterator(guest, rows, out)
     })
 }
@@ -87,9 +96,13 @@ pub(super) fn scan_range(
             end,
             end_len,
         };
-        let rows = with_range(guest, index, &bounds, out, |rows, index, range| {
-            rows.scan_range(index, range)
-        })?;
+        let rows = with_range(
+            guest,
+            readable_index(index),
+            &bounds,
+            out,
+            |rows, index, range| rows.scan_range(index, range),
+        )?;
         open_iterator(guest, rows, out)
     })
 }
@@ -107,7 +120,7 @@ pub(super) fn scan_point(
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
         let rows = with_bytes(guest, point, point_len, |transaction, point| {
-            transaction.scan_range(user_index(index)?, &Range::point(point))
+            transaction.scan_range(readable_index(index)?, &Range::point(point))
         })?;
         open_iterator(guest, rows, out)
     })
@@ -176,7 +189,7 @@ pub(super) fn close(caller: Caller<'_, Session>, iter: u32) -> Answer {
 /// `datastore_insert_bsatn(table_id, row_ptr, row_len_ptr) -> u16`
 pub(super) fn insert(caller: Caller<'_, Session>, table: u32, at: u32, len_at: u32) -> Answer {
     answer(caller, |guest| {
-        may_write(guest)?;
+        may_write(guest, table == ROLE.0)?;
         let len = guest.u32_at(len_at)?;
         guest.in_bounds(at, len)?;
         guest.charge(prices::ROW_WRITTEN + prices::written(len as usize))?;
@@ -196,7 +209,7 @@ pub(super) fn update(
     len_at: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        may_write(guest)?;
+        may_write(guest, table == ROLE.0)?;
         let len = guest.u32_at(len_at)?;
         guest.in_bounds(at, len)?;
         guest.charge(prices::SCAN + prices::ROW_WRITTEN + prices::written(len as usize))?;
@@ -221,7 +234,7 @@ pub(super) fn delete_all_by_eq(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        may_write(guest)?;
+        may_write(guest, table == ROLE.0)?;
         guest.in_bounds(at, len)?;
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN + prices::written(len as usize))?;
@@ -248,7 +261,7 @@ pub(super) fn delete_range(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        may_write(guest)?;
+        may_write(guest, index == ROLE_IDENTITY.0)?;
         let bounds = Bounds {
             prefix,
             prefix_len,
@@ -258,6 +271,7 @@ pub(super) fn delete_range(
             end,
             end_len,
         };
+        let index = user_index(index);
         let deleted = with_range(guest, index, &bounds, out, Transaction::delete_by_range)?;
         report_deleted(guest, deleted, out)
     })
@@ -272,7 +286,7 @@ pub(super) fn delete_point(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        may_write(guest)?;
+        may_write(guest, index == ROLE_IDENTITY.0)?;
         guest.in_bounds(point, point_len)?;
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
@@ -286,7 +300,7 @@ pub(super) fn delete_point(
 /// `datastore_clear(table_id, out) -> u16`
 pub(super) fn clear(caller: Caller<'_, Session>, table: u32, out: u32) -> Answer {
     answer(caller, |guest| {
-        may_write(guest)?;
+        may_write(guest, table == ROLE.0)?;
         guest.in_bounds(out, 8)?;
         guest.charge(prices::SCAN)?;
         // Paid for before it is done: a table may hold more than any other call can touch.
@@ -310,6 +324,22 @@ const fn user_table(table: u32) -> Result<TableId, DataError> {
     }
 }
 
+/// The module's own tables, and the one of the database's that it may read.
+const fn readable_table(table: u32) -> Result<TableId, DataError> {
+    match TableId(table) {
+        ROLE => Ok(ROLE),
+        TableId(table) => user_table(table),
+    }
+}
+
+/// The index over the one table of the database's that it may read, and the module's own.
+const fn readable_index(index: u32) -> Result<IndexId, DataError> {
+    match IndexId(index) {
+        ROLE_IDENTITY => Ok(ROLE_IDENTITY),
+        IndexId(index) => user_index(index),
+    }
+}
+
 /// Indexes below are the peer's own.
 const fn user_index(index: u32) -> Result<IndexId, DataError> {
     let index = IndexId(index);
@@ -320,10 +350,13 @@ const fn user_index(index: u32) -> Result<IndexId, DataError> {
     }
 }
 
-/// Views look at rows, and change none.
-fn may_write(guest: &mut Guest<'_>) -> Result<(), Refusal> {
-    match guest.session().read_only {
-        true => Err(Errno::TRANSACTION_IS_READ_ONLY.into()),
+/// Views look at rows, and change none; reducers none of the roles.
+fn may_write(guest: &mut Guest<'_>, is_role: bool) -> Result<(), Refusal> {
+    if guest.session().read_only {
+        return Err(Errno::TRANSACTION_IS_READ_ONLY.into());
+    }
+    match is_role {
+        true => Stop::misuse("the database keeps the table sys_role: a module can only read it"),
         false => Ok(()),
     }
 }
@@ -377,7 +410,6 @@ fn look_up(
         .ok_or(Errno::NOT_IN_TRANSACTION)?;
     let id = name
         .and_then(|name| find(transaction.schema(), &name))
-        .filter(|id| *id >= FIRST_ID)
         .ok_or(unknown)?;
     guest.write_u32(out, id)?;
     Ok(0)
@@ -397,7 +429,7 @@ struct Bounds {
 /// Does something in the transaction with a range of an index.
 fn with_range<T>(
     guest: &mut Guest<'_>,
-    index: u32,
+    index: Result<IndexId, DataError>,
     bounds: &Bounds,
     out: u32,
     work: impl FnOnce(&mut Transaction, IndexId, &Range<'_>) -> Result<T, DataError>,
@@ -419,7 +451,7 @@ fn with_range<T>(
     let range = u16::try_from(bounds.prefix_elems)
         .map_err(|_| DataError::Decode("no index has so many columns"))
         .and_then(|elems| Range::from_abi(prefix, elems, start, end));
-    let done = user_index(index).and_then(|index| match range {
+    let done = index.and_then(|index| match range {
         Ok(range) => work(transaction, index, &range),
         // What is wrong with the index is told before what is wrong with the range.
         Err(error) => Err(index_problem(transaction.schema(), index).unwrap_or(error)),

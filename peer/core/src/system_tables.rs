@@ -1,13 +1,18 @@
 //! The replicated tables that only system calls write: members, tickets, clients, the module, and
 //! the final history of rights. They are rows like any other, so they are ordered, rolled back,
-//! settled and hashed like any other. Modules cannot see them; the owner can, by SQL.
+//! settled and hashed like any other. Modules cannot see them, but for the roles; the owner can, by
+//! SQL.
 
+use module_host::{ROLE, ROLE_IDENTITY};
 use spacetimedb_sats::AlgebraicType;
 use store::{
     Column, DataError, IndexId, IndexKind, IndexSchema, Range, Row, TableId, TableSchema,
     Transaction,
 };
 use sync_protocol::{ConnectionId, DeviceKey, Hlc, Rights, Role, RoleChange, TicketRight};
+
+use crate::identity::Claims;
+use crate::status::role_word;
 
 /// `sys_member(device, role)`.
 pub(crate) const MEMBER: TableId = TableId(1);
@@ -122,6 +127,7 @@ pub(crate) fn schemas() -> Vec<TableSchema> {
             false,
         ),
     ];
+    schemas.push(module_host::role_schema());
     schemas.push(crate::schedules::schema());
     schemas.extend(crate::upgrade::rows::schemas());
     schemas.extend(crate::issuers::rows::schemas());
@@ -247,28 +253,50 @@ fn role_of(code: u8) -> Option<Role> {
     .find(|role| role_code(*role) == code)
 }
 
-/// A member's row.
-pub(crate) fn member_row(device: &DeviceKey, role: Role) -> Vec<u8> {
+fn member_row(device: &DeviceKey, role: Role) -> Vec<u8> {
     Fields::default().bytes(&device.0).u8(role_code(role)).0
 }
 
-/// A member's row in a transaction.
+/// Whom modules see when the device itself calls.
+fn identity(device: &DeviceKey) -> [u8; 32] {
+    Claims::of_device(device).identity()
+}
+
+fn role_row(device: &DeviceKey, role: Role) -> Vec<u8> {
+    let row = Fields::default().fixed(&identity(device));
+    row.bytes(role_word(role).as_bytes()).0
+}
+
+/// A member's row in a transaction, and the one by which the module knows its role.
 pub(crate) struct MemberRow;
 
 impl MemberRow {
+    /// The device becomes a member.
+    pub(crate) fn insert(
+        tx: &mut Transaction,
+        device: &DeviceKey,
+        role: Role,
+    ) -> Result<(), DataError> {
+        tx.insert(MEMBER, &member_row(device, role))?;
+        tx.insert(ROLE, &role_row(device, role)).map(drop)
+    }
+
     /// Gives a member another role.
     pub(crate) fn put(
         tx: &mut Transaction,
         device: &DeviceKey,
         role: Role,
     ) -> Result<(), DataError> {
-        tx.update(MEMBER, index_of(MEMBER), &member_row(device, role))
+        tx.update(MEMBER, index_of(MEMBER), &member_row(device, role))?;
+        tx.update(ROLE, ROLE_IDENTITY, &role_row(device, role))
             .map(drop)
     }
 
     /// The device is no member any more.
-    pub(crate) fn delete(tx: &mut Transaction, device: &DeviceKey) -> Result<u32, DataError> {
-        tx.delete_by_range(index_of(MEMBER), &Range::point(&key_field(&device.0)))
+    pub(crate) fn delete(tx: &mut Transaction, device: &DeviceKey) -> Result<(), DataError> {
+        tx.delete_by_range(index_of(MEMBER), &Range::point(&key_field(&device.0)))?;
+        tx.delete_by_range(ROLE_IDENTITY, &Range::point(&identity(device)))
+            .map(drop)
     }
 }
 

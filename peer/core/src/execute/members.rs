@@ -6,7 +6,7 @@ use sync_protocol::{DeviceKey, Role, Signature, check_admission};
 use super::system::{DONE, Place, refused};
 use super::{EntryRun, Ran};
 use crate::error::Stop;
-use crate::system_tables::{MEMBER, MemberRow, TICKET, TicketRow, member_role, member_row};
+use crate::system_tables::{MemberRow, TICKET, TicketRow, member_role};
 
 pub(super) fn invite(
     mut tx: Transaction,
@@ -71,7 +71,7 @@ pub(super) fn admit(
         ..row
     };
     used.update(&mut tx)?;
-    tx.insert(MEMBER, &member_row(member, row.role))?;
+    MemberRow::insert(&mut tx, member, row.role)?;
     Ok((tx, DONE))
 }
 

@@ -12,7 +12,7 @@ use crate::error::Stop;
 use crate::outcome::CallOutcome;
 use crate::sql::{self, Unfit};
 use crate::system_tables::{
-    CLIENT, ClientRow, EQUIVOCATION, MEMBER, TicketRow, equivocation_row, member_role, member_row,
+    CLIENT, ClientRow, EQUIVOCATION, MemberRow, TicketRow, equivocation_row, member_role,
 };
 use crate::upgrade;
 use crate::upgrade::rows::PUBLISH;
@@ -113,7 +113,7 @@ fn be_born(
     run: &mut EntryRun,
 ) -> Result<Ran, Stop> {
     let creator = &place.entry.header.author;
-    tx.insert(MEMBER, &member_row(creator, Role::Owner))?;
+    MemberRow::insert(&mut tx, creator, Role::Owner)?;
     for (table, row) in upgrade::birth_rows(genesis, &executor.module) {
         tx.insert(table, &row)?;
     }

@@ -18,13 +18,17 @@ const CHAT: &str = "chat";
 fn trusting(seed: u64) -> (Mesh, DatabaseId) {
     let mut mesh = Mesh::new(3, seed);
     let id = mesh.publish_only();
+    join_and_trust(&mut mesh);
+    (mesh, id)
+}
+
+fn join_and_trust(mesh: &mut Mesh) {
     let ticket = mesh.invite_as(0, Role::Writer, 1);
     mesh.join(1, &ticket);
     let ticket = mesh.invite_as(0, Role::Gateway, 1);
     mesh.join(2, &ticket);
-    trust(&mut mesh);
+    trust(mesh);
     mesh.pass_ms(3_000);
-    (mesh, id)
 }
 
 fn trust(mesh: &mut Mesh) {
@@ -201,6 +205,27 @@ fn a_gateway_vouches_with_the_claims_that_the_owner_allows() {
         assert!(text.contains("claims do not decode"), "{text}");
     }
     mesh.pass_ms(3_000);
+    mesh.assert_converged();
+}
+
+#[test]
+fn a_module_reads_the_claims_that_the_owner_allows_and_every_peer_sees_the_same() {
+    let mut mesh = Mesh::new(3, 714);
+    let id = mesh.publish_wasm(&super::harness::compiled("town_hall"));
+    join_and_trust(&mut mesh);
+    let token = signed(&binding_claims(&mesh, id, &mesh.device(1)));
+    bind(&mut mesh, 1, token).expect("a good token");
+    let request = mesh.call_request("visit", "[]");
+    mesh.ask_as(1, user(), request).expect("bound");
+    mesh.pass_ms(3_000);
+    for at in 0..3 {
+        let rows = mesh.rows(at, "SELECT issuer, subject, claims FROM visitor");
+        assert_eq!(rows.len(), 1, "peer {at}: {rows:?}");
+        assert_eq!(rows[0][..2], [ISSUER, SUBJECT]);
+        let claims: Value = serde_json::from_str(&rows[0][2]).expect("JSON");
+        assert_eq!(claims["email"], "ann@example.com");
+        assert_eq!(claims["phone"], Value::Null, "{claims}");
+    }
     mesh.assert_converged();
 }
 

@@ -128,7 +128,7 @@ impl Mesh {
         self.publish_wasm(CHAT)
     }
 
-    fn publish_wasm(&mut self, wasm: &[u8]) -> DatabaseId {
+    pub(in crate::tests) fn publish_wasm(&mut self, wasm: &[u8]) -> DatabaseId {
         let dice = self.dice.bytes();
         let reply = self.ask(
             0,
