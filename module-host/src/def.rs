@@ -28,6 +28,8 @@ pub struct ModuleDef {
     /// Texts of SQL that say which rows of a table clients see, as the module wrote them. What they
     /// mean is no concern of the host, which reads no SQL.
     pub filters: Vec<String>,
+    /// Whether it declares the table of roles, which the database keeps, for clients to see.
+    pub shows_roles: bool,
     /// BSATN of `RawModuleDef`, exactly as the module described itself.
     pub raw: Vec<u8>,
     by_name: BTreeMap<String, usize>,
@@ -125,6 +127,7 @@ impl ModuleDef {
             schedules,
             views,
             filters,
+            shows_roles: false,
             raw,
             by_name,
             lifecycle,

@@ -161,7 +161,11 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
     at_most(reasons, "tables", tables.len(), DEFINED_TABLES_MAX);
     at_most(reasons, "reducers", reducers.len(), DEFINED_REDUCERS_MAX);
     let mut resolver = Resolver::new(&typespace, &names);
-    let (tables, defaults) = tables::build(&tables, &names, &mut resolver, reasons);
+    let tables::Built {
+        tables,
+        defaults,
+        shows_roles,
+    } = tables::build(&tables, &names, &mut resolver, reasons);
     let reducers = build_reducers(reducers, &names, &mut resolver, reasons);
     at_most(reasons, "schedules", schedules.len(), DEFINED_TABLES_MAX);
     let schedules = schedules::build(&schedules, &tables, &reducers, reasons);
@@ -181,7 +185,9 @@ fn build(draft: Draft, raw: Vec<u8>, reasons: &mut Reasons) -> ModuleDef {
     {
         reasons.add(error.to_string());
     }
-    ModuleDef::new(tables, reducers, defaults, schedules, views, filters, raw)
+    let mut def = ModuleDef::new(tables, reducers, defaults, schedules, views, filters, raw);
+    def.shows_roles = shows_roles;
+    def
 }
 
 fn at_most(reasons: &mut Reasons, what: &str, count: usize, max: usize) {

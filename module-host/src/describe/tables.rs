@@ -16,22 +16,31 @@ use crate::limits::{COLUMNS_MAX, INDEXES_MAX, TYPE_DEPTH_MAX};
 use crate::reasons::Reasons;
 use crate::roles;
 
+/// What a module's tables are.
+pub(super) struct Built {
+    pub(super) tables: Vec<TableSchema>,
+    pub(super) defaults: Vec<ColumnDefault>,
+    /// It declares the table of roles, and publicly.
+    pub(super) shows_roles: bool,
+}
+
 /// Builds all tables, with the values of columns that an update adds.
 pub(super) fn build(
     drafts: &[TableDraft],
     names: &Names,
     resolver: &mut Resolver<'_>,
     reasons: &mut Reasons,
-) -> (Vec<TableSchema>, Vec<ColumnDefault>) {
+) -> Built {
     let mut tables = Vec::with_capacity(drafts.len());
     let mut defaults = Vec::new();
     let mut next_index = FIRST_ID;
-    let mut declares_roles = false;
+    let mut roles = None;
     let mut numbers = FIRST_ID..;
     for draft in drafts {
         let name = names.table(&draft.source_name);
-        if name == roles::NAME && !std::mem::replace(&mut declares_roles, true) {
+        if name == roles::NAME && roles.is_none() {
             declare_roles(draft, name, names, resolver, reasons);
+            roles = Some(draft.public);
             continue;
         }
         let number = numbers.next().unwrap_or(u32::MAX);
@@ -68,7 +77,11 @@ pub(super) fn build(
         tables.push(table.schema);
     }
     names_differ(&tables, reasons);
-    (tables, defaults)
+    Built {
+        tables,
+        defaults,
+        shows_roles: roles.unwrap_or_default(),
+    }
 }
 
 /// A table that the module declares in order to read it: the database keeps it.

@@ -163,6 +163,25 @@ fn tables_and_columns_that_cannot_be_are_named() {
         },
         &["\"sys_t\" cannot be the name of a table: sys_… is for those of the database"],
     );
+    const ROLES: &str = "table sys_role: the database keeps it, and it has the columns identity: \
+                         Identity, the primary key, and role: String, and nothing else";
+    for (identity, key, expected) in [
+        (T::identity(), true, &[][..]),
+        (T::identity(), false, &[ROLES]),
+        (T::U256, true, &[ROLES]),
+    ] {
+        let roles = ProductType::from([("identity", identity), ("role", T::String)]);
+        check(
+            |module| {
+                let table = module.build_table_with_new_type("sys_role", roles, false);
+                match key {
+                    true => table.with_primary_key(0).with_unique_constraint(0).finish(),
+                    false => table.finish(),
+                };
+            },
+            expected,
+        );
+    }
     check(
         |module| {
             let mut names = ExplicitNames::default();

@@ -8,7 +8,7 @@ use crate::local_views::Computed;
 use crate::reply::{ErrorKind, Reply, RequestError};
 use crate::request::{ClientId, SetId, WantedRows};
 use crate::sql::{Access, Reading, SqlError};
-use crate::subscriptions::{SubscribeError, Subscriptions, ViewNow, select_once};
+use crate::subscriptions::{SubscribeError, Subscriptions, ViewNow, all_tables, select_once};
 
 const GONE: &str = "the database is gone: connect again";
 
@@ -69,9 +69,13 @@ impl Core {
         };
         let views = self.local_views(replica, access, computed);
         let rows = match replica.state() {
-            Ok(state) => subscriptions
-                .subscribe(follower, queries, wanted, events, &views.reading(state))
-                .map_err(not_followed),
+            Ok(state) => {
+                let def = replica.executor.module().def();
+                let queries = all_tables::expanded(queries, state.schema(), def, events);
+                subscriptions
+                    .subscribe(follower, &queries, wanted, events, &views.reading(state))
+                    .map_err(not_followed)
+            }
             Err(_) => Err(refuse(ErrorKind::Unavailable, GONE)),
         };
         self.put_back(id, subscriptions);

@@ -6,7 +6,7 @@
 //! Cost of a change: the queries of its table that ask for a value it has, or for no value. A query
 //! whose rows the module's visibility filters show because of other tables is one of theirs too.
 
-mod all_tables;
+pub(crate) mod all_tables;
 mod deliver;
 mod rows;
 mod views;
@@ -130,7 +130,6 @@ impl Subscriptions {
             return Err(SubscribeError::SetInUse(set));
         }
         let state = here.state;
-        let texts = all_tables::expanded(texts, state.schema(), events);
         let held = sets.map_or(0, |sets| sets.values().map(Vec::len).sum());
         if held + texts.len() > QUERIES_MAX {
             return Err(SubscribeError::TooMany);

@@ -50,7 +50,12 @@ fn schema_of(tables: &[store::TableSchema]) -> Result<Schema, store::SchemaError
 /// published: what a filter means changes no rows, so that no cut depends on how SQL is read.
 pub(crate) fn check_filters(module: &Module) -> Result<(), RequestError> {
     let def = module.def();
-    let schema = Schema::new(def.tables.clone())
+    let tables = def
+        .tables
+        .iter()
+        .cloned()
+        .chain([module_host::role_schema()]);
+    let schema = Schema::new(tables.collect())
         .map_err(|error| refuse(ErrorKind::BadRequest, error.to_string()))?;
     let reasons = Filters::check(&def.filters, &schema);
     match reasons.is_empty() {
