@@ -13,6 +13,9 @@ pub const ROLE: TableId = TableId(14);
 /// The index over identities.
 pub const ROLE_IDENTITY: IndexId = IndexId(14);
 
+/// The index over roles: visibility filters join by columns that have one.
+pub(crate) const ROLE_ROLE: IndexId = IndexId(67);
+
 /// Its name.
 pub(crate) const NAME: &str = "sys_role";
 
@@ -25,7 +28,17 @@ pub fn role_schema() -> TableSchema {
         source_name: name.to_owned(),
         ty,
     };
-    let index = format!("{NAME}_identity_idx_btree");
+    let index = |id, place: u16, column: &str, unique| {
+        let name = format!("{NAME}_{column}_idx_btree");
+        IndexSchema {
+            id,
+            name: name.clone(),
+            source_name: name,
+            columns: vec![place],
+            unique,
+            kind: IndexKind::BTree,
+        }
+    };
     TableSchema {
         id: ROLE,
         name: NAME.to_owned(),
@@ -35,14 +48,10 @@ pub fn role_schema() -> TableSchema {
             column("role", AlgebraicType::String),
         ],
         primary_key: Some(0),
-        indexes: vec![IndexSchema {
-            id: ROLE_IDENTITY,
-            name: index.clone(),
-            source_name: index,
-            columns: vec![0],
-            unique: true,
-            kind: IndexKind::BTree,
-        }],
+        indexes: vec![
+            index(ROLE_IDENTITY, 0, "identity", true),
+            index(ROLE_ROLE, 1, "role", false),
+        ],
         auto_inc: Vec::new(),
         public: true,
         event: false,
@@ -56,13 +65,18 @@ pub(crate) fn is_declared_well(declared: &TableSchema) -> bool {
         let columns = table.columns.iter();
         columns.map(|it| (it.name.clone(), it.ty.clone())).collect()
     };
-    let found_by = |name: &str| own.indexes.iter().any(|index| index.name == *name);
+    let is_there = |declared: &IndexSchema| {
+        own.indexes.iter().any(|index| {
+            index.columns == declared.columns
+                && index.unique == declared.unique
+                && index.name == declared.name
+                && index.source_name == declared.source_name
+        })
+    };
     columns(declared) == columns(&own)
         && declared.primary_key == own.primary_key
         && declared.auto_inc.is_empty()
         && !declared.event
         && declared.source_name == NAME
-        && declared.indexes.iter().all(|index| {
-            index.columns == [0] && found_by(&index.name) && found_by(&index.source_name)
-        })
+        && declared.indexes.iter().all(is_there)
 }

@@ -30,7 +30,9 @@
 mod addresses;
 mod blob;
 mod conduct;
+mod exchange;
 mod farewell;
+mod holdings;
 mod limits;
 mod pull;
 mod receive;
@@ -42,211 +44,21 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::address::AddressRecord;
-use crate::cut::{Cut, CutRef, Term};
-use crate::dag::ChainTip;
-use crate::entry::Entry;
-use crate::equivocation::EquivocationProof;
-use crate::ids::{BlobHash, DatabaseId, DeviceKey, EntryId, HeadsHash};
+use crate::cut::CutRef;
+use crate::ids::{DatabaseId, DeviceKey};
 use crate::limits::EQUALISE_EVERY_MS;
 use crate::message::limits::{
     CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, PROOFS_PER_MESSAGE_MAX, RANGE_IDS_MAX, RANGES_MAX,
 };
 use crate::message::{Hello, Message, Standing};
-use crate::reconcile::TailIndex;
 use crate::time::{Now, Tick};
+pub use exchange::{ConversationEffect, ConversationInput};
+pub use holdings::{Bulk, Holdings};
 use limits::{
     HELLO_AGAIN_MS, HISTORY_LEN, LACKING_MAX, QUESTIONS_AT_ONCE, QUESTIONS_PER_S,
     RANGE_QUESTIONS_AT_ONCE, RANGE_QUESTIONS_PER_S, REMEMBERED_IDS_MAX, SIGNED_AT_ONCE,
     SIGNED_PER_S, STANDING_WAIT_MS,
 };
-
-/// What this side holds. Read-only: the conversation asks, the replica changes.
-pub trait Holdings {
-    /// The last cut. `None`: joining, not even the genesis is here.
-    fn cut(&self) -> Option<CutRef>;
-    /// Hash of [`Self::heads`].
-    fn heads_hash(&self) -> HeadsHash;
-    /// The heads of the clean set.
-    fn heads(&self) -> Vec<EntryId>;
-    /// The term that this side follows. Greater than that of its last cut while it is on its way
-    /// to a recovery cut of which it knows.
-    fn term(&self) -> Term {
-        self.cut().map_or(Term::FIRST, |cut| cut.term)
-    }
-    /// The encoded cut at a height.
-    fn cut_bytes(&self, height: u64) -> Option<Vec<u8>>;
-    /// The name of the cut at a height.
-    fn cut_at(&self, height: u64) -> Option<CutRef> {
-        let cut = Cut::open(&self.cut_bytes(height)?).ok()?;
-        Some(cut.reference())
-    }
-    /// The last cut of the branch that is being looked at to see whether it beats our own history.
-    fn branch_tip(&self) -> Option<CutRef> {
-        None
-    }
-    /// The other side of a fork: an encoded certified cut that our history contradicts.
-    fn other_side(&self) -> Option<Arc<[u8]>> {
-        None
-    }
-    /// Encoded entries of the segment of the cut at `height`, in order, from ordinal `from` on:
-    /// about `bytes_max`, but at least one if there is one. True: there are more.
-    fn segment_entries(&self, height: u64, from: u32, bytes_max: usize) -> (Vec<Vec<u8>>, bool);
-    /// An encoded entry, final or not, that may be sent: durable, and clean.
-    fn entry_bytes(&self, id: &EntryId) -> Option<Arc<[u8]>>;
-    /// Whether the entry is here: final, in the tail, quarantined or pending.
-    fn holds(&self, id: &EntryId) -> bool;
-    /// The chains of the clean tail.
-    fn chains(&self) -> Vec<ChainTip>;
-    /// Encoded entries of the clean tail beyond the tips, in position order: about `bytes_max`, but
-    /// at least one if there is one. True: there are more.
-    fn entries_beyond(&self, tips: &[ChainTip], bytes_max: usize) -> (Vec<Arc<[u8]>>, bool);
-    /// The ids of the clean tail in position order, so that parents come first.
-    fn tail_ids(&self) -> Vec<EntryId>;
-    /// The clean tail by time and id, the same entries as [`Self::tail_ids`]. `None`: joining.
-    fn tail_index(&self) -> Option<&TailIndex>;
-    /// Whether another conversation of this database is pulling this and getting on with it, by
-    /// what [`Conversation::pulling`] says of it.
-    fn is_pulled(&self, bulk: &Bulk, now: Tick) -> bool;
-    /// Length of a blob and its bytes from `offset` on, at most
-    /// [`BLOB_CHUNK_BYTES`](crate::limits::BLOB_CHUNK_BYTES) of them.
-    fn blob_chunk(&self, hash: &BlobHash, offset: u64) -> Option<(u64, Vec<u8>)>;
-    /// Whether the visible state knows the remote as a member, with any role.
-    fn is_member(&self, remote: &DeviceKey) -> bool;
-    /// The height of the cut that ended the remote's membership, if it was a member once.
-    fn membership_ended(&self, _remote: &DeviceKey) -> Option<u64> {
-        None
-    }
-    /// The height of the cut that covers an entry.
-    fn covered_at(&self, _entry: &EntryId) -> Option<u64> {
-        None
-    }
-    /// Proofs of equivocation that are known here.
-    fn proofs(&self) -> Vec<EquivocationProof>;
-    /// Blobs that are needed and not here.
-    fn wanted_blobs(&self) -> Vec<BlobHash>;
-    /// How many bytes of a wanted blob, from its start, are here already.
-    fn blob_offset(&self, hash: &BlobHash) -> u64;
-    /// Where members listen, this peer among them: sorted by device, each device once.
-    fn address_records(&self) -> Vec<Arc<AddressRecord>>;
-    /// Entries whose stubs this remote offered and whose bodies are not here, in the order in which
-    /// they are to be asked for, with the bytes of each body.
-    fn wanted_bodies(&self, remote: &DeviceKey) -> Vec<(EntryId, u32)>;
-    /// How many bytes of a wanted body, from its start, are here already.
-    fn body_offset(&self, entry: &EntryId) -> u64;
-}
-
-/// What is pulled from one remote at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Bulk {
-    /// Segments of later cuts.
-    History,
-    /// What of the tail is missing, by chains, or by ranges and then ids.
-    Tail,
-    /// A blob.
-    Blob(BlobHash),
-    /// The body of an entry.
-    Body(EntryId),
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum ConversationInput<'a> {
-    /// The link can be used.
-    Opened,
-    /// The remote said something about this database.
-    Received(Message),
-    /// The time of a [`ConversationEffect::WakeAt`] has come. Harmless at any other time.
-    Wake,
-    /// Clean entries are new here and durable. Every conversation of the database is told.
-    Fresh {
-        /// In position order.
-        entries: &'a [Arc<Entry>],
-        /// Who sent them; `None`: this peer wrote them.
-        from: Option<DeviceKey>,
-    },
-    /// A cut is new here and durable.
-    FreshCut {
-        /// Encoded.
-        bytes: &'a [u8],
-    },
-    /// The replica has taken in, or refused, whatever earlier effects handed it: go on.
-    Ingested {
-        /// Parents that entries from this remote wait for.
-        missing: &'a [EntryId],
-        /// Whether entries from this remote wait for a cut that is not here.
-        cut_missing: bool,
-        /// Whether a cut from this remote does not follow from ours.
-        apart: bool,
-    },
-    /// [`Holdings::address_records`] has something new.
-    AddressesChanged,
-}
-
-/// What to do.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "proofs are rare, and every effect moves once"
-)]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConversationEffect {
-    /// Send this to the remote.
-    Send(Message),
-    /// Encoded entries came, large ones as stubs. Checked for nothing yet. [`ConversationInput::Ingested`] follows.
-    Entries(Vec<Vec<u8>>),
-    /// A page of final history came. Checked for nothing yet. `Ingested` follows.
-    Segment {
-        /// The encoded cut that covers it.
-        cut: Vec<u8>,
-        /// Encoded entries in order, large ones as stubs; earlier pages of the segment were handed over before.
-        entries: Vec<Vec<u8>>,
-        /// Whether the segment ends with this page, so that the cut can be tried.
-        complete: bool,
-        /// The cut's height.
-        height: u64,
-    },
-    /// An encoded cut came without its segment; the entries may be here already. Keep it or not:
-    /// it comes again. `Ingested` follows.
-    Cut(Vec<u8>),
-    /// Consecutive cuts of the remote's history came, from where it parts from ours or from
-    /// [`Holdings::branch_tip`] on. `Ingested` follows.
-    Branch(Vec<Vec<u8>>),
-    /// A part of a wanted blob came. `Ingested` follows.
-    BlobChunk {
-        /// Which.
-        hash: BlobHash,
-        /// Where it begins.
-        offset: u64,
-        /// How long the whole blob is said to be, in bytes.
-        total: u64,
-        /// The part.
-        bytes: Vec<u8>,
-    },
-    /// A part of the body came of an entry that the remote offered. `Ingested` follows.
-    BodyChunk {
-        /// The entry.
-        entry: EntryId,
-        /// Where the part begins.
-        offset: u64,
-        /// How long the whole body is said to be, in bytes.
-        total: u64,
-        /// The part.
-        bytes: Vec<u8>,
-    },
-    /// Evidence against an author. Not verified yet.
-    Proof(EquivocationProof),
-    /// Where devices say they listen. Nothing is verified yet, not even that they are members.
-    Addresses(Vec<AddressRecord>),
-    /// Both sides hold the same now, and a moment ago they did not.
-    InSync,
-    /// The remote breaks the rules: cut it off. The text says why.
-    Misbehaved(String),
-    /// The remote no longer answers, which is no fault: close the link, so that another is opened.
-    /// The text says what was asked in vain.
-    Silent(String),
-    /// Hand in [`ConversationInput::Wake`] at this tick; the latest one counts.
-    WakeAt(Tick),
-}
 
 /// How the remote is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,11 +68,7 @@ pub(super) fn build(
             next_index: &mut next_index,
             reasons,
         };
-        table.columns(draft, resolver);
-        table.primary_key(&draft.primary_key);
-        table.auto_inc(draft);
-        table.indexes(draft);
-        table.unique(draft);
+        table.whole(draft, resolver);
         defaults.extend(table.defaults(draft));
         tables.push(table.schema);
     }
@@ -108,11 +104,7 @@ fn declare_roles(
         next_index: &mut next_index,
         reasons,
     };
-    table.columns(draft, resolver);
-    table.primary_key(&draft.primary_key);
-    table.auto_inc(draft);
-    table.indexes(draft);
-    table.unique(draft);
+    table.whole(draft, resolver);
     if !draft.defaults.is_empty() || !roles::is_declared_well(&table.schema) {
         table.refuse(
             "the database keeps it, and it has the columns identity: Identity, the primary key, and \
@@ -199,6 +191,15 @@ impl Builder<'_, '_> {
     fn refuse(&mut self, reason: impl AsRef<str>) {
         self.reasons
             .add(format!("table {}: {}", self.schema.name, reason.as_ref()));
+    }
+
+    /// All but the defaults of columns.
+    fn whole(&mut self, draft: &TableDraft, resolver: &mut Resolver<'_>) {
+        self.columns(draft, resolver);
+        self.primary_key(&draft.primary_key);
+        self.auto_inc(draft);
+        self.indexes(draft);
+        self.unique(draft);
     }
 
     fn columns(&mut self, draft: &TableDraft, resolver: &mut Resolver<'_>) {

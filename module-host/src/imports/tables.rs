@@ -13,7 +13,7 @@ use super::{Answer, answer};
 use crate::def::FIRST_ID;
 use crate::limits::{ITERATOR_BYTES_MAX, LOOKUP_BYTES_MAX};
 use crate::prices;
-use crate::roles::{ROLE, ROLE_IDENTITY};
+use crate::roles::{ROLE, ROLE_IDENTITY, ROLE_ROLE};
 
 /// `table_id_from_name(name…, out) -> u16`
 pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
@@ -261,7 +261,7 @@ pub(super) fn delete_range(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        may_write(guest, index == ROLE_IDENTITY.0)?;
+        may_write(guest, is_of_roles(index))?;
         let bounds = Bounds {
             prefix,
             prefix_len,
@@ -286,7 +286,7 @@ pub(super) fn delete_point(
     out: u32,
 ) -> Answer {
     answer(caller, |guest| {
-        may_write(guest, index == ROLE_IDENTITY.0)?;
+        may_write(guest, is_of_roles(index))?;
         guest.in_bounds(point, point_len)?;
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
@@ -332,12 +332,17 @@ const fn readable_table(table: u32) -> Result<TableId, DataError> {
     }
 }
 
-/// The index over the one table of the database's that it may read, and the module's own.
+/// The indexes over the one table of the database's that it may read, and the module's own.
 const fn readable_index(index: u32) -> Result<IndexId, DataError> {
     match IndexId(index) {
         ROLE_IDENTITY => Ok(ROLE_IDENTITY),
+        ROLE_ROLE => Ok(ROLE_ROLE),
         IndexId(index) => user_index(index),
     }
+}
+
+const fn is_of_roles(index: u32) -> bool {
+    matches!(IndexId(index), ROLE_IDENTITY | ROLE_ROLE)
 }
 
 /// Indexes below are the peer's own.

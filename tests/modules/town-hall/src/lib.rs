@@ -1,12 +1,15 @@
 //! A town hall: a module that asks for its callers' roles in the database and for what their tokens say.
 
-use spacetimedb::{Filter, Identity, ReducerContext, Table, client_visibility_filter, reducer, table};
+use spacetimedb::{
+    Filter, Identity, ReducerContext, Table, client_visibility_filter, reducer, table,
+};
 
 /// Who has which role. The database keeps the rows.
 #[table(accessor = sys_role, public)]
 pub struct Role {
     #[primary_key]
     pub identity: Identity,
+    #[index(btree)]
     pub role: String,
 }
 
@@ -61,7 +64,9 @@ pub fn proclaim(ctx: &ReducerContext, text: String) -> Result<(), String> {
     let role = ctx.db.sys_role().identity().find(ctx.sender());
     let role = role.ok_or("only members decree, and you are none")?.role;
     if role != "owner" && role != "admin" {
-        return Err(format!("only an owner or admin decrees, and you are a {role}"));
+        return Err(format!(
+            "only an owner or admin decrees, and you are a {role}"
+        ));
     }
     ctx.db.decree().insert(Decree { id: 0, text, role });
     Ok(())
