@@ -54,7 +54,11 @@ fn a_module_asks_for_the_role_of_its_caller() {
     set_role(&mut mesh, 1, Role::Admin);
     decree(&mut mesh, 1, "third").expect("an admin by now");
     let request = mesh.call_request("proclaim", r#"["fourth"]"#);
-    let refused = mesh.ask_as_stranger(0, request).expect_err("a user");
+    // A user of the owner's peer is not the owner.
+    let owner = Claims::of_device(&mesh.device(0));
+    let subject = "ann".to_owned();
+    let user = Claims { subject, ..owner };
+    let refused = mesh.ask_as(0, user, request).expect_err("a user");
     assert!(refused.message.contains("you are none"), "{refused}");
     for at in 0..2 {
         assert_eq!(roles(&mut mesh, at), ["admin", "owner"]);
