@@ -1,5 +1,7 @@
 //! Runs every test there is.
 
+use std::thread;
+
 use crate::command::cargo;
 use crate::{chromium, demo_module, iproute, npm, rust_client, wasm};
 
@@ -7,17 +9,30 @@ use crate::{chromium, demo_module, iproute, npm, rust_client, wasm};
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     wasm::build()?;
     demo_module::check()?;
-    iproute::provide()?;
-    npm::provide()?;
-    chromium::provide()?;
     rust_client::provide()?;
-    // The whole-system tests start the program, and `cargo test` builds it only for tests of its
-    // own package. With `--tests`, so that features are those of the tests and nothing compiles
-    // twice.
-    cargo(["build", "--release", "--workspace", "--bins", "--tests"]).run()?;
+    thread::scope(|scope| {
+        // What is waited for comes while the processor is busy. Whatever else may install packages of the
+        // system has done so by now: two at once would be in each other's way.
+        let provided = scope.spawn(provide);
+        // The whole-system tests start the program, and `cargo test` builds it only for tests of its
+        // own package. With `--tests`, so that features are those of the tests and nothing compiles
+        // twice.
+        let built = cargo(["build", "--release", "--workspace", "--bins", "--tests"]).run();
+        match provided.join() {
+            Ok(provided) => provided.and(built),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })?;
     // Not the examples in the documentation of our own crates: there are none, and looking for them
     // takes as long as compiling each crate once more.
     cargo(["test", "--release", "--workspace", "--tests"])
         .args(arguments)
         .run()
+}
+
+/// What comes from elsewhere: programs and packages.
+fn provide() -> anyhow::Result<()> {
+    iproute::provide()?;
+    npm::provide()?;
+    chromium::provide()
 }
