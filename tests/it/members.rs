@@ -136,7 +136,15 @@ fn roles_tickets_and_ownership_change_hands() {
     peers[0].cli(&["leave", "chat"]).ok();
     wait_for_role(&peers[1], &owner, None);
     // The one that made cuts is gone: the new owner's peer does.
-    say(&peers[2], "goes on");
+    // It may write as soon as it is final that whoever invited it might.
+    wait_for("the guest to be heard", PATIENCE, || {
+        let body = r#"["lobby","goes on"]"#;
+        let path = "/v1/database/chat/call/send_message";
+        match peers[2].request("POST", path, Some(body)) {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
     wait_until_equal(&[&peers[1], &peers[2]], "chat");
     wait_for("the call to be final", LONG_PATIENCE, || {
         let status = peers[2].try_status("chat")?;

@@ -306,9 +306,8 @@ impl Replica {
 
     /// Whether entries of this device count.
     pub(crate) fn may_write(&self, device: &DeviceKey) -> bool {
-        self.members
-            .get(device)
-            .is_some_and(|role| role.may_write())
+        let role = self.members.get(device);
+        role.is_some_and(|role| role.may_write()) && self.dag.lets_write(device)
     }
 
     /// Runs what is dirty, answers who waits, makes cuts, and tells the members.

@@ -88,6 +88,15 @@ impl Grants {
 }
 
 impl Dag {
+    /// Whether an entry that a device writes now counts: by the rows of the last cut, or by an admission
+    /// in the tail. A role that the tail alone gives lets nobody write, and what whoever has it invites
+    /// and admits counts with the cut that covers it.
+    #[must_use]
+    pub fn lets_write(&self, device: &DeviceKey) -> bool {
+        let by_rows = self.rights.writes_since(device, self.cut.height);
+        by_rows.is_some() || self.grants.knows(device)
+    }
+
     /// By what the entry's author writes. `saw` is the highest cut whose rows the entry's ancestors
     /// include.
     pub(super) fn authorise(&self, entry: &Stub, saw: u64) -> Right {

@@ -321,7 +321,14 @@ impl Core {
         if replica.may_write(&self.parts.device) {
             return Ok(replica.id);
         }
-        let why = match replica.members.contains_key(&self.parts.device) {
+        let role = replica.members.get(&self.parts.device);
+        if role.is_some_and(|role| role.may_write()) {
+            return Err(refuse(
+                ErrorKind::Unavailable,
+                "this peer's right to write is not final yet: try again in a moment",
+            ));
+        }
+        let why = match role.is_some() {
             true => "this peer may only read the database: ask the owner for another role",
             false if replica.rights.roles.contains_key(&self.parts.device) => {
                 "this peer is no member of the database any more: ask a member for a new ticket"

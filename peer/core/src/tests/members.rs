@@ -38,6 +38,32 @@ fn role_of(mesh: &mut Mesh, at: usize, member: usize) -> Option<String> {
     mesh.rows(at, &query).into_iter().flatten().next()
 }
 
+#[test]
+fn who_was_invited_by_a_role_that_is_not_final_writes_once_it_is() {
+    let mut mesh = Mesh::new(3, 640);
+    mesh.publish_only();
+    let ticket = mesh.invite_as(0, Role::Writer, 1);
+    mesh.join(1, &ticket);
+    mesh.pass_ms(5_000);
+    set_role(&mut mesh, 0, 1, Role::Admin).expect("an owner may");
+    assert_eq!(role_of(&mut mesh, 1, 1).as_deref(), Some("admin"));
+    // Nothing becomes final from here on.
+    mesh.cut_link(0, 1);
+    mesh.cut_link(0, 2);
+    let ticket = mesh.invite_as(1, Role::Writer, 1);
+    mesh.join(2, &ticket);
+    assert_eq!(role_of(&mut mesh, 2, 2).as_deref(), Some("writer"));
+    let error = say(&mut mesh, 2, "too soon").expect_err("nobody could know yet that it may");
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    back(&mut mesh, 0, 3);
+    say(&mut mesh, 2, "in time").expect("it is final");
+    mesh.pass_ms(5_000);
+    for at in 0..3 {
+        assert_eq!(texts(&mut mesh, at), ["in time"], "peer {at}");
+    }
+    mesh.assert_converged();
+}
+
 fn denied(reply: Result<Reply, RequestError>) -> String {
     let error = reply.expect_err("it is refused");
     assert_eq!(error.kind, ErrorKind::Denied, "{error}");
