@@ -39,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) in_trouble: bool,
     /// It went away and never comes back.
     pub(crate) is_gone: bool,
+    /// Somebody has put it out, so that no member hears it any more.
+    pub(crate) is_out: bool,
     /// Microseconds that it takes for a message.
     pub(crate) slow_us: u64,
     /// What it does for others.
@@ -69,6 +71,7 @@ impl Node {
             clients: Vec::new(),
             in_trouble: false,
             is_gone: false,
+            is_out: false,
             slow_us: if is_slow { faults.slow_ms * 1_000 } else { 0 },
             quotas: if faults.lies.deluges {
                 deluge::quotas()

@@ -558,7 +558,7 @@ impl World {
             at,
             Input::Request {
                 id,
-                caller,
+                caller: caller.into(),
                 owner,
                 request,
             },

@@ -80,7 +80,7 @@ impl World {
         };
         let mut histories = Vec::new();
         for other in 0..self.nodes.len() {
-            if other == at || !self.nodes[other].is_member {
+            if other == at || !self.nodes[other].is_member || self.nodes[other].is_out {
                 continue;
             }
             match History::read(&self.nodes[other].disk, &database) {
@@ -172,6 +172,11 @@ impl World {
 
     fn change_members(&mut self, at: usize, change: MemberChange) {
         self.say(format_args!("{at} says {change:?}"));
+        if let MemberChange::Remove(device) = &change
+            && let Some(out) = self.by_device.get(device)
+        {
+            self.nodes[*out].is_out = true;
+        }
         let database = self.database.clone();
         let caller = Claims::of_device(&self.nodes[at].device);
         let request = Request::ChangeMembers { database, change };

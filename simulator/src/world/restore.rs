@@ -66,9 +66,15 @@ impl World {
             return;
         };
         self.lose_what_only_has(FINALISER);
-        let others = 1..self.nodes.len();
-        let heights = others.filter_map(|at| self.status(at).map(|status| status.cut.height));
-        let highest = heights.max().unwrap_or(0);
+        // Whom its backup may not know as a member any more it does not hear.
+        let mut highest = 0;
+        for at in 1..self.nodes.len() {
+            if !self.nodes[at].is_out
+                && let Some(status) = self.status(at)
+            {
+                highest = highest.max(status.cut.height);
+            }
+        }
         self.cuts.restored(FINALISER, highest);
         self.say(format_args!(
             "{FINALISER} is restored from its backup; others are at cut {highest}"
