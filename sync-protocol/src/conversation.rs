@@ -83,6 +83,8 @@ pub struct Conversation {
     theirs: Option<Standing>,
     /// Where we last said we stand.
     told: Option<Standing>,
+    /// The remote may not have heard that: it has opened its side anew.
+    tells_again: bool,
     /// The remote said twice in a row that it is at the same, lower cut.
     stuck: bool,
     /// The remote's cuts do not follow from ours, nor ours from its.
@@ -144,6 +146,7 @@ impl Conversation {
             told_addresses: addresses::Told::default(),
             theirs: None,
             told: None,
+            tells_again: false,
             stuck: false,
             apart: false,
             fork_told: None,
@@ -403,13 +406,15 @@ impl Conversation {
             wall: turn.now.wall,
         }));
         self.told = Some(own);
+        self.tells_again = false;
         self.standing_due = None;
         self.tell_addresses_again(turn);
     }
 
     /// Tells a changed standing, a moment after the change.
     fn tell_standing(&mut self, own: Standing, turn: &mut Turn<'_>) {
-        if self.trust == Trust::Stranger || self.told.is_none_or(|told| told == own) {
+        let is_told = |told| told == own && !self.tells_again;
+        if self.trust == Trust::Stranger || self.told.is_none_or(is_told) {
             self.standing_due = None;
             return;
         }
@@ -421,6 +426,7 @@ impl Conversation {
             self.tell_proofs(turn);
             turn.send(Message::Standing(own));
             self.told = Some(own);
+            self.tells_again = false;
             self.standing_due = None;
         }
     }

@@ -82,6 +82,23 @@ impl Conversation {
         }
     }
 
+    /// Tells the remote a newer record of its own than it told: its disk was lost with the number of that
+    /// one, and nobody will take a record with a smaller number from it.
+    fn tell_its_own(&self, records: &[AddressRecord], turn: &mut Turn<'_>) {
+        let Some(told) = records.iter().find(|record| record.device == self.remote) else {
+            return;
+        };
+        let known = turn.holdings.address_records();
+        let newer = known
+            .iter()
+            .find(|known| known.device == self.remote && known.supersedes(told));
+        if let Some(newer) = newer {
+            turn.send(Message::Addresses {
+                records: vec![AddressRecord::clone(newer)],
+            });
+        }
+    }
+
     pub(super) fn hear_addresses(&mut self, records: Vec<AddressRecord>, turn: &mut Turn<'_>) {
         if self.trust != Trust::Member {
             return;
@@ -92,6 +109,7 @@ impl Conversation {
         for record in &records {
             self.told_addresses.note(record);
         }
+        self.tell_its_own(&records, turn);
         turn.effects.push(ConversationEffect::Addresses(records));
     }
 }

@@ -44,7 +44,12 @@ impl Conversation {
         }
         self.clock.sample(hello.wall, turn.now.wall);
         let own = turn.own();
-        if self.told.is_some_and(|told| told != own) {
+        // A joiner opens its side anew once it has the module, and would wait for our next Hello.
+        self.tells_again = hello.standing != own;
+        if self
+            .told
+            .is_some_and(|told| told != own || self.tells_again)
+        {
             self.standing_due = Some(turn.now.tick);
         }
     }
