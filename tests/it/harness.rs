@@ -13,6 +13,7 @@ use std::io::Read;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -458,16 +459,32 @@ pub(crate) fn wait_until_equal(peers: &[&Peer], database: &str) {
     });
 }
 
-/// A port of loopback that nobody listened on a moment ago.
+/// A port of loopback that nobody listened on a moment ago, that no other test is given, and that the
+/// system gives to nobody who asks for any.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("it is bound").port()
+    next_port(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok())
 }
 
 /// The same of UDP.
 fn free_udp_port() -> u16 {
-    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    socket.local_addr().expect("it is bound").port()
+    next_port(|port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok())
+}
+
+fn next_port(is_free: impl Fn(u16) -> bool) -> u16 {
+    // Below those that Linux gives out by itself.
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two processes that test begin elsewhere.
+    let begin = (std::process::id() % u32::from(COUNT)) as u16;
+    let ports = (0..COUNT).map(|_| {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
+        FIRST + (begin + step) % COUNT
+    });
+    ports
+        .into_iter()
+        .find(|port| is_free(*port))
+        .expect("loopback has a free port")
 }
 
 /// What a person has set must not decide a test.

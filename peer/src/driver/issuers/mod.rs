@@ -49,9 +49,18 @@ struct Known {
 /// The tokens of all issuers that some database here trusts.
 pub(crate) struct Issuers {
     mailbox: Mailbox,
-    device: Claims,
+    device: Arc<Claims>,
     /// By issuer; only those that a row trusts.
     known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// Why an issuer is asked for its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// A token has a key that nobody here knows.
+    Token,
+    /// It is time to.
+    Time,
 }
 
 impl Issuers {
@@ -59,7 +68,7 @@ impl Issuers {
     pub(crate) fn new(mailbox: Mailbox, device: &DeviceKey) -> Self {
         Self {
             mailbox,
-            device: Claims::of_device(device),
+            device: Arc::new(Claims::of_device(device)),
             known: Mutex::default(),
         }
     }
@@ -81,9 +90,9 @@ impl Issuers {
         }
         let known = self.known(&issuer);
         let mut checked = check(token, &trusting, &known.keys, now_s);
-        // Its issuer may have changed its keys. If it was asked a moment ago, it is not asked again.
+        // Its issuer may have changed its keys.
         if checked == Err(TokenFault::UnknownKey)
-            && self.refresh(&issuer, known.told).await == Ok(true)
+            && self.refresh(&issuer, known.told, Why::Token).await == Ok(true)
         {
             checked = check(token, &trusting, &self.known(&issuer).keys, now_s);
         }
@@ -93,12 +102,12 @@ impl Issuers {
         }
     }
 
-    /// Asks an issuer for its keys, if it was not asked a moment ago, and writes them down where that
-    /// is to be done. True: they are newer than those that it told as the `seen`th.
+    /// Asks an issuer for its keys, unless another token made this peer ask a moment ago, and writes them
+    /// down where that is to be done. True: they are newer than those that it told as the `seen`th.
     ///
     /// # Errors
     /// [`DiscoveryError`], which is in the log.
-    async fn refresh(&self, issuer: &str, seen: u64) -> Result<bool, DiscoveryError> {
+    async fn refresh(&self, issuer: &str, seen: u64, why: Why) -> Result<bool, DiscoveryError> {
         // So that all who ask wait for the same turn.
         self.change(issuer, |_| {});
         let turn = self.known(issuer).turn;
@@ -107,10 +116,13 @@ impl Issuers {
         if known.told != seen {
             return Ok(true);
         }
-        if known.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
-            return Ok(false);
+        // Anybody can make up a token with a key that nobody knows.
+        if why == Why::Token {
+            if known.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
+                return Ok(false);
+            }
+            self.change(issuer, |known| known.asked = Some(Instant::now()));
         }
-        self.change(issuer, |known| known.asked = Some(Instant::now()));
         let keys = fetched(issuer).await.inspect_err(|error| {
             tracing::warn!("the keys of {issuer} cannot be fetched: {error}");
         })?;
@@ -167,7 +179,7 @@ impl Issuers {
             // Whoever may not write keys down asks when a token needs it.
             for info in all.iter().filter(|info| info.may_set_keys) {
                 let seen = self.known(&info.rules.issuer).told;
-                let _ = self.refresh(&info.rules.issuer, seen).await;
+                let _ = self.refresh(&info.rules.issuer, seen, Why::Time).await;
             }
         }
     }
@@ -205,7 +217,7 @@ impl Issuers {
 
     async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
         self.mailbox
-            .request(self.device.clone(), true, request)
+            .request(Arc::clone(&self.device), true, request)
             .await
     }
 }
@@ -248,11 +260,11 @@ fn check(
 
 fn bearer_of(issuer: String, checked: CheckedToken, token: &str) -> Bearer {
     Bearer {
-        claims: Claims {
+        claims: Arc::new(Claims {
             issuer,
             subject: checked.subject,
             payload: checked.payload,
-        },
+        }),
         token: token.to_owned(),
     }
 }
