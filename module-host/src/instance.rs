@@ -15,7 +15,7 @@ use wasmtime::{Global, Instance, Memory, Store, TypedFunc, Val};
 use crate::call::{Call, Outcome, Report, ViewCall, ViewRows};
 use crate::error::{HostError, PrepareError};
 use crate::imports::session::{Caller, Session, Source};
-use crate::limits::{MARK_PAGE_BYTES, MARKED_PAGES_MAX, VIEW_BYTES_MAX};
+use crate::limits::{MARK_PAGE_BYTES, MARKED, MARKED_PAGES_MAX, VIEW_BYTES_MAX};
 use crate::module::Inner;
 use crate::prepare::{
     CALL_REDUCER, CALL_VIEW, CALL_VIEW_ANON, DEPTH, Ending, Guard, MARKS, MEMORY, SPILL_BYTES,
@@ -373,6 +373,7 @@ impl Live {
         // At most `UNITS_MAX`, which fits.
         self.units.set(&mut *store, Val::I64(units.cast_signed()))?;
         self.depth.set(&mut *store, Val::I32(0))?;
+        store.data_mut().given = units;
         Ok(set_fuel(store, units)?)
     }
 
@@ -399,10 +400,12 @@ impl Live {
                 }
             }
         };
-        let Val::I64(left) = self.units.get(&mut self.store) else {
+        let Val::I64(by_code) = self.units.get(&mut self.store) else {
             return Err(HostError::Bug("the units are no 64-bit global".into()));
         };
-        // The last stretch of code may have taken more than there was without looking.
+        let left = self.store.data().left_of(by_code);
+        // Code and imports together, or the last stretch of code, may have taken more than there was
+        // without looking.
         let outcome = if left < 0 {
             Outcome::OutOfUnits
         } else {
@@ -468,25 +471,12 @@ fn used(memory: &[u8]) -> usize {
     memory.len() - zero * MARK_PAGE_BYTES
 }
 
-/// Lists the marked pages in ascending order, and takes the marks away. Nearly all of them are
-/// zero, so they are looked at in large pieces first: comparing those is what machines do best.
+/// Lists the marked pages in ascending order, and takes the marks away.
 fn collect_marks(marks: &mut [u8], marked: &mut Vec<u32>) {
-    const PIECE: usize = 1 << 10;
-    const LINE: usize = 32;
-    for (piece, bytes) in marks.chunks_mut(PIECE).enumerate() {
-        if *bytes == [0; PIECE][..bytes.len()] {
-            continue;
-        }
-        for (line, bytes) in bytes.chunks_mut(LINE).enumerate() {
-            if *bytes == [0; LINE][..bytes.len()] {
-                continue;
-            }
-            for (at, byte) in bytes.iter_mut().enumerate() {
-                if std::mem::take(byte) != 0 {
-                    marked.push((piece * PIECE + line * LINE + at) as u32);
-                }
-            }
-        }
+    // Nothing but the marking pass and the host write here, and they write this.
+    marked.extend(memchr::memchr_iter(MARKED, marks).map(|page| page as u32));
+    for page in marked.iter() {
+        marks[*page as usize] = 0;
     }
 }
 

@@ -29,6 +29,9 @@ pub const WASM_PAGE_BYTES: usize = 64 << 10;
 /// look through after each call, larger ones more bytes to copy.
 pub const MARK_PAGE_BYTES: usize = 4 << 10;
 
+/// What a marked page has for a mark; 0 is none.
+pub const MARKED: u8 = 1;
+
 /// Pages after which a call's instance is replaced instead of being set back: 4 MiB take longer to
 /// copy than an instance takes to make, and the old one's memory goes back to the machine.
 pub const MARKED_PAGES_MAX: usize = 1 << 10;

@@ -18,6 +18,12 @@ mod driver;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// A call allocates and frees many small things, on several threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -79,7 +79,7 @@ pub use migrate::{DataCheck, Migration};
 pub use overlay::Row;
 pub use range::Range;
 pub use read_only::{BaseElsewhere, ReadOnlyDisk};
-pub use reads::{Changed, Dirt, Reads};
+pub use reads::{Changed, Dirt, ReadMark, Reads};
 pub use schema::{Column, IndexId, IndexKind, IndexSchema, Schema, TableId, TableSchema};
 pub use settle::{Planning, RowWrite, Settlement};
 pub use spill::OverlayBudget;

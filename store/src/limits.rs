@@ -80,9 +80,9 @@ pub const ARTIFACT_SPARES_BYTES: u64 = 4 * DISK_RESERVE_BYTES;
 /// [`OVERLAY_COMMITS_MAX`] fits.
 pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
 
-/// Calls whose row versions may be in memory: as many as a finaliser covers in a few seconds, so
-/// that a spill file means that none is there.
-pub const OVERLAY_COMMITS_MAX: usize = 100_000;
+/// Calls whose row versions may be in memory: more than a busy peer makes until a cut covers them, so
+/// that a spill file means that no cut comes.
+pub const OVERLAY_COMMITS_MAX: usize = 160_000;
 
 /// Keys that the check of a new unique constraint remembers at a time, 16 bytes each: 32 MiB. A
 /// larger table is read in several passes.

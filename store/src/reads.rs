@@ -59,14 +59,33 @@ fn insert<T: Ord>(list: &mut Vec<T>, item: T) {
     }
 }
 
+/// The read of one key, absent or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadMark {
+    hash: u64,
+    space: [u8; SPACE_BYTES],
+}
+
+impl ReadMark {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self {
+            hash: hash(key),
+            space: space(key),
+        }
+    }
+}
+
 impl Reading {
     pub(crate) fn key(&mut self, key: &[u8]) {
-        let hash = hash(key);
+        self.mark(&ReadMark::of(key));
+    }
+
+    pub(crate) fn mark(&mut self, mark: &ReadMark) {
+        let ReadMark { hash, space } = *mark;
         // What is looked up is mostly looked up again when it is written.
         if self.keys.last() == Some(&hash) {
             return;
         }
-        let space = space(key);
         if self.others.whole.binary_search(&space).is_ok() {
             return;
         }

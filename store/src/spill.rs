@@ -100,6 +100,12 @@ impl Spill {
         self.budget = budget;
     }
 
+    /// Whether the overlay holds more than half of what it may.
+    pub(crate) fn is_pressed(&self, overlay: &Overlay) -> bool {
+        let OverlayBudget { bytes, commits } = self.budget;
+        overlay.bytes() > bytes / 2 || overlay.commits_len() > commits / 2
+    }
+
     /// Position of the newest commit here.
     pub(crate) fn last_position(&self) -> Option<&Position> {
         self.file.as_ref().map(|file| &file.last)

@@ -137,6 +137,12 @@ impl State {
         Ok(())
     }
 
+    /// Whether the tail fills more than half of the memory that it may: soon it has to be spilled.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.0.spill.is_pressed(&self.0.overlay)
+    }
+
     /// Height of the last cut that was settled; `None` before the first.
     #[must_use]
     pub fn height(&self) -> Option<u64> {

@@ -14,8 +14,8 @@ use crate::key::{Key, Space};
 use crate::layout;
 use crate::overlay::Row;
 use crate::plan::TablePlan;
-use crate::range::Range;
-use crate::reads::{Changed, Reading, Reads};
+use crate::range::{KeyRange, Range};
+use crate::reads::{Changed, ReadMark, Reading, Reads};
 use crate::schema::{IndexId, Schema, TableId};
 use crate::sequence::Numbering;
 use crate::state::{State, index_plan, key_range};
@@ -46,8 +46,8 @@ pub struct RowChange {
 pub struct Ended {
     /// The state, with what the call wrote if that was kept.
     pub state: State,
-    /// The rows that are different now, in key order, events among them.
-    pub changes: Vec<RowChange>,
+    /// The events that it told, in key order.
+    pub events: Vec<RowChange>,
     /// What it read, if [`State::track_reads`] asked for it.
     pub reads: Option<Reads>,
     /// What is different for calls that ran before, at later positions.
@@ -250,6 +250,27 @@ impl Transaction {
         })
     }
 
+    /// What reading a point of a unique index is noted as, for calls that need not read it because they
+    /// know what is there.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchIndex`], [`Decode`](DataError::Decode),
+    /// [`IndexNotUnique`](DataError::IndexNotUnique).
+    pub fn read_mark(&self, index: IndexId, point: &[u8]) -> Result<ReadMark, DataError> {
+        let (plan, found) = index_plan(self.schema(), index)?;
+        match key_range(plan, found, &Range::point(point))? {
+            KeyRange::Point(key) => Ok(ReadMark::of(&key)),
+            KeyRange::Between { .. } => Err(DataError::IndexNotUnique(index)),
+        }
+    }
+
+    /// Notes a read, as if it had been made.
+    pub fn note_read(&self, mark: &ReadMark) {
+        if let Some(reads) = &self.reads {
+            reads.borrow_mut().mark(mark);
+        }
+    }
+
     /// The rows of a table that are different now, in key order.
     pub fn changes_of(&self, table: TableId) -> impl Iterator<Item = RowChange> {
         let space = Space::Rows(table).bytes();
@@ -275,9 +296,9 @@ impl Transaction {
     /// # Panics
     /// If the store failed during the call: the caller must stop then, not go on.
     #[must_use]
-    pub fn commit(self) -> (State, Vec<RowChange>) {
-        let ended = self.end(true);
-        (ended.state, ended.changes)
+    pub fn commit(mut self) -> (State, Vec<RowChange>) {
+        let (changes, _) = self.keep(true);
+        (self.give_back(), changes)
     }
 
     /// Keeps what the call did, or forgets it.
@@ -287,13 +308,13 @@ impl Transaction {
     #[must_use]
     pub fn end(mut self, keep: bool) -> Ended {
         let reads = self.reads.take().map(|reads| reads.into_inner().ended());
-        let (changes, changed) = match keep {
-            true => self.keep(),
+        let (events, changed) = match keep {
+            true => self.keep(false),
             false => (Vec::new(), self.forget()),
         };
         Ended {
             state: self.give_back(),
-            changes,
+            events,
             reads,
             changed,
         }
@@ -307,7 +328,8 @@ impl Transaction {
         }
     }
 
-    fn keep(&mut self) -> (Vec<RowChange>, Changed) {
+    /// Gives the events that were told; with `all`, all rows that are different.
+    fn keep(&mut self, all: bool) -> (Vec<RowChange>, Changed) {
         assert!(
             !self.failed.get(),
             "a call during which the store failed has no outcome"
@@ -340,13 +362,18 @@ impl Transaction {
             if old == new {
                 return None;
             }
-            if let Some(Space::Rows(table)) = Space::of(key.as_bytes()) {
-                changes.push(RowChange {
-                    table,
-                    old,
-                    new: new.clone(),
-                });
-                if events && schema.plan(table).is_some_and(|plan| plan.event) {
+            if (all || events)
+                && let Some(Space::Rows(table)) = Space::of(key.as_bytes())
+            {
+                let is_event = events && schema.plan(table).is_some_and(|plan| plan.event);
+                if all || is_event {
+                    changes.push(RowChange {
+                        table,
+                        old,
+                        new: new.clone(),
+                    });
+                }
+                if is_event {
                     return None;
                 }
             }

@@ -2,11 +2,11 @@
 //! pointer checked and every write marked.
 
 use store::DataError;
-use wasmtime::{Caller, Val};
+use wasmtime::Caller;
 
 use super::session::{Reach, Session};
 use crate::error::HostError;
-use crate::limits::MARK_PAGE_BYTES;
+use crate::limits::{MARK_PAGE_BYTES, MARKED};
 use crate::prices;
 
 /// Why an import ends the call.
@@ -87,12 +87,10 @@ impl From<Stop> for Refusal {
 pub(crate) struct Guest<'a> {
     caller: Caller<'a, Session>,
     reach: Reach,
-    /// Units left: taken from the instance on the way in, put back on the way out.
-    left: i64,
 }
 
 impl<'a> Guest<'a> {
-    /// Takes over from the caller, does the import's work, and gives back.
+    /// Takes over from the caller and does the import's work.
     pub(crate) fn visit<T>(
         caller: Caller<'a, Session>,
         work: impl FnOnce(&mut Self) -> Result<T, Refusal>,
@@ -101,34 +99,18 @@ impl<'a> Guest<'a> {
             // Only a start function runs before there is an instance to reach into.
             return Stop::misuse("an import was called while the module was being instantiated");
         };
-        let mut guest = Self {
-            caller,
-            reach,
-            left: 0,
-        };
-        let Val::I64(left) = reach.units.get(&mut guest.caller) else {
-            return Err(guest
-                .fault(HostError::Bug("the units are no 64-bit global".into()))
-                .into());
-        };
-        guest.left = left;
-        let done = match guest.charge(prices::IMPORT) {
-            Ok(()) => work(&mut guest),
-            Err(stop) => Err(stop.into()),
-        };
-        match reach.units.set(&mut guest.caller, Val::I64(guest.left)) {
-            Ok(()) => done,
-            Err(error) => {
-                let fault = HostError::Bug(format!("the units cannot be set: {error:#}"));
-                Err(guest.fault(fault).into())
-            }
-        }
+        let mut guest = Self { caller, reach };
+        guest.charge(prices::IMPORT)?;
+        work(&mut guest)
     }
 
-    /// Takes a price from the units left.
+    /// Takes a price from the call's units. What the module's own code took is not looked at: that costs
+    /// as much as a small import. So a call whose code and imports use up its units together goes on
+    /// until one of them has, and comes to the same: nothing of it is kept.
     pub(crate) fn charge(&mut self, price: u64) -> Result<(), Stop> {
-        self.left = self.left.saturating_sub_unsigned(price);
-        if self.left < 0 {
+        let session = self.caller.data_mut();
+        session.owed = session.owed.saturating_add(price);
+        if session.owed > session.given {
             Err(Stop::OutOfUnits)
         } else {
             Ok(())
@@ -136,8 +118,9 @@ impl<'a> Guest<'a> {
     }
 
     /// Units left.
-    pub(crate) fn units(&self) -> u64 {
-        u64::try_from(self.left).unwrap_or(0)
+    pub(crate) fn units(&mut self) -> u64 {
+        let by_code = self.reach.units.get(&mut self.caller).i64().unwrap_or(0);
+        u64::try_from(self.session().left_of(by_code)).unwrap_or(0)
     }
 
     /// Keeps our own failure and says that the call ends.
@@ -241,7 +224,7 @@ impl<'a> Guest<'a> {
         {
             let (first, last) = (at as usize, at as usize + len as usize - 1);
             let pages = first / MARK_PAGE_BYTES..=last / MARK_PAGE_BYTES;
-            marks.data_mut(&mut self.caller)[pages].fill(1);
+            marks.data_mut(&mut self.caller)[pages].fill(MARKED);
         }
         Ok(())
     }

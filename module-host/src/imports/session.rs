@@ -1,8 +1,6 @@
 //! What the imports see of one invocation. It lives in the instance's store and is filled anew for
 //! every call, so that nothing of one call can be seen by the next.
 
-use std::collections::BTreeMap;
-
 use store::{Row, Transaction};
 use sync_protocol::ConnectionId;
 use wasmtime::{Global, Memory, ResourceLimiter};
@@ -41,6 +39,10 @@ pub(crate) struct Session {
     pub(crate) timers: Handles<Timer>,
     /// What it said.
     pub(crate) console: Console,
+    /// Units that the call has in all.
+    pub(crate) given: u64,
+    /// Units of them that imports took. What the module's own code took, the instance counts.
+    pub(crate) owed: u64,
     /// Our own failure, which ends the call without an outcome.
     pub(crate) fault: Option<HostError>,
 }
@@ -96,7 +98,8 @@ pub(crate) struct Timer {
 /// Things a module holds by number. Numbers count from 1 and are not used twice within a call, so
 /// that a stale one is an error and not somebody else's.
 pub(crate) struct Handles<T> {
-    open: BTreeMap<u32, T>,
+    /// By ascending number: few are open at once, and mostly the last one is asked for.
+    open: Vec<(u32, T)>,
     last: u32,
     max: usize,
 }
@@ -105,7 +108,7 @@ impl<T> Handles<T> {
     /// None open, at most `max` at once.
     pub(crate) const fn new(max: usize) -> Self {
         Self {
-            open: BTreeMap::new(),
+            open: Vec::new(),
             last: 0,
             max,
         }
@@ -117,18 +120,27 @@ impl<T> Handles<T> {
             return None;
         }
         self.last = self.last.checked_add(1)?;
-        self.open.insert(self.last, thing);
+        self.open.push((self.last, thing));
         Some(self.last)
     }
 
     /// The thing of that number.
     pub(crate) fn get_mut(&mut self, handle: u32) -> Option<&mut T> {
-        self.open.get_mut(&handle)
+        let place = self.place(handle)?;
+        Some(&mut self.open[place].1)
     }
 
     /// Closes one, and gives it back.
     pub(crate) fn close(&mut self, handle: u32) -> Option<T> {
-        self.open.remove(&handle)
+        let place = self.place(handle)?;
+        Some(self.open.remove(place).1)
+    }
+
+    fn place(&self, handle: u32) -> Option<usize> {
+        match self.open.last() {
+            Some((last, _)) if *last == handle => Some(self.open.len() - 1),
+            _ => self.open.binary_search_by_key(&handle, |open| open.0).ok(),
+        }
     }
 
     /// Closes all and counts from 1 again.
@@ -184,8 +196,15 @@ impl Session {
             iterator_bytes: 0,
             timers: Handles::new(TIMERS_MAX),
             console: Console::default(),
+            given: 0,
+            owed: 0,
             fault: None,
         }
+    }
+
+    /// What is left of a call's units, if its own code has left so many; below 0 if all are used up.
+    pub(crate) fn left_of(&self, by_code: i64) -> i64 {
+        by_code.saturating_sub_unsigned(self.owed)
     }
 
     /// Forgets the last invocation, but for how to reach the instance.
@@ -201,6 +220,8 @@ impl Session {
         self.iterator_bytes = 0;
         self.timers.clear();
         self.console = Console::default();
+        self.given = 0;
+        self.owed = 0;
         self.fault = None;
     }
 }

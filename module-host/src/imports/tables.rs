@@ -404,17 +404,18 @@ fn look_up(
 ) -> Result<i32, Refusal> {
     guest.in_bounds(name, len)?;
     guest.charge(prices::LOOKUP + prices::copied(len as usize))?;
-    let name = guest.text(name, len)?;
-    // Nothing has a longer name.
-    let name = (name.len() <= LOOKUP_BYTES_MAX).then(|| name.to_owned());
+    guest.text(name, len)?;
     guest.in_bounds(out, 4)?;
-    let transaction = guest
-        .session()
+    let (name, session) = guest.bytes_and_session(name, len)?;
+    let transaction = session
         .transaction
         .as_ref()
         .ok_or(Errno::NOT_IN_TRANSACTION)?;
+    // Nothing has a longer name.
+    let name = Some(name).filter(|name| name.len() <= LOOKUP_BYTES_MAX);
+    let name = name.and_then(|name| std::str::from_utf8(name).ok());
     let id = name
-        .and_then(|name| find(transaction.schema(), &name))
+        .and_then(|name| find(transaction.schema(), name))
         .ok_or(unknown)?;
     guest.write_u32(out, id)?;
     Ok(0)

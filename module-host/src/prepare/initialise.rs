@@ -159,6 +159,7 @@ impl Guard {
                 .set(&mut *store, Val::I64(INITIALISE_UNITS_MAX as i64))
                 .map_err(|error| HostError::Bug(format!("{error:#}")))?;
         }
+        store.data_mut().given = INITIALISE_UNITS_MAX;
         if initialisers.initialize {
             self.step(store, instance, INITIALIZE, &[])?;
         }
@@ -194,10 +195,13 @@ impl Guard {
             return Err(HostError::Bug(format!("a checked module lacks {export}")).into());
         };
         let mut results = vec![Val::I32(0); function.ty(&*store).results().len()];
-        let Err(error) = function.call(&mut *store, params, &mut results) else {
-            return Ok(results.first().and_then(Val::i32).unwrap_or(0));
+        let ending = match function.call(&mut *store, params, &mut results) {
+            Ok(()) if has_units_left(store, instance) => {
+                return Ok(results.first().and_then(Val::i32).unwrap_or(0));
+            }
+            Ok(()) => Ending::OutOfUnits,
+            Err(error) => Ending::of(store, instance, self.call_depth_max, error)?,
         };
-        let ending = Ending::of(store, instance, self.call_depth_max, error)?;
         let why = match ending {
             Ending::OutOfUnits => format!("it used more than {INITIALISE_UNITS_MAX} units"),
             Ending::TooDeep => "its functions called each other too deeply".into(),
@@ -208,6 +212,13 @@ impl Guard {
             why,
         })
     }
+}
+
+/// Whether code and imports together kept to the units that there were.
+fn has_units_left(store: &mut Store<Session>, instance: Instance) -> bool {
+    let units = instance.get_global(&mut *store, UNITS);
+    let by_code = units.and_then(|units| units.get(&mut *store).i64());
+    store.data().left_of(by_code.unwrap_or(0)) >= 0
 }
 
 /// How code ended that did not return.
@@ -239,10 +250,11 @@ impl Ending {
             let global = instance.get_global(&mut *store, name);
             global.map(|global| global.get(&mut *store))
         };
-        let out_of_units = matches!(global(UNITS), Some(Val::I64(left)) if left < 0);
+        let by_code = global(UNITS).as_ref().and_then(Val::i64).unwrap_or(0);
         let depth = global(DEPTH).as_ref().and_then(Val::i32).unwrap_or(0);
         let memory_refused = matches!(global(super::REFUSED), Some(Val::I32(flag)) if flag != 0);
         let too_deep = u32::try_from(depth).is_ok_and(|depth| depth > call_depth_max);
+        let out_of_units = store.data().left_of(by_code) < 0;
         let trap = error.downcast_ref::<Trap>();
         match trap {
             Some(Trap::StackOverflow) => return Err(HostError::Backstop { backstop: "stack" }),

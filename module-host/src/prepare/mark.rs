@@ -19,7 +19,7 @@ use wasmparser::{
 };
 
 use super::check::{Facts, OUR_PREFIX};
-use crate::limits::{MARK_PAGE_BYTES, WASM_PAGE_BYTES};
+use crate::limits::{MARK_PAGE_BYTES, MARKED, WASM_PAGE_BYTES};
 
 /// Export of the memory that holds a byte for each page: not zero if it was written to.
 pub(crate) const MARKS: &str = "tombolo:marks";
@@ -282,7 +282,7 @@ impl Writer {
         self.function
             .instruction(&I::I32Const(MARK_PAGE_LOG2))
             .instruction(&I::I32ShrU)
-            .instruction(&I::I32Const(1))
+            .instruction(&I::I32Const(MARKED.into()))
             .instruction(&I::I32Store8(MARK))
             .instruction(&I::LocalGet(self.address))
             .instruction(&I::LocalGet(value));
@@ -318,14 +318,14 @@ impl Writer {
             .instruction(&I::LocalTee(more))
             .instruction(&I::If(BlockType::Empty))
             .instruction(&I::LocalGet(first))
-            .instruction(&I::I32Const(1))
+            .instruction(&I::I32Const(MARKED.into()))
             .instruction(&I::LocalGet(more))
             .instruction(&I::I32Const(1))
             .instruction(&I::I32Add)
             .instruction(&I::MemoryFill(MARKS_MEMORY))
             .instruction(&I::Else)
             .instruction(&I::LocalGet(first))
-            .instruction(&I::I32Const(1))
+            .instruction(&I::I32Const(MARKED.into()))
             .instruction(&I::I32Store8(MARK))
             .instruction(&I::End)
             .instruction(&I::End);

@@ -3,6 +3,7 @@
 //! `BATCH_WAIT_MS`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sync_protocol::limits::{BATCH_BYTES, BATCH_WAIT_MS, INVOCATIONS_MAX, PROOFS_PER_ENTRY_MAX};
 use sync_protocol::{
@@ -35,7 +36,7 @@ pub(crate) enum ReplyTo {
 /// One invocation that is not yet in an entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
-    pub(crate) caller: Claims,
+    pub(crate) caller: Arc<Claims>,
     pub(crate) name: String,
     pub(crate) arguments_type: [u8; 8],
     pub(crate) args: Vec<u8>,
@@ -46,9 +47,13 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// A system call by `caller`.
-    pub(crate) fn system(caller: Claims, call: &SystemCall, connection: ConnectionId) -> Self {
+    pub(crate) fn system(
+        caller: impl Into<Arc<Claims>>,
+        call: &SystemCall,
+        connection: ConnectionId,
+    ) -> Self {
         Self {
-            caller,
+            caller: caller.into(),
             name: SYSTEM_CALL_NAME.to_owned(),
             arguments_type: [0; 8],
             args: call.encode(),
@@ -98,8 +103,12 @@ pub(crate) struct Expected {
 /// The batch of one database.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    groups: Vec<Group>,
-    invocations: usize,
+    body: Body,
+    expected: Vec<Expected>,
+    names: BTreeMap<(String, [u8; 8]), u16>,
+    callers: BTreeMap<Arc<Claims>, u16>,
+    /// The caller of the last call, which is often the next one's too.
+    last_caller: Option<(Arc<Claims>, u16)>,
     proofs: usize,
     bytes: usize,
     since: Option<Tick>,
@@ -107,7 +116,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.body.invocations.is_empty()
     }
 
     /// When it has to be flushed at the latest.
@@ -118,70 +127,79 @@ impl Batch {
     /// Whether it has to be flushed before `group` can be added.
     pub(crate) fn is_full_for(&self, group: &Group) -> bool {
         self.bytes >= BATCH_BYTES
-            || self.invocations + group.invocations.len() > INVOCATIONS_MAX
+            || self.body.invocations.len() + group.invocations.len() > INVOCATIONS_MAX
             || self.proofs + group.proofs() > PROOFS_PER_ENTRY_MAX
     }
 
     pub(crate) fn push(&mut self, group: Group, now: Tick) {
         self.since.get_or_insert(now);
-        self.invocations += group.invocations.len();
         self.proofs += group.proofs();
-        self.bytes += group
-            .invocations
-            .iter()
+        let first = index(self.body.invocations.len());
+        if group.reply != ReplyTo::Nobody {
+            self.expected.push(Expected {
+                index: first + index(group.subject),
+                connect: group.connect.map(|at| first + index(at)),
+                reply: group.reply,
+            });
+        }
+        for waiting in group.invocations {
             // Name and caller are written once an entry; an invocation adds its two indices, its
             // connection and its arguments.
-            .map(|invocation| invocation.args.len() + 24)
-            .sum::<usize>();
-        self.groups.push(group);
+            self.bytes += waiting.args.len() + 24;
+            let name = self.name(waiting.name, waiting.arguments_type);
+            let caller = self.caller(waiting.caller);
+            self.body.invocations.push(Invocation {
+                name,
+                caller,
+                connection: waiting.connection,
+                args: waiting.args,
+            });
+        }
+    }
+
+    fn name(&mut self, name: String, arguments_type: [u8; 8]) -> u16 {
+        let last = self.body.invocations.last().map(|last| last.name);
+        if let Some(last) = last
+            && let Some(known) = self.body.names.get(usize::from(last))
+            && known.name == name
+            && known.arguments_type == arguments_type
+        {
+            return last;
+        }
+        let names = &mut self.body.names;
+        let known = self.names.entry((name, arguments_type));
+        *known.or_insert_with_key(|(name, arguments_type)| {
+            names.push(CallName {
+                name: name.clone(),
+                arguments_type: *arguments_type,
+            });
+            index(names.len() - 1)
+        })
+    }
+
+    fn caller(&mut self, caller: Arc<Claims>) -> u16 {
+        if let Some((last, at)) = &self.last_caller
+            && Arc::ptr_eq(last, &caller)
+        {
+            return *at;
+        }
+        let callers = &mut self.body.callers;
+        let known = self.callers.entry(Arc::clone(&caller));
+        let at = *known.or_insert_with_key(|claims| {
+            callers.push(Caller {
+                issuer: claims.issuer.clone(),
+                subject: claims.subject.clone(),
+                claims: claims.payload.clone(),
+            });
+            index(callers.len() - 1)
+        });
+        self.last_caller = Some((caller, at));
+        at
     }
 
     /// Empties the batch into a body, and says who waits for which place in it.
     pub(crate) fn take(&mut self) -> (Body, Vec<Expected>) {
-        let groups = std::mem::take(self).groups;
-        let mut body = Body {
-            names: Vec::new(),
-            callers: Vec::new(),
-            invocations: Vec::new(),
-        };
-        let mut names: BTreeMap<(String, [u8; 8]), u16> = BTreeMap::new();
-        let mut callers: BTreeMap<Claims, u16> = BTreeMap::new();
-        let mut expected = Vec::new();
-        for group in groups {
-            let first = index(body.invocations.len());
-            if group.reply != ReplyTo::Nobody {
-                expected.push(Expected {
-                    index: first + index(group.subject),
-                    connect: group.connect.map(|at| first + index(at)),
-                    reply: group.reply,
-                });
-            }
-            for waiting in group.invocations {
-                let name = *names
-                    .entry((waiting.name, waiting.arguments_type))
-                    .or_insert_with_key(|(name, arguments_type)| {
-                        body.names.push(CallName {
-                            name: name.clone(),
-                            arguments_type: *arguments_type,
-                        });
-                        index(body.names.len() - 1)
-                    });
-                let caller = *callers.entry(waiting.caller).or_insert_with_key(|claims| {
-                    body.callers.push(Caller {
-                        issuer: claims.issuer.clone(),
-                        subject: claims.subject.clone(),
-                        claims: claims.payload.clone(),
-                    });
-                    index(body.callers.len() - 1)
-                });
-                body.invocations.push(Invocation {
-                    name,
-                    caller,
-                    connection: waiting.connection,
-                    args: waiting.args,
-                });
-            }
-        }
+        let Self { body, expected, .. } = std::mem::take(self);
         (body, expected)
     }
 }
@@ -196,11 +214,11 @@ mod tests {
 
     fn call(name: &str, subject: &str) -> Waiting {
         Waiting {
-            caller: Claims {
+            caller: Arc::new(Claims {
                 issuer: "did:key:z".to_owned(),
                 subject: subject.to_owned(),
                 payload: String::new(),
-            },
+            }),
             name: name.to_owned(),
             arguments_type: [0; 8],
             args: vec![1, 2, 3],

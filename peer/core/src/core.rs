@@ -9,6 +9,7 @@ use sync_protocol::{AddressRecord, DatabaseId, DeviceKey, Now, SecretKey, Tick};
 use crate::conduct::Conduct;
 use crate::effect::{self, Effect, NoteLevel};
 use crate::error::{OpenError, Stop};
+use crate::identity::Claims;
 use crate::input::Input;
 use crate::joining::Joining;
 use crate::memory::MemoryBudget;
@@ -80,6 +81,8 @@ pub(crate) struct Parts {
     pub(crate) modules: Modules,
     pub(crate) key: SecretKey,
     pub(crate) device: DeviceKey,
+    /// This device as a caller: with its did:key, which takes a while to spell.
+    pub(crate) own_claims: Arc<Claims>,
     pub(crate) epoch: u64,
     pub(crate) engine_max: u32,
     pub(crate) replay: Replay,
@@ -171,6 +174,7 @@ impl Core {
             modules: modules.of_device(&key),
             key,
             device,
+            own_claims: Arc::new(Claims::of_device(&device)),
             epoch: if planted!(ReuseEpoch) {
                 1
             } else {
@@ -240,7 +244,14 @@ impl Core {
                 caller,
                 owner,
                 request,
-            } => self.request(now, id, caller, owner, request),
+            } => {
+                self.request(now, id, caller, owner, request);
+                if self.is_quiet(now.tick) {
+                    // Of a burst of calls nearly every one is just put into the batch.
+                    self.wake_for_batches();
+                    return std::mem::take(&mut self.parts.effects);
+                }
+            }
             Input::LinkUp { remote } => self.link_up(now, remote),
             Input::LinkDown { remote } => self.link_down(now, remote),
             Input::Message { remote, bytes } => self.message(now, remote, &bytes),
@@ -346,6 +357,30 @@ impl Core {
         self.go_on_joining(now);
     }
 
+    /// Whether the last request did no more than join a batch that can still wait: nobody has anything
+    /// to hear, and nothing has to run.
+    fn is_quiet(&self, now: Tick) -> bool {
+        let mut waits = false;
+        let mut stirred = !self.parts.effects.is_empty();
+        for replica in self.replicas.values() {
+            let due = replica.batch.due();
+            waits |= due.is_some();
+            stirred |= replica.dirty || replica.behind || due.is_some_and(|due| now >= due);
+        }
+        waits && !stirred
+    }
+
+    /// Makes sure that batches are flushed in time.
+    fn wake_for_batches(&mut self) {
+        let due = self
+            .replicas
+            .values()
+            .filter_map(|replica| replica.batch.due());
+        if let Some(due) = due.min() {
+            self.wake_at(due);
+        }
+    }
+
     /// A queue that never empties must not keep a batch waiting.
     fn flush_overdue(&mut self, now: Now) {
         for id in self.replica_ids() {
@@ -399,7 +434,11 @@ impl Core {
                 wake = wake.min(due);
             }
         }
-        // An earlier wake that is still to come stays; a needless one does no harm.
+        self.wake_at(wake);
+    }
+
+    /// An earlier wake that is still to come stays; a needless one does no harm.
+    fn wake_at(&mut self, wake: Tick) {
         if self.parts.wake_at.is_none_or(|set| wake < set) {
             self.parts.wake_at = Some(wake);
             self.parts.effects.push(Effect::WakeAt(wake));

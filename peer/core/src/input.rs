@@ -1,5 +1,7 @@
 //! What the driver tells the core.
 
+use std::sync::Arc;
+
 use sync_protocol::DeviceKey;
 
 use crate::identity::Claims;
@@ -14,7 +16,7 @@ pub enum Input {
         /// Chosen by the driver, never used twice while open.
         id: RequestId,
         /// Who asks, from a token that the driver has checked.
-        caller: Claims,
+        caller: Arc<Claims>,
         /// Whether the caller is the peer's own identity, proven by its owner token.
         owner: bool,
         /// What is asked.

@@ -16,7 +16,6 @@ use crate::conversations::Link;
 use crate::core::Core;
 use crate::effect::{Effect, NoteLevel};
 use crate::error::refuse;
-use crate::identity::Claims;
 use crate::partials::{Chunk, Partials, Taken};
 use crate::replica::OwnChain;
 use crate::reply::{BlobProgress, ErrorKind, JoinProgress, JoinState};
@@ -319,7 +318,7 @@ impl Core {
         }
         check_ticket(&row, replica.time_at(self.parts.mesh.now(now.tick)))?;
         let call = Waiting::system(
-            Claims::of_device(&self.parts.device),
+            Arc::clone(&self.parts.own_claims),
             &SystemCall::Admit {
                 member: remote,
                 ticket: request.ticket,

@@ -6,7 +6,7 @@
 mod selective;
 
 use store::State;
-use sync_protocol::{DeviceKey, Entry, EntryId, Ordered, Position, Struck};
+use sync_protocol::{DeviceKey, Entry, EntryId, EquivocationProof, Ordered, Position, Struck};
 
 use crate::batch::{Expected, ReplyTo};
 use crate::effect::Effect;
@@ -16,6 +16,10 @@ use crate::outcome::CallOutcome;
 use crate::replica::{Context, Executed, Health, Replay, Replica};
 use crate::reply::{Called, ErrorKind, Reply, Written};
 use crate::system_tables;
+
+/// What the caller of an own call hears that nobody can run yet.
+const NOT_YET: &str = "this device's right to write was not final when it called: the call may still run, \
+                       so look before you repeat it";
 
 impl Replica {
     /// Runs what has not run, or not at its present position. Readers see the state before or after
@@ -189,18 +193,24 @@ impl Replica {
         }
     }
 
-    /// An own entry that is neither executed nor held back is quarantined: we were struck, or removed.
+    /// An own entry that is neither executed nor held back is quarantined: we were struck, or removed, or
+    /// our right to write is not final.
     fn answer_what_cannot_run(&mut self, ctx: &mut Context<'_>) {
         if self.expected.is_empty() || self.next_due.is_some() {
             return;
         }
-        let why = match self.members.contains_key(&ctx.device) {
-            true => Struck::Equivocated,
-            false => Struck::Removed,
+        let forked = |proof: &EquivocationProof| proof.author() == ctx.device;
+        let is_frozen = self.rights.frozen.contains_key(&ctx.device);
+        let why = if !self.members.contains_key(&ctx.device) {
+            CallOutcome::Void(Struck::Removed)
+        } else if is_frozen || self.dag.proofs().iter().any(forked) {
+            CallOutcome::Void(Struck::Equivocated)
+        } else {
+            CallOutcome::Refused(NOT_YET.to_owned())
         };
         for (entry, expected) in std::mem::take(&mut self.expected) {
             for expected in expected {
-                let outcomes = vec![CallOutcome::Void(why); usize::from(expected.index) + 1];
+                let outcomes = vec![why.clone(); usize::from(expected.index) + 1];
                 answer(expected, entry, &outcomes, |_| 0, ctx);
             }
         }

@@ -6,7 +6,7 @@
 use module_host::{ROLE, ROLE_IDENTITY};
 use spacetimedb_sats::AlgebraicType;
 use store::{
-    Column, DataError, IndexId, IndexKind, IndexSchema, Range, Row, TableId, TableSchema,
+    Column, DataError, IndexId, IndexKind, IndexSchema, Range, ReadMark, Row, TableId, TableSchema,
     Transaction,
 };
 use sync_protocol::{ConnectionId, DeviceKey, Hlc, Rights, Role, RoleChange, TicketRight};
@@ -388,6 +388,14 @@ impl ClientRow {
         connection: &ConnectionId,
     ) -> Result<Option<Self>, DataError> {
         Ok(find(tx, CLIENT, &connection.0)?.map(|row| Self::read(&row)))
+    }
+
+    /// What looking for a connection is noted as.
+    pub(crate) fn read_mark(
+        tx: &Transaction,
+        connection: &ConnectionId,
+    ) -> Result<ReadMark, DataError> {
+        tx.read_mark(index_of(CLIENT), &connection.0)
     }
 
     pub(crate) fn delete(

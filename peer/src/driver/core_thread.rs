@@ -43,7 +43,7 @@ pub(crate) enum Mail {
     /// A client asks.
     Request {
         /// Who, checked.
-        caller: Claims,
+        caller: Arc<Claims>,
         /// Whether that is the peer's own identity.
         owner: bool,
         /// What.
@@ -67,7 +67,7 @@ pub(crate) enum Mail {
         /// The number that the answer repeats.
         ticket: u64,
         /// Its identity, checked.
-        caller: Claims,
+        caller: Arc<Claims>,
         /// Whether that is the peer's own.
         owner: bool,
         /// What.
@@ -135,7 +135,7 @@ impl Mailbox {
     /// What the core answers; `Unavailable` when the peer is stopping.
     pub(crate) async fn request(
         &self,
-        caller: Claims,
+        caller: Arc<Claims>,
         owner: bool,
         request: Request,
     ) -> Result<Reply, RequestError> {

@@ -8,7 +8,7 @@
 //! skip `nbf`: both are checked here, against the time we are given.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use peer_core::{
@@ -130,7 +130,7 @@ struct Period {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bearer {
     /// Issuer, subject and payload.
-    pub(crate) claims: Claims,
+    pub(crate) claims: Arc<Claims>,
     /// The token's text.
     pub(crate) token: String,
 }
@@ -214,11 +214,11 @@ impl Tokens {
             .map_err(invalid)?;
         let payload = payload_of(&token)?;
         Ok(Bearer {
-            claims: Claims {
+            claims: Arc::new(Claims {
                 issuer: self.did.clone(),
                 subject: subject.to_owned(),
                 payload,
-            },
+            }),
             token,
         })
     }
@@ -241,7 +241,8 @@ impl Tokens {
         }
         let (bearer, period) = signed(token)?;
         if bearer.claims.issuer != self.did {
-            return Err(TokenError::ForeignIssuer(bearer.claims.issuer));
+            let issuer = bearer.claims.issuer.clone();
+            return Err(TokenError::ForeignIssuer(issuer));
         }
         in_force(period, now_s)?;
         let mut good = good();
@@ -310,11 +311,11 @@ fn signed(token: &str) -> Result<(Bearer, Period), TokenError> {
         return Err(TokenError::TooLong(token.len()));
     }
     let bearer = Bearer {
-        claims: Claims {
+        claims: Arc::new(Claims {
             issuer: claims.iss,
             subject: claims.sub,
             payload,
-        },
+        }),
         token: token.to_owned(),
     };
     Ok((bearer, claims.period))

@@ -12,7 +12,7 @@ mod schedule;
 mod system;
 
 use module_host::{Call, Lifecycle, Module, Outcome, Runner, ViewCall, ViewDef, ViewRows};
-use store::{CallContext, Changed, Reads, Row, RowChange, State, TableId, Transaction};
+use store::{CallContext, Changed, ReadMark, Reads, Row, RowChange, State, TableId, Transaction};
 use sync_protocol::{
     ConnectionId, DatabaseId, DeviceKey, Entry, EntryId, Hlc, Invocation, Options, Position, Role,
     SYSTEM_CALL_NAME, Struck, SystemCall,
@@ -120,6 +120,53 @@ pub(crate) struct CallAt {
     pub(crate) amid: bool,
 }
 
+/// What calls of one entry that follow each other need not look up again. System calls change it, so it
+/// is forgotten after one.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The author's role.
+    role: Option<Option<Role>>,
+    client: Option<KnownClient>,
+}
+
+/// Who is at a connection.
+#[derive(Debug)]
+struct KnownClient {
+    connection: ConnectionId,
+    identity: Option<[u8; 32]>,
+    read: ReadMark,
+    /// The call that found it; what it says is good for the next one alone, because in between may
+    /// be one that has not run again.
+    by: u16,
+}
+
+impl Known {
+    /// Whose connection it is, for the call with this index.
+    fn client(
+        &mut self,
+        tx: &Transaction,
+        connection: &ConnectionId,
+        index: u16,
+    ) -> Result<Option<[u8; 32]>, Stop> {
+        if let Some(known) = &mut self.client
+            && known.connection == *connection
+            && known.by.checked_add(1) == Some(index)
+        {
+            tx.note_read(&known.read);
+            known.by = index;
+            return Ok(known.identity);
+        }
+        let identity = ClientRow::find(tx, connection)?.map(|client| client.identity);
+        self.client = Some(KnownClient {
+            connection: *connection,
+            identity,
+            read: ClientRow::read_mark(tx, connection)?,
+            by: index,
+        });
+        Ok(identity)
+    }
+}
+
 /// What one call came to.
 #[derive(Debug)]
 pub(crate) struct CallRun {
@@ -185,15 +232,18 @@ impl Executor {
             return Ok((state, run));
         }
         let readied = self.ready(entry, struck);
+        let calls = usize::from(entry.header.invocations);
+        run.outcomes.reserve_exact(calls);
+        run.traces.reserve_exact(calls);
         let mut call = CallAt {
             index: 0,
             units_left: self.options.units_per_entry,
             amid: false,
         };
-        let mut role = None;
+        let mut known = Known::default();
         for index in 0..entry.header.invocations {
             call.index = index;
-            let (next, ran) = self.run_call(state, &readied, call, &mut role, &mut run)?;
+            let (next, ran) = self.run_call(state, &readied, call, &mut known, &mut run)?;
             state = next;
             state.relieve()?;
             call.units_left = call.units_left.saturating_sub(ran.trace.units);
@@ -226,15 +276,14 @@ impl Executor {
         (units_per_entry, units_per_invocation)
     }
 
-    /// Runs one call of an entry. `role` is the author's as far as it is known; system calls change
-    /// roles, so it is forgotten after one. Of `run` only what the whole entry adds up to is
+    /// Runs one call of an entry. `known` is what the calls before it looked up. Of `run` only what the whole entry adds up to is
     /// touched.
     pub(crate) fn run_call(
         &mut self,
         state: State,
         readied: &Readied<'_>,
         call: CallAt,
-        role: &mut Option<Option<Role>>,
+        known: &mut Known,
         run: &mut EntryRun,
     ) -> Result<(State, CallRun), Stop> {
         let Readied {
@@ -253,11 +302,11 @@ impl Executor {
             true => state.begin_amid(context),
             false => state.begin(context),
         };
-        let author_role = match *role {
-            Some(known) => known,
+        let author_role = match known.role {
+            Some(role) => role,
             None => system_tables::member_role(&tx, &entry.header.author)?,
         };
-        *role = Some(author_role);
+        known.role = Some(author_role);
         let author_role = match demoted {
             Some(most) => author_role.map(|role| role.lesser(*most)),
             None => author_role,
@@ -273,24 +322,24 @@ impl Executor {
         let (tx, outcome) = match (target, &caller) {
             (_, Err(why)) => (tx, CallOutcome::Refused(why.clone())),
             (Target::System, Ok(caller)) => {
-                *role = None;
+                *known = Known::default();
                 self.run_system(tx, entry, call.index, invocation, caller, author_role, run)?
             }
             (Target::Unknown(why), Ok(_)) => (tx, CallOutcome::Refused(why.clone())),
             (Target::Reducer(reducer), Ok(caller)) => self.run_reducer(
                 tx,
                 *reducer,
-                invocation,
+                (invocation, call.index),
                 caller,
                 time,
-                author_role,
+                (author_role, known),
                 &mut units_left,
                 run,
             )?,
         };
         let ended = tx.end(outcome.is_ok());
         if self.has_events {
-            note_events(&ended.state, ended.changes, run);
+            note_events(ended.events, run);
         }
         let trace = Trace {
             reads: match planted!(ForgetFailedReads) && !outcome.is_ok() {
@@ -402,10 +451,10 @@ impl Executor {
         &mut self,
         tx: Transaction,
         reducer: usize,
-        invocation: &Invocation,
+        (invocation, index): (&Invocation, u16),
         caller: &CheckedCaller<'_>,
         time: Hlc,
-        role: Option<Role>,
+        (role, known): (Option<Role>, &mut Known),
         units_left: &mut u64,
         run: &mut EntryRun,
     ) -> Result<Ran, Stop> {
@@ -424,8 +473,8 @@ impl Executor {
             ));
         }
         if self.has_clients() {
-            let client = ClientRow::find(&tx, &invocation.connection)?;
-            if client.is_none_or(|client| client.identity != caller.identity) {
+            let client = known.client(&tx, &invocation.connection, index)?;
+            if client != Some(caller.identity) {
                 return Ok((
                     tx,
                     CallOutcome::Refused("the module did not accept this connection".to_owned()),
@@ -528,12 +577,10 @@ impl Executor {
     }
 }
 
-/// Of what a call changed, the rows that are events.
-fn note_events(state: &State, changes: Vec<RowChange>, run: &mut EntryRun) {
-    let tables = state.schema().tables();
-    let is_event = |id: TableId| tables.iter().any(|table| table.id == id && table.event);
-    for RowChange { table, new, .. } in changes {
-        if let Some(row) = new.filter(|_| is_event(table)) {
+/// The events that a call told.
+fn note_events(events: Vec<RowChange>, run: &mut EntryRun) {
+    for RowChange { table, new, .. } in events {
+        if let Some(row) = new {
             run.events.push(Event { table, row });
         }
     }

@@ -15,6 +15,9 @@ use crate::replica::{Context, FinalsAt, Health, Replica};
 /// Milliseconds between two cuts at least.
 pub(crate) const CUT_EVERY_MS: u64 = 1_000;
 
+/// A long tail is covered so many times sooner and more often: it costs less to settle than to spill.
+const PRESSED: u64 = 4;
+
 /// Milliseconds after which it is looked again whether what is done aside is done.
 const LOOK_MS: u64 = 5;
 
@@ -41,12 +44,25 @@ impl Replica {
         if self.making.is_some() || self.state.as_ref().is_some_and(State::is_settling) {
             return None; // looked after by itself
         }
-        let settled = Tick(self.tail_since?.0.saturating_add(SETTLE_US));
+        let settled = Tick(self.tail_since?.0.saturating_add(self.settle_us()));
+        let every_ms = CUT_EVERY_MS / self.haste();
         Some(
             settled
-                .max(self.last_cut_at.plus_ms(CUT_EVERY_MS))
+                .max(self.last_cut_at.plus_ms(every_ms))
                 .max(self.may_cut_from()),
         )
+    }
+
+    /// Microseconds for which an entry has to be held before a cut covers it.
+    fn settle_us(&self) -> u64 {
+        SETTLE_US / self.haste()
+    }
+
+    fn haste(&self) -> u64 {
+        match self.state.as_ref().is_some_and(State::is_pressed) {
+            true => PRESSED,
+            false => 1,
+        }
     }
 
     /// When to look whether what is done aside is done.
@@ -179,23 +195,24 @@ impl Replica {
                 .get(&entry.id)
                 .map_or(u64::MAX, |at| ctx.now.tick.since(*at))
         };
+        let settle_us = self.settle_us();
         // A gapless start of the tail is flushed without running anything again.
         let start: Vec<_> = self
             .executed
             .iter()
-            .take_while(|ran| held(&ran.entry) >= SETTLE_US)
+            .take_while(|ran| held(&ran.entry) >= settle_us)
             .map(|ran| Arc::clone(&ran.entry))
             .collect();
         let impatient = self
             .executed
             .iter()
-            .any(|ran| held(&ran.entry) >= SETTLE_US * PATIENCE);
+            .any(|ran| held(&ran.entry) >= settle_us * PATIENCE);
         if !start.is_empty() || !impatient {
             return start;
         }
         self.executed
             .iter()
-            .filter(|ran| held(&ran.entry) >= SETTLE_US)
+            .filter(|ran| held(&ran.entry) >= settle_us)
             .map(|ran| Arc::clone(&ran.entry))
             .collect()
     }

@@ -1,5 +1,7 @@
 //! Calls of clients: checked as far as the caller can be told at once, and put into the batch.
 
+use std::sync::Arc;
+
 use module_host::ReducerDef;
 use sync_protocol::{ConnectionId, DatabaseId, Now, SystemCall};
 
@@ -18,9 +20,9 @@ impl Core {
         &mut self,
         now: Now,
         id: RequestId,
-        caller: Claims,
+        caller: Arc<Claims>,
         database: &str,
-        reducer: &str,
+        name: String,
         arguments: Arguments,
         connection: ConnectionId,
         one_shot: bool,
@@ -30,11 +32,11 @@ impl Core {
         let caller = self.speaking(database, caller)?;
         let replica = &self.replicas[&database];
         let def = replica.executor.module().def();
-        let Some((_, reducer)) = def.reducer_by_name(reducer) else {
+        let Some((_, reducer)) = def.reducer_by_name(&name) else {
             return Err(refuse(
                 ErrorKind::NotFound,
                 format!(
-                    "the module has no reducer `{reducer}`; `tombolo describe` shows those it has"
+                    "the module has no reducer `{name}`; `tombolo describe` shows those it has"
                 ),
             ));
         };
@@ -66,8 +68,8 @@ impl Core {
             ));
         }
         let call = Waiting {
-            caller: caller.clone(),
-            name: reducer.name.clone(),
+            caller: Arc::clone(&caller),
+            name,
             arguments_type: reducer.arguments_type,
             args,
             connection,
@@ -78,7 +80,7 @@ impl Core {
             None => ReplyTo::Call(id),
         };
         let group = if one_shot && replica.executor.has_clients() {
-            let system = |call| Waiting::system(caller.clone(), &call, connection);
+            let system = |call| Waiting::system(Arc::clone(&caller), &call, connection);
             Group {
                 invocations: vec![
                     system(SystemCall::ClientConnected),
@@ -100,7 +102,7 @@ impl Core {
         &mut self,
         now: Now,
         id: RequestId,
-        caller: Claims,
+        caller: Arc<Claims>,
         database: &str,
         connection: ConnectionId,
         call: SystemCall,
@@ -112,9 +114,7 @@ impl Core {
         let caller = match self.speaking(database, caller) {
             Ok(caller) => caller,
             // Who may not be spoken for any more can still be said to be gone.
-            Err(_) if call == SystemCall::ClientDisconnected => {
-                Claims::of_device(&self.parts.device)
-            }
+            Err(_) if call == SystemCall::ClientDisconnected => Arc::clone(&self.parts.own_claims),
             Err(why) => return Err(why),
         };
         let waiting = Waiting::system(caller, &call, connection);

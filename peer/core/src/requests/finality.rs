@@ -1,5 +1,7 @@
 //! Who makes things final: show, hand over, recover.
 
+use std::sync::Arc;
+
 use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Now, Role, SecretKey, SystemCall};
 
 use super::Answer;
@@ -7,7 +9,6 @@ use crate::batch::{Group, ReplyTo, Waiting};
 use crate::core::Core;
 use crate::error::refuse;
 use crate::finality::recovery::{Recovered, Recovery};
-use crate::identity::Claims;
 use crate::reply::{ErrorKind, FinaliserInfo, Reply, RequestError};
 use crate::request::RequestId;
 
@@ -52,7 +53,7 @@ impl Core {
             Some(_) => {}
         }
         let call = Waiting::system(
-            Claims::of_device(&self.parts.device),
+            Arc::clone(&self.parts.own_claims),
             &SystemCall::MoveFinaliser { to },
             ConnectionId::ZERO,
         );

@@ -1,6 +1,8 @@
 //! Providers of OpenID Connect: whom a database trusts, whom this device speaks for, and whether it
 //! may make a call for a user.
 
+use std::sync::Arc;
+
 use store::DataError;
 use sync_protocol::{
     ConnectionId, DatabaseId, DeviceKey, IssuerKey, Malformed, Now, Role, SystemCall,
@@ -11,7 +13,7 @@ use super::Answer;
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::core::Core;
 use crate::error::{Stop, refuse};
-use crate::identity::{Claims, did_key, identity_hex, identity_of};
+use crate::identity::{Claims, identity_hex, identity_of};
 use crate::issuers::rows::{self, BindingRow, IssuerRow, Look};
 use crate::issuers::speak::{self, Right, Silence, User};
 use crate::issuers::token::issuer_named;
@@ -204,10 +206,10 @@ impl Core {
     pub(super) fn speaking(
         &self,
         database: DatabaseId,
-        caller: Claims,
-    ) -> Result<Claims, RequestError> {
+        caller: Arc<Claims>,
+    ) -> Result<Arc<Claims>, RequestError> {
         let device = self.parts.device;
-        if caller.issuer == did_key(&device) {
+        if caller.issuer == self.parts.own_claims.issuer {
             return Ok(caller);
         }
         let replica = &self.replicas[&database];
@@ -224,7 +226,11 @@ impl Core {
             Ok(Right::Vouched(claims)) => claims,
             Err(silence) => return Err(refuse(ErrorKind::Denied, advice(silence))),
         };
-        Ok(Claims { payload, ..caller })
+        Ok(Arc::new(Claims {
+            issuer: caller.issuer.clone(),
+            subject: caller.subject.clone(),
+            payload,
+        }))
     }
 
     fn role_in(&self, replica: &Replica) -> Option<Role> {
@@ -250,7 +256,7 @@ impl Core {
         database: DatabaseId,
         call: &SystemCall,
     ) -> Result<Answer, RequestError> {
-        let device = Claims::of_device(&self.parts.device);
+        let device = Arc::clone(&self.parts.own_claims);
         let call = Waiting::system(device, call, ConnectionId::ZERO);
         self.submit(now, database, Group::single(call, ReplyTo::Done(id)))
     }

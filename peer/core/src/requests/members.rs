@@ -1,13 +1,14 @@
 //! Members and tickets: what execution would say is said early, to the person who asks; then the
 //! change is a system call in the one order.
 
+use std::sync::Arc;
+
 use sync_protocol::{ConnectionId, DeviceKey, Now, Role, SystemCall};
 
 use super::Answer;
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::core::Core;
 use crate::error::refuse;
-use crate::identity::Claims;
 use crate::reply::{ErrorKind, RequestError};
 use crate::request::{MemberChange, RequestId};
 
@@ -26,7 +27,7 @@ impl Core {
             false => self.writable(database)?,
         };
         let call = self.checked(&database, change)?;
-        let caller = Claims::of_device(&self.parts.device);
+        let caller = Arc::clone(&self.parts.own_claims);
         let waiting = Waiting::system(caller, &call, ConnectionId::ZERO);
         self.submit(now, database, Group::single(waiting, ReplyTo::Done(id)))
     }

@@ -10,6 +10,8 @@ mod members;
 mod query;
 mod upgrades;
 
+use std::sync::Arc;
+
 use sync_protocol::{
     ConnectionId, DatabaseId, Hlc, Now, Role, SecretKey, SystemCall, TICKET_MEMBERS_MAX, Ticket,
     TicketMember,
@@ -43,7 +45,7 @@ impl Core {
         &mut self,
         now: Now,
         id: RequestId,
-        caller: Claims,
+        caller: Arc<Claims>,
         owner: bool,
         request: Request,
     ) {
@@ -73,7 +75,7 @@ impl Core {
         &mut self,
         now: Now,
         id: RequestId,
-        caller: Claims,
+        caller: Arc<Claims>,
         owner: bool,
         request: Request,
     ) -> Result<Answer, RequestError> {
@@ -92,7 +94,7 @@ impl Core {
                 one_shot,
                 client,
             } => self.call(
-                now, id, caller, &database, &reducer, arguments, connection, one_shot, client,
+                now, id, caller, &database, reducer, arguments, connection, one_shot, client,
             ),
             Request::Connect {
                 database,
@@ -383,7 +385,7 @@ impl Core {
             expires: Hlc(time.0 + expires_in_s * 1_000_000),
         };
         let waiting = Waiting::system(
-            Claims::of_device(&self.parts.device),
+            Arc::clone(&self.parts.own_claims),
             &call,
             ConnectionId::ZERO,
         );

@@ -1,5 +1,7 @@
 //! SQL and schemas, in the forms that clients get.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use sync_protocol::{ConnectionId, Now, Role, SystemCall, WriteChange};
 
@@ -57,7 +59,7 @@ impl Core {
             WriteChange::Delete(_) => WriteKind::Delete,
         };
         let call = Waiting::system(
-            Claims::of_device(&self.parts.device),
+            Arc::clone(&self.parts.own_claims),
             &SystemCall::Write(statement),
             ConnectionId::ZERO,
         );

@@ -1,6 +1,8 @@
 //! A publish under the name of a database that is there: checked here, so that its author hears
 //! every reason at once, and judged at the cut that covers it.
 
+use std::sync::Arc;
+
 use module_host::Module;
 use sync_protocol::{BlobHash, ConnectionId, DatabaseId, NewModule, Now, Role, SystemCall};
 
@@ -8,7 +10,6 @@ use super::Answer;
 use crate::batch::{Group, ReplyTo, Waiting};
 use crate::core::Core;
 use crate::error::refuse;
-use crate::identity::Claims;
 use crate::reply::{ErrorKind, Published, Reply, RequestError, UpgradePlan};
 use crate::request::RequestId;
 use crate::upgrade::check_filters;
@@ -52,7 +53,7 @@ impl Core {
             clear,
         };
         let call = Waiting::system(
-            Claims::of_device(&self.parts.device),
+            Arc::clone(&self.parts.own_claims),
             &SystemCall::Publish(new_module),
             ConnectionId::ZERO,
         );

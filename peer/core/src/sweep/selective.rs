@@ -16,7 +16,7 @@ use store::Dirt;
 use sync_protocol::{Entry, Ordered, SystemCall};
 
 use crate::error::Stop;
-use crate::execute::{CallAt, EntryRun, Trace};
+use crate::execute::{CallAt, EntryRun, Known, Trace};
 use crate::limits::{
     SELECTIVE_CALLS_MIN, SELECTIVE_PERCENT_MAX, SELECTIVE_WINDOW_CALLS, TRACE_BYTES_MAX,
 };
@@ -205,7 +205,7 @@ impl Replica {
         let (per_entry, per_call) = self.executor.budgets();
         let readied = self.executor.ready(&entry, ran.struck);
         let mut state = self.take_state()?;
-        let (mut role, mut run) = (None, EntryRun::default());
+        let (mut known, mut run) = (Known::default(), EntryRun::default());
         let mut units_left = per_entry;
         // Calls share a budget: if it ran short, before or now, each depends on those before it.
         let mut is_short = units_of(&ran.traces).saturating_add(per_call) > per_entry;
@@ -218,7 +218,7 @@ impl Replica {
                 };
                 let (next, mut again) = self
                     .executor
-                    .run_call(state, &readied, call, &mut role, &mut run)?;
+                    .run_call(state, &readied, call, &mut known, &mut run)?;
                 state = next;
                 pass.again += 1;
                 self.executions += 1;
@@ -253,7 +253,7 @@ impl Replica {
         } else {
             let readied = self.executor.ready(&entry, ordered.struck);
             let mut state = self.take_state()?;
-            let mut role = None;
+            let mut known = Known::default();
             let mut call = CallAt {
                 index: 0,
                 units_left: self.executor.budgets().0,
@@ -263,7 +263,7 @@ impl Replica {
                 call.index = index;
                 let (next, ran) = self
                     .executor
-                    .run_call(state, &readied, call, &mut role, &mut run)?;
+                    .run_call(state, &readied, call, &mut known, &mut run)?;
                 state = next;
                 pass.dirt.add(ran.changed);
                 call.units_left = call.units_left.saturating_sub(ran.trace.units);

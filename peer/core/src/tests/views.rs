@@ -93,7 +93,7 @@ fn a_client_sees_its_own_calls_and_public_tables_only() {
             0,
             Input::Request {
                 id,
-                caller: stranger(),
+                caller: stranger().into(),
                 owner: false,
                 request,
             },
@@ -250,7 +250,7 @@ fn a_module_computes_views_for_all_and_for_each() {
         0,
         Input::Request {
             id,
-            caller: stranger(),
+            caller: stranger().into(),
             owner: false,
             request,
         },

@@ -81,7 +81,7 @@ impl Api {
 
     /// The same, with the core's own error.
     async fn ask_core(&self, caller: &Caller, request: Request) -> Result<Reply, RequestError> {
-        let claims = caller.bearer.claims.clone();
+        let claims = Arc::clone(&caller.bearer.claims);
         self.mailbox.request(claims, caller.owner, request).await
     }
 

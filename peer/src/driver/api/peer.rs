@@ -16,11 +16,11 @@ use super::{Api, views};
 
 /// `GET /v1/health`: whether the core answers.
 pub(super) async fn health(State(api): State<Arc<Api>>) -> Answer {
-    let nobody = Claims {
+    let nobody = Arc::new(Claims {
         issuer: api.tokens.did().to_owned(),
         subject: "health".to_owned(),
         payload: String::new(),
-    };
+    });
     match api.mailbox.request(nobody, false, Request::Peer).await {
         Ok(_) => Ok(Json(json!({ "status": "ok" })).into_response()),
         Err(error) if error.kind == peer_core::ErrorKind::Unavailable => Err(error.into()),

@@ -54,7 +54,7 @@ impl Mesh {
             at,
             Input::Request {
                 id,
-                caller,
+                caller: caller.into(),
                 owner,
                 request,
             },

@@ -200,7 +200,7 @@ impl<P: Protocol> Conversation<'_, P> {
                 let mail = Mail::ClientRequest {
                     client: place.client,
                     ticket,
-                    caller: self.caller.bearer.claims.clone(),
+                    caller: Arc::clone(&self.caller.bearer.claims),
                     owner: self.caller.owner,
                     request,
                 };
