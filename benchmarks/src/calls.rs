@@ -34,7 +34,7 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
             (bursts * IN_FLIGHT) as f64 / seconds,
             "calls/s",
             Better::More,
-            25_000.0,
+            100_000.0,
         ),
         Row::note(
             format!("the same, {few} in flight"),

@@ -18,6 +18,12 @@ impl Dice {
         (self.draw() % u64::from(end)) as u32
     }
 
+    /// A number from 0 up to 1, which is not among them.
+    pub(crate) fn unit(&mut self) -> f64 {
+        // As many bits as fit without rounding up to 1.
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         std::array::from_fn(|_| self.draw() as u8)
     }

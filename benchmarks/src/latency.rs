@@ -38,8 +38,8 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     };
     let name = "call on one process, visible on another";
     Ok(vec![
-        Row::new(format!("{name}, p50"), at(0.5), "ms", Better::Less, 5.0),
-        Row::new(format!("{name}, p99"), at(0.99), "ms", Better::Less, 25.0),
+        Row::new(format!("{name}, p50"), at(0.5), "ms", Better::Less, 3.0),
+        Row::new(format!("{name}, p99"), at(0.99), "ms", Better::Less, 15.0),
     ])
 }
 

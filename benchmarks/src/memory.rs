@@ -11,6 +11,7 @@ use crate::places::chat;
 use crate::processes::{PeerProcess, pair};
 use crate::report::{Better, Row};
 use crate::resident;
+use crate::wakeups;
 
 /// Databases of a peer that holds many.
 const MANY: usize = 10;
@@ -23,6 +24,9 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     }
     rest(options);
     let (a, b) = (resident::of(first.pid())?, resident::of(second.pid())?);
+    let seconds = Duration::from_secs(if options.quick { 5 } else { 30 });
+    let wakeups = wakeups::per_second(first.pid(), seconds)?;
+    drop((first, second));
     let many = PeerProcess::start()?;
     let module = chat();
     let module = module.to_str().context("the module's path is UTF-8")?;
@@ -43,6 +47,13 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
             64.0,
         ),
         Row::note("of it anonymous", a.anonymous.max(b.anonymous), "MiB"),
+        Row::new(
+            "wake-ups of an idle peer with one link",
+            wakeups,
+            "/s",
+            Better::Less,
+            5.0,
+        ),
         Row::note(
             format!("resident memory after publishing {MANY} databases"),
             fresh.all,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -30,6 +31,7 @@ struct Peer {
     core: Core,
     wake_at: Option<Tick>,
     key: [u8; 32],
+    owner: Arc<Claims>,
     /// Removed with the peer.
     data: TempDir,
     /// The longest step so far.
@@ -119,6 +121,7 @@ impl Mesh {
             core,
             wake_at: None,
             key: secret,
+            owner: Arc::new(Claims::of_device(&device)),
             data,
             longest: Duration::ZERO,
         });
@@ -277,7 +280,7 @@ impl Mesh {
     fn ask_later(&mut self, at: usize, request: Request) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        let caller = Claims::of_device(&self.peers[at].core.device());
+        let caller = Arc::clone(&self.peers[at].owner);
         self.step(
             at,
             Input::Request {

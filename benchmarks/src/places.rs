@@ -67,6 +67,14 @@ pub(crate) fn report() -> anyhow::Result<PathBuf> {
     Ok(folder()?.join("latest.json"))
 }
 
+/// Where that goes what others did: `bench/against.json` in the target directory.
+///
+/// # Errors
+/// If the folder cannot be made.
+pub(crate) fn against() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("against.json"))
+}
+
 /// `bench` in the target directory.
 fn folder() -> anyhow::Result<PathBuf> {
     let programs = programs()?;

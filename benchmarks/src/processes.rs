@@ -114,9 +114,14 @@ impl PeerProcess {
         Ok(data.path())
     }
 
-    /// Where it listens for clients.
-    pub(crate) fn http(&self) -> &str {
-        &self.http
+    /// Where it listens for clients: host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.http.trim_start_matches("http://")
+    }
+
+    /// What proves that somebody is its owner.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// The process number.
@@ -144,17 +149,7 @@ impl PeerProcess {
 
     /// A client of this peer that keeps its connection.
     pub(crate) fn client(&self) -> Client {
-        let agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(PATIENCE_S)))
-            .proxy(None)
-            .build()
-            .into();
-        let base = format!("{}/v1/database/chat", self.http);
-        Client {
-            agent,
-            base,
-            authorization: format!("Bearer {}", self.token),
-        }
+        Client::new(self.address(), "chat", &self.token)
     }
 }
 
@@ -179,7 +174,7 @@ fn read_run(data: &Path) -> Option<serde_json::Value> {
     serde_json::from_str(&text).ok()
 }
 
-/// An HTTP client of the chat database on one peer.
+/// An HTTP client of one database, at a peer or at another server that speaks as SpacetimeDB does.
 pub(crate) struct Client {
     agent: Agent,
     base: String,
@@ -187,6 +182,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client of the database of this name or identity, for whoever has the token.
+    pub(crate) fn new(address: &str, database: &str, token: &str) -> Self {
+        Self {
+            agent: agent(PATIENCE_S),
+            base: format!("http://{address}/v1/database/{database}"),
+            authorization: format!("Bearer {token}"),
+        }
+    }
+
     /// Calls a reducer with JSON arguments.
     ///
     /// # Errors
@@ -212,6 +216,16 @@ impl Client {
         let mut response = request.content_type(kind).send(body)?;
         Ok(response.body_mut().read_to_string()?)
     }
+}
+
+/// What asks over HTTP, and waits so many seconds at most.
+pub(crate) fn agent(patience_s: u64) -> Agent {
+    Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(patience_s)))
+        // What is measured is on this machine.
+        .proxy(None)
+        .build()
+        .into()
 }
 
 /// Two peers that both hold the chat database.

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod against;
 mod chromium;
 mod ci;
 mod command;
@@ -26,6 +27,7 @@ mod wasm;
 
 use clap::{Parser, Subcommand};
 use command::{cargo, program};
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 /// The project's chores.
@@ -80,6 +82,10 @@ enum Chore {
     },
     /// Measure what the design promises, into target/bench/latest.json
     Bench {
+        /// Instead, have this system do the same work, into target/bench/against.json; may be repeated,
+        /// and goes before all other arguments. It is installed first
+        #[arg(long, value_name = "RIVAL")]
+        against: Vec<against::Rival>,
         /// Handed on to the benchmarks
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -108,9 +114,9 @@ fn main() -> ExitCode {
         }),
         Chore::Sim { arguments } => simulate::run(&arguments),
         Chore::Plants { arguments } => simulate::plants(&arguments),
-        // One case is about a module of the tests.
-        Chore::Bench { arguments } => {
-            wasm::build().and_then(|()| run_program("benchmarks", &arguments))
+        // Some cases are about modules of the tests.
+        Chore::Bench { against, arguments } => {
+            wasm::build().and_then(|()| against::bench(&against, &arguments))
         }
     };
     match outcome {
@@ -124,9 +130,35 @@ fn main() -> ExitCode {
 
 /// Builds every program, as the tests do: for one package alone, dependencies would have other
 /// features, and most of them would be compiled once more.
-fn run_program(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+fn run_program(name: &str, arguments: &[impl AsRef<OsStr>]) -> anyhow::Result<()> {
     cargo(["build", "--release", "--workspace", "--bins"]).run()?;
     program(places::target().join("release").join(name))
         .args(arguments)
         .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bench(words: &str) -> (Vec<against::Rival>, Vec<String>) {
+        let words = ["xtask", "bench"].into_iter().chain(words.split(' '));
+        match Xtask::try_parse_from(words).expect("fine").chore {
+            Chore::Bench { against, arguments } => (against, arguments),
+            _ => panic!("another chore"),
+        }
+    }
+
+    #[test]
+    fn rivals_come_first_and_the_rest_is_handed_on() {
+        let rivals = vec![against::Rival::Yjs, against::Rival::Spacetimedb];
+        let rest = vec!["--quick".to_owned(), "calls".to_owned()];
+        for words in [
+            "--against yjs --against spacetimedb --quick calls",
+            "--against yjs --against spacetimedb -- --quick calls",
+        ] {
+            assert_eq!(bench(words), (rivals.clone(), rest.clone()), "{words}");
+        }
+        assert_eq!(bench("--quick calls"), (vec![], rest));
+    }
 }

@@ -10,26 +10,41 @@ use std::path::Path;
 /// The oldest Node that vite, the library and `node --test` do with.
 const NODE_MIN: (u32, u32) = (20, 19);
 
-/// Sees to it that Node and the packages are there.
+/// Sees to it that Node and the packages of the tests are there.
 ///
 /// # Errors
 /// When there is no Node, an older one, or the packages cannot be had.
 pub(crate) fn provide() -> anyhow::Result<()> {
+    node()?;
+    places::npm_packages()
+        .iter()
+        .try_for_each(|(folder, what)| packages(folder, what))
+}
+
+/// The same for one folder.
+///
+/// # Errors
+/// As [`provide`].
+pub(crate) fn provide_in(folder: &Path, what: &str) -> anyhow::Result<()> {
+    node()?;
+    packages(folder, what)
+}
+
+/// Sees to it that Node is there.
+fn node() -> anyhow::Result<()> {
     if !(runs("node") && runs("npm")) && is_root() && is_debian() {
         // If it fails, what is missing is told below.
         let _ = install();
     }
     if !(node_is_enough() && runs("npm")) {
         bail!(
-            "tests with packages from npm need node and npm, Node {}.{} or newer: install them \
+            "packages from npm need node and npm, Node {}.{} or newer: install them \
              (https://nodejs.org), then try again",
             NODE_MIN.0,
             NODE_MIN.1
         );
     }
-    places::npm_packages()
-        .iter()
-        .try_for_each(|(folder, what)| packages(folder, what))
+    Ok(())
 }
 
 /// Installs what the lock file of a folder says, unless that has been done.

@@ -69,6 +69,11 @@ pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 5] {
     .map(|(folder, what)| (root().join(folder), what))
 }
 
+/// The scripts in which other people's libraries do what the benchmarks do.
+pub(crate) fn rivals() -> PathBuf {
+    root().join("benchmarks/against")
+}
+
 /// Where the compiled modules are put: `<name>.wasm`.
 pub(crate) fn wasm() -> PathBuf {
     target().join("wasm")

@@ -26,8 +26,18 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     // Not the examples in the documentation of our own crates: there are none, and looking for them
     // takes as long as compiling each crate once more.
     cargo(["test", "--release", "--workspace", "--tests"])
+        .env("RUST_TEST_THREADS", test_threads())
         .args(arguments)
         .run()
+}
+
+/// Tests that run at once: half as many again as there are processors. Whole-system tests wait for
+/// other processes most of the time, and the others do not mind.
+fn test_threads() -> String {
+    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        (processors + processors.div_ceil(2)).to_string()
+    })
 }
 
 /// What comes from elsewhere: programs and packages.
