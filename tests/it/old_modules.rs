@@ -71,7 +71,9 @@ fn a_ledger_of_the_old_kind() {
         let mut times = peer.sql(&database, "SELECT times, database FROM caller");
         times.sort_by_key(|row| row[0].as_u64());
         assert_eq!([&times[0][0], &times[1][0]], [&json!(1), &json!(2)]);
-        assert!(times[0][1].to_string().contains(&database), "{times:?}");
+        // A number is written without zeros before it.
+        let number = database.trim_start_matches('0');
+        assert!(times[0][1].to_string().contains(number), "{times:?}");
         let fallen = peer.sql(&database, "SELECT eyes FROM throw WHERE round = 99");
         assert!(fallen.is_empty(), "what broke off left a row");
     }
