@@ -76,8 +76,8 @@ pub const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
 pub const ARTIFACT_SPARES_BYTES: u64 = 4 * DISK_RESERVE_BYTES;
 
 /// Bytes of memory that the row versions of a tail may take. What is beyond goes to the spill
-/// file, oldest first, until half of this is left. A tail of small rows as long as
-/// [`OVERLAY_COMMITS_MAX`] fits.
+/// file, oldest first, until half of this is left. [`OVERLAY_COMMITS_MAX`] calls fit that write two
+/// small rows each and no entries of indexes.
 pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
 
 /// Calls whose row versions may be in memory: more than a busy peer makes until a cut covers them, so

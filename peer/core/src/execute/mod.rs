@@ -276,8 +276,8 @@ impl Executor {
         (units_per_entry, units_per_invocation)
     }
 
-    /// Runs one call of an entry. `known` is what the calls before it looked up. Of `run` only what the whole entry adds up to is
-    /// touched.
+    /// Runs one call of an entry. `known` is what the calls before it looked up. Of `run` only what the
+    /// whole entry adds up to is touched.
     pub(crate) fn run_call(
         &mut self,
         state: State,
