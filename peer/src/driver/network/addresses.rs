@@ -6,19 +6,13 @@
 use std::collections::BTreeMap;
 
 use libp2p::Multiaddr;
-use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Serialize};
 use sync_protocol::DeviceKey;
 
-/// Addresses kept for one remote: a machine has a few interfaces, each with two transports, and
-/// moves now and then. All are tried at once.
-pub(super) const ADDRESSES_MAX: usize = 16;
+use super::diallable::{ADDRESSES_MAX, parse_all};
 
 /// Remotes remembered. Those that are not wanted give way first.
 const REMOTES_MAX: usize = 1_024;
-
-/// Bytes of an address's text; the longest of our shape takes less than 120.
-const ADDRESS_BYTES_MAX: usize = 256;
 
 /// Milliseconds before the second try.
 const RETRY_FIRST_MS: u64 = 1_000;
@@ -63,6 +57,13 @@ struct Remote {
     pinned: bool,
     retry: Retry,
     connected_ms: Option<u64>,
+}
+
+impl Remote {
+    /// Whether there is a link to be made, now or later.
+    fn is_to_be_tried(&self) -> bool {
+        self.wanted && self.connected_ms.is_none() && !self.addresses.is_empty()
+    }
 }
 
 /// A `--dial` address without a peer id: who answers there is learned.
@@ -317,23 +318,47 @@ impl AddressBook {
         }
     }
 
+    /// When somebody is to be tried next, in milliseconds of the same clock; nobody: `None`.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        let remotes = self
+            .remotes
+            .values()
+            .filter(|remote| remote.is_to_be_tried());
+        let fixed = self.fixed.iter().filter(|fixed| !self.is_there(fixed));
+        let retries = remotes.map(|remote| &remote.retry);
+        retries
+            .chain(fixed.map(|fixed| &fixed.retry))
+            .map(|retry| retry.at_ms)
+            .min()
+    }
+
+    /// Whether there is something that [`AddressBook::take_changed`] would give.
+    pub(super) fn has_changed(&self) -> bool {
+        self.dirty
+    }
+
+    /// Whether the one who answers at an address is connected.
+    fn is_there(&self, fixed: &Fixed) -> bool {
+        fixed
+            .found
+            .and_then(|device| self.remotes.get(&device))
+            .is_some_and(|remote| remote.connected_ms.is_some())
+    }
+
     /// Whom to try now. Each is taken to be under way until something is heard of it.
     pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<Dial> {
         let mut due = Vec::new();
         for (device, remote) in &mut self.remotes {
-            let idle = remote.connected_ms.is_none() && !remote.addresses.is_empty();
-            if remote.wanted && idle && remote.retry.at_ms <= now_ms {
+            if remote.is_to_be_tried() && remote.retry.at_ms <= now_ms {
                 remote.retry.at_ms = now_ms + TRY_MS;
                 remote.retry.trying = true;
                 due.push(Dial::Remote(*device, remote.addresses.clone()));
             }
         }
-        for fixed in &mut self.fixed {
-            let connected = fixed
-                .found
-                .and_then(|device| self.remotes.get(&device))
-                .is_some_and(|remote| remote.connected_ms.is_some());
-            if !connected && fixed.retry.at_ms <= now_ms {
+        for at in 0..self.fixed.len() {
+            let there = self.is_there(&self.fixed[at]);
+            let fixed = &mut self.fixed[at];
+            if !there && fixed.retry.at_ms <= now_ms {
                 fixed.retry.at_ms = now_ms + TRY_MS;
                 due.push(Dial::Address(fixed.address.clone()));
             }
@@ -346,46 +371,6 @@ impl AddressBook {
         self.remotes
             .get(device)
             .map_or(&[], |remote| remote.addresses.as_slice())
-    }
-}
-
-/// The addresses among these texts that we can dial, without `/p2p/…`.
-pub(super) fn parse_all(texts: &[String]) -> Vec<Multiaddr> {
-    texts
-        .iter()
-        .filter(|text| text.len() <= ADDRESS_BYTES_MAX)
-        .filter_map(|text| text.parse::<Multiaddr>().ok())
-        .filter_map(|address| diallable(&address))
-        .take(ADDRESSES_MAX)
-        .collect()
-}
-
-/// The address without `/p2p/…`, if it is one we can dial: an IP address and a port of TCP or QUIC.
-pub(super) fn diallable(address: &Multiaddr) -> Option<Multiaddr> {
-    let mut parts = address.iter();
-    let specified = match parts.next()? {
-        Protocol::Ip4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
-        Protocol::Ip6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
-        _ => false,
-    };
-    let (len, transport) = match parts.next()? {
-        Protocol::Tcp(port) => (2, port != 0),
-        Protocol::Udp(port) => (3, port != 0 && parts.next() == Some(Protocol::QuicV1)),
-        _ => (2, false),
-    };
-    let end = matches!(
-        (parts.next(), parts.next()),
-        (None | Some(Protocol::P2p(_)), None)
-    );
-    (specified && transport && end).then(|| address.iter().take(len).collect())
-}
-
-/// Whether an address means the machine itself.
-pub(super) fn is_loopback(address: &Multiaddr) -> bool {
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
-        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
-        _ => false,
     }
 }
 
@@ -468,6 +453,37 @@ mod tests {
     }
 
     #[test]
+    fn whoever_sleeps_until_the_next_try_misses_none() {
+        let mut book = AddressBook::default();
+        assert_eq!(book.next_due(), None);
+        book.hear(DEVICE, &[address(1)]);
+        assert_eq!(book.next_due(), None, "nobody wants it");
+        book.want(DEVICE, &[], 100);
+        book.want_address(address(7));
+        let mut tries = 0;
+        let mut now = 100;
+        while now < 100_000 {
+            let due = book.next_due().expect("two are away");
+            now = now.max(due);
+            assert!(now == 100 || book.take_due(now - 1).is_empty());
+            let dials = book.take_due(now);
+            assert!(!dials.is_empty());
+            tries += dials.len();
+            for dial in dials {
+                match dial {
+                    Dial::Remote(device, _) => book.failed(device, now, 7),
+                    Dial::Address(address) => book.address_failed(&address, now, 9),
+                }
+            }
+        }
+        assert!(tries > 10);
+        book.connected(DEVICE, Some(&address(7)), now);
+        assert_eq!(book.next_due(), None, "it is there, at both");
+        book.disconnected(DEVICE, now, 0);
+        assert!(book.next_due().is_some());
+    }
+
+    #[test]
     fn who_is_not_wanted_is_not_dialled() {
         let mut book = AddressBook::default();
         book.hear(DEVICE, &[address(1)]);
@@ -528,23 +544,5 @@ mod tests {
         assert_eq!(again.listen_port(&listen), Some(4_242));
         assert_eq!(again.take_changed(), None);
         assert!(AddressBook::parse("garbage").remotes.is_empty());
-    }
-
-    #[test]
-    fn only_ip_with_tcp_or_quic_is_dialled() {
-        let texts = [
-            "/ip4/192.0.2.1/tcp/1",
-            "/ip4/0.0.0.0/tcp/1",
-            "/ip4/192.0.2.1/tcp/0",
-            "/dns4/example.com/tcp/1",
-            "/ip4/192.0.2.1/udp/1/quic-v1",
-            "/ip4/192.0.2.1/udp/0/quic-v1",
-            "/ip4/192.0.2.1/udp/1",
-            "/ip4/192.0.2.1/tcp/1/quic-v1",
-            "nonsense",
-        ]
-        .map(str::to_owned);
-        let quic = texts[4].parse().expect("address");
-        assert_eq!(parse_all(&texts), [address(1), quic]);
     }
 }

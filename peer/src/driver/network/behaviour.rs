@@ -12,7 +12,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Swarm, SwarmBuilder, connection_limits, identify, mdns, noise, ping, tcp, yamux};
 use sync_protocol::SecretKey;
 
-use super::addresses::ADDRESSES_MAX;
+use super::diallable::ADDRESSES_MAX;
 use super::gate::{self, Gate};
 use super::keys::keypair;
 use super::lan;

@@ -209,6 +209,16 @@ impl Gate {
             .collect()
     }
 
+    /// When the next of them will have.
+    pub(crate) fn next_overdue(&self) -> Option<Instant> {
+        let inside = self.inside();
+        let inbound = inside.inbound.values();
+        inbound
+            .filter(|one| !inside.members.contains(&one.peer))
+            .map(|one| one.since + STRANGER_STAY)
+            .min()
+    }
+
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -387,6 +397,7 @@ mod tests {
             "one was admitted"
         );
         assert!(gate.overdue(now).is_empty());
+        assert_eq!(gate.next_overdue(), Some(now + STRANGER_STAY));
         let overdue = gate.overdue(now + STRANGER_STAY);
         assert_eq!(overdue.len(), STRANGERS_MAX - 1);
         gate.left(overdue[0]);

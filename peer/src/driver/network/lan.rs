@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use libp2p::{Multiaddr, PeerId, mdns};
 use sync_protocol::DeviceKey;
 
-use super::addresses::{ADDRESSES_MAX, diallable, is_loopback};
+use super::diallable::{ADDRESSES_MAX, diallable, is_loopback};
 use super::keys::device_of;
 
 /// Names remembered of the local network. Anybody in it can make them up, and libp2p keeps each

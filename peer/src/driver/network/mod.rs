@@ -8,6 +8,7 @@
 mod addresses;
 mod behaviour;
 mod connections;
+mod diallable;
 mod frames;
 mod gate;
 mod joins;
@@ -173,7 +174,7 @@ impl Network {
         if remote == self.shared.device {
             return;
         }
-        let addresses = addresses::parse_all(addresses);
+        let addresses = diallable::parse_all(addresses);
         self.shared
             .book()
             .want(remote, &addresses, self.shared.now_ms());
@@ -285,7 +286,7 @@ async fn connect(shared: &Shared, remote: DeviceKey, addresses: &[String]) -> Re
     }
     let peer = keys::peer_of(&remote).ok_or("the ticket names no valid device key")?;
     let (done, receiver) = oneshot::channel();
-    let mut all = addresses::parse_all(addresses);
+    let mut all = diallable::parse_all(addresses);
     {
         let mut book = shared.book();
         book.hear(remote, &all);

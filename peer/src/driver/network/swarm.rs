@@ -15,12 +15,13 @@ use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns, ping};
 use libp2p_stream::IncomingStreams;
 use peer_core::Input;
-use sync_protocol::DeviceKey;
+use sync_protocol::{DeviceKey, Tick};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use super::addresses::{Dial, diallable, is_loopback};
+use super::addresses::Dial;
 use super::behaviour::{Behaviour, BehaviourEvent};
+use super::diallable::{diallable, is_loopback};
 use super::joins::{self, JOIN};
 use super::keys::{device_of, peer_of, split};
 use super::lan;
@@ -29,8 +30,11 @@ use super::listen::{Listeners, port_of};
 use super::{Command, Connection, Shared};
 use crate::driver::core_thread::Mail;
 
-/// How often the address book is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The pause between looks at the address book at least, however much there is to do.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause at most, for what changed without anybody saying so here.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// New listen addresses come one per interface; they are told together after this pause.
 const LISTEN_PAUSE: Duration = Duration::from_millis(50);
@@ -98,17 +102,17 @@ impl Task {
         mut commands: mpsc::Receiver<Command>,
         mut stop: oneshot::Receiver<()>,
     ) {
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look();
+        let mut looked = Instant::now();
         loop {
             let tell_at = self.tell_at;
+            let look_at = self.look_at(looked);
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = commands.recv() => self.on_command(command),
-                _ = look.tick() => {
-                    self.dial_due();
-                    self.keep_book();
-                    self.show_out();
+                () = sleep_until(look_at) => {
+                    self.look();
+                    looked = Instant::now();
                 }
                 () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {
                     self.tell_at = None;
@@ -118,6 +122,27 @@ impl Task {
             }
         }
         self.keep_book();
+    }
+
+    /// Does what is due by the book and the gate.
+    fn look(&mut self) {
+        self.dial_due();
+        self.keep_book();
+        self.show_out();
+    }
+
+    /// When they are looked at next: who has nothing to do sleeps.
+    fn look_at(&self, looked: Instant) -> Instant {
+        let (dial_at, changed) = {
+            let book = self.shared.book();
+            (book.next_due(), book.has_changed())
+        };
+        let dial_at = dial_at.filter(|_| self.shared.gate.is_on());
+        let dial_at = dial_at.map(|ms| self.shared.clock.instant(Tick(ms.saturating_mul(1_000))));
+        let due = [dial_at, self.shared.gate.next_overdue()];
+        let last = looked + if changed { LOOK_PAUSE } else { LOOK_PAUSE_MAX };
+        let first = due.into_iter().flatten().map(Instant::from_std).min();
+        first.map_or(last, |first| first.clamp(looked + LOOK_PAUSE, last))
     }
 
     fn on_command(&mut self, command: Command) {
