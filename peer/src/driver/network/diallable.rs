@@ -1,4 +1,4 @@
-//! Which addresses can be dialled, as texts that others gave.
+//! Which of the addresses that others give can be dialled, and how many of them are kept.
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;

@@ -87,6 +87,15 @@ struct Inside {
     pending: BTreeMap<ConnectionId, Option<IpAddr>>,
 }
 
+impl Inside {
+    /// Connections that were opened by who is no member.
+    fn strangers(&self) -> impl Iterator<Item = (&ConnectionId, &Inbound)> {
+        self.inbound
+            .iter()
+            .filter(|(_, one)| !self.members.contains(&one.peer))
+    }
+}
+
 /// Whether the door is open, and for whom not.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -166,12 +175,8 @@ impl Gate {
         if inside.members.contains(peer) {
             return Ok(());
         }
-        let strangers = || {
-            let inbound = inside.inbound.values();
-            inbound.filter(|one| !inside.members.contains(&one.peer))
-        };
-        let from_there = strangers().filter(|one| one.ip == ip).count();
-        if strangers().count() >= STRANGERS_MAX || from_there >= STRANGERS_PER_IP_MAX {
+        let from_there = inside.strangers().filter(|(_, one)| one.ip == ip).count();
+        if inside.strangers().count() >= STRANGERS_MAX || from_there >= STRANGERS_PER_IP_MAX {
             return Err(Refused::Crowded);
         }
         Ok(())
@@ -201,21 +206,19 @@ impl Gate {
     /// Connections of strangers that have stayed long enough.
     pub(crate) fn overdue(&self, now: Instant) -> Vec<ConnectionId> {
         let inside = self.inside();
-        let inbound = inside.inbound.iter();
-        inbound
-            .filter(|(_, one)| !inside.members.contains(&one.peer))
+        inside
+            .strangers()
             .filter(|(_, one)| one.since + STRANGER_STAY <= now)
             .map(|(id, _)| *id)
             .collect()
     }
 
-    /// When the next of them will have.
+    /// When the first of the strangers will have stayed long enough; without strangers: `None`.
     pub(crate) fn next_overdue(&self) -> Option<Instant> {
         let inside = self.inside();
-        let inbound = inside.inbound.values();
-        inbound
-            .filter(|one| !inside.members.contains(&one.peer))
-            .map(|one| one.since + STRANGER_STAY)
+        inside
+            .strangers()
+            .map(|(_, one)| one.since + STRANGER_STAY)
             .min()
     }
 

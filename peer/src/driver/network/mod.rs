@@ -49,7 +49,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// What the swarm is told to do.
 enum Command {
-    /// Look whom to dial, now.
+    /// Dial who is due, now, and see anew what is due when.
     Redial,
     /// Close the connections of one remote.
     HangUp(PeerId),
@@ -194,6 +194,8 @@ impl Network {
     pub(crate) fn set_members(&self, members: &BTreeSet<DeviceKey>) {
         let peers = members.iter().filter_map(keys::peer_of).collect();
         self.shared.gate.set_members(peers);
+        // Who no longer is one may have stayed long enough already.
+        self.command(Command::Redial);
     }
 
     /// Closes the connections of a remote that misbehaved, and keeps it outside for a while. Never

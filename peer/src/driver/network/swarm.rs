@@ -30,7 +30,7 @@ use super::listen::{Listeners, port_of};
 use super::{Command, Connection, Shared};
 use crate::driver::core_thread::Mail;
 
-/// The pause between looks at the address book at least, however much there is to do.
+/// The pause at least between looks at the address book and the gate, however much is due.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// The pause at most, for what changed without anybody saying so here.
