@@ -15,7 +15,9 @@ use wasmtime::{Global, Instance, Memory, Store, TypedFunc, Val};
 use crate::call::{Call, Outcome, Report, ViewCall, ViewRows};
 use crate::error::{HostError, PrepareError};
 use crate::imports::session::{Caller, Session, Source};
-use crate::limits::{MARK_PAGE_BYTES, MARKED, MARKED_PAGES_MAX, VIEW_BYTES_MAX};
+use crate::limits::{
+    MARK_GROUP_BYTES, MARK_PAGE_BYTES, MARKED, MARKED_PAGES_MAX, PAGE_MARKS_AT, VIEW_BYTES_MAX,
+};
 use crate::module::Inner;
 use crate::prepare::{
     CALL_REDUCER, CALL_VIEW, CALL_VIEW_ANON, DEPTH, Ending, Guard, MARKS, MEMORY, SPILL_BYTES,
@@ -183,10 +185,8 @@ impl Runner {
     /// Undoes what a call did to the instance. An instance that is used once is only read.
     fn set_back(&mut self) -> Result<(), HostError> {
         self.marked.clear();
-        // Marks behind are of addresses out of memory: the call ended there.
-        let pages = self.module.memory_bytes / MARK_PAGE_BYTES;
         let marks = self.live.marks.data_mut(&mut self.live.store);
-        collect_marks(&mut marks[..pages], &mut self.marked);
+        collect_marks(marks, self.module.memory_bytes, &mut self.marked);
         if self.module.initialisers.is_some() {
             return Ok(());
         }
@@ -471,12 +471,27 @@ fn used(memory: &[u8]) -> usize {
     memory.len() - zero * MARK_PAGE_BYTES
 }
 
-/// Lists the marked pages in ascending order, and takes the marks away.
-fn collect_marks(marks: &mut [u8], marked: &mut Vec<u32>) {
+/// Lists the marked pages of memory in ascending order, and takes their marks away. Marks of addresses
+/// out of memory may be left, of calls that ended there: nobody looks at them.
+fn collect_marks(marks: &mut [u8], memory_bytes: usize, marked: &mut Vec<u32>) {
+    const PAGES_PER_GROUP: usize = MARK_GROUP_BYTES / MARK_PAGE_BYTES;
+    let (groups, pages) = marks.split_at_mut(PAGE_MARKS_AT);
+    let pages = &mut pages[..memory_bytes / MARK_PAGE_BYTES];
+    let groups = &mut groups[..memory_bytes.div_ceil(MARK_GROUP_BYTES)];
     // Nothing but the marking pass and the host write here, and they write this.
-    marked.extend(memchr::memchr_iter(MARKED, marks).map(|page| page as u32));
-    for page in marked.iter() {
-        marks[*page as usize] = 0;
+    let mut from = 0;
+    while let Some(next) = memchr::memchr(MARKED, &groups[from..]) {
+        let group = from + next;
+        groups[group] = 0;
+        from = group + 1;
+        let first = group * PAGES_PER_GROUP;
+        let last = pages.len().min(first + PAGES_PER_GROUP);
+        let already = marked.len();
+        let found = memchr::memchr_iter(MARKED, &pages[first..last]);
+        marked.extend(found.map(|page| (first + page) as u32));
+        for page in &marked[already..] {
+            pages[*page as usize] = 0;
+        }
     }
 }
 

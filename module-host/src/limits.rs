@@ -29,7 +29,15 @@ pub const WASM_PAGE_BYTES: usize = 64 << 10;
 /// look through after each call, larger ones more bytes to copy.
 pub const MARK_PAGE_BYTES: usize = 4 << 10;
 
-/// What a marked page has for a mark; 0 is none.
+/// Bytes of memory whose pages have one more mark in common, so that only the marks of groups that were
+/// written to are looked through: a power of two. Memory of 64 MiB has 256 of these marks, and 16,384 of pages.
+pub(crate) const MARK_GROUP_BYTES: usize = 256 << 10;
+
+/// Marks of groups come first, for all that 32 bits can address: so no address, in memory or not, has the
+/// mark of its group among those of pages. These begin here.
+pub(crate) const PAGE_MARKS_AT: usize = (1 << 32) / MARK_GROUP_BYTES;
+
+/// What a marked page or group has for a mark; 0 is none.
 pub const MARKED: u8 = 1;
 
 /// Pages after which a call's instance is replaced instead of being set back: 4 MiB take longer to
@@ -37,7 +45,7 @@ pub const MARKED: u8 = 1;
 pub const MARKED_PAGES_MAX: usize = 1 << 10;
 
 /// Bytes of linear memory that a database may permit: 1 GiB keeps the marks of an instance at
-/// 256 KiB, which can be looked through after every call.
+/// 272 KiB, of which 4 KiB are looked through after every call.
 pub const MEMORY_BYTES_MAX: u32 = 1 << 30;
 
 /// Units that a call can be given: half of what a signed 64-bit counter holds, so that a price taken
@@ -160,6 +168,8 @@ pub const TIMERS_MAX: usize = 64;
 
 const _: () = assert!((MEMORY_BYTES_MAX as usize).is_multiple_of(WASM_PAGE_BYTES));
 const _: () = assert!(WASM_PAGE_BYTES.is_multiple_of(MARK_PAGE_BYTES));
+const _: () =
+    assert!(MARK_GROUP_BYTES.is_power_of_two() && MARK_GROUP_BYTES.is_multiple_of(MARK_PAGE_BYTES));
 // A full batch of the deepest calls, each of the largest frame of its weight, stays below the
 // backstop even if every value is spilled twice.
 const _: () = assert!((CALL_DEPTH_MAX * DEPTH_SLOTS * 8 * 3) as usize <= STACK_BYTES_MAX);

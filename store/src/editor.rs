@@ -22,6 +22,8 @@ use crate::view::{View, Write, Writes, damaged_row};
 pub(crate) struct Buffer {
     pub(crate) writes: Writes,
     pub(crate) recent: RefCell<Recent>,
+    /// Space for the key of a row that is looked up.
+    pub(crate) point_key: RefCell<Vec<u8>>,
     /// Change in the number of rows, by the table's slot.
     pub(crate) counts: Vec<(usize, i64)>,
     /// Whether a table of events is among what was written.

@@ -100,7 +100,7 @@ impl Key {
     /// The first eight bytes as a number; zeros stand for what is missing, so of two different
     /// numbers the smaller belongs to the smaller key.
     #[inline]
-    fn first_bytes(&self) -> u64 {
+    pub(crate) fn first_bytes(&self) -> u64 {
         let bytes: &[u8] = match self {
             Self::Inline { bytes, .. } => bytes,
             Self::Shared(bytes) => bytes,

@@ -37,6 +37,7 @@ mod disk;
 mod editor;
 mod error;
 mod key;
+mod key_map;
 mod layout;
 pub mod limits;
 mod log;

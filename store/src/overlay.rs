@@ -6,13 +6,13 @@
 //! Versions name their commit by a *label*: a number that grows with the position and leaves room
 //! between neighbours, so that a commit can come in between without the others getting new ones.
 
-use std::collections::{BTreeMap, VecDeque, btree_map};
-use std::mem;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sync_protocol::Position;
 
 use crate::key::Key;
+use crate::key_map::{self, KeyMap};
 use crate::limits::ROW_OVERHEAD_BYTES;
 use crate::reads::Changed;
 use crate::versions::{Version, Versions};
@@ -36,7 +36,7 @@ struct Commit {
 /// The versions above the base and the spill.
 #[derive(Debug)]
 pub(crate) struct Overlay {
-    keys: BTreeMap<Key, Versions>,
+    keys: KeyMap<Versions>,
     /// The commits that wrote something, by ascending position and label.
     commits: VecDeque<Commit>,
     /// The label of the next commit, above all that there are.
@@ -73,7 +73,7 @@ const SHARE: u64 = 64;
 impl Overlay {
     pub(crate) fn new(tables: usize) -> Self {
         Self {
-            keys: BTreeMap::new(),
+            keys: KeyMap::default(),
             commits: VecDeque::new(),
             next: 0,
             floor: 0,
@@ -92,12 +92,11 @@ impl Overlay {
     }
 
     /// The keys from `low` up to but without `high`, in order. `low` must not be greater.
-    pub(crate) fn range(&self, low: &Key, high: &Key) -> btree_map::Range<'_, Key, Versions> {
-        use std::ops::Bound::{Excluded, Included};
-        self.keys.range((Included(low), Excluded(high)))
+    pub(crate) fn range(&self, low: &Key, high: &Key) -> key_map::Range<'_, Versions> {
+        self.keys.range(low, high)
     }
 
-    pub(crate) fn iter(&self) -> btree_map::Iter<'_, Key, Versions> {
+    pub(crate) fn iter(&self) -> key_map::Range<'_, Versions> {
         self.keys.iter()
     }
 
@@ -153,14 +152,9 @@ impl Overlay {
                 commit: label,
                 value,
             };
-            match self.keys.entry(key) {
-                btree_map::Entry::Vacant(free) => {
-                    free.insert(Versions::of(version));
-                }
-                btree_map::Entry::Occupied(mut held) => {
-                    held.get_mut().put(version);
-                }
-            }
+            self.keys.put(key, version, Versions::of, |held, version| {
+                held.put(version);
+            });
         }
         for (slot, change) in &counts {
             self.counts[*slot] += change;
@@ -302,16 +296,14 @@ impl Overlay {
             commit: label,
             value,
         };
-        match self.keys.get_mut(key) {
-            None => {
-                self.keys.insert(key.clone(), Versions::of(version));
-            }
-            Some(held) => {
-                if let Some(before) = held.put(version) {
-                    self.bytes -= version_bytes(key, before.value.as_ref());
-                    self.versions -= 1;
-                }
-            }
+        let mut replaced = None;
+        self.keys
+            .put(key.clone(), version, Versions::of, |held, version| {
+                replaced = held.put(version);
+            });
+        if let Some(before) = replaced {
+            self.bytes -= version_bytes(key, before.value.as_ref());
+            self.versions -= 1;
         }
     }
 
@@ -384,9 +376,8 @@ impl Overlay {
             let place = old.partition_point(|label| *label < version.commit);
             version.commit = new(place);
         };
-        for versions in self.keys.values_mut() {
-            versions.each_mut(relabel);
-        }
+        self.keys
+            .for_each_value(|versions| versions.each_mut(relabel));
     }
 
     /// Drops everything written at or after `from`. Tells whether there was anything.
@@ -528,24 +519,16 @@ impl Overlay {
         let all = self.walks_all(written);
         let bytes = &mut self.bytes;
         if all {
-            // What is left is built anew: taking many keys out one by one would balance the tree as
-            // often.
-            let held = mem::take(&mut self.keys);
-            self.keys = held
-                .into_iter()
-                .filter_map(|(key, mut versions)| {
-                    let stays = versions.forget(end, &key, bytes);
-                    stays.then_some((key, versions))
-                })
-                .collect();
+            self.keys
+                .rebuild(|key, versions| versions.forget(end, key, bytes));
         }
         while let Some(commit) = self.commits.pop_front_if(|commit| commit.label < end) {
-            for key in commit.keys {
-                if !all && let btree_map::Entry::Occupied(mut held) = self.keys.entry(key) {
-                    let key = held.key().clone();
-                    if !held.get_mut().forget(end, &key, bytes) {
-                        held.remove();
-                    }
+            for key in &commit.keys {
+                if !all
+                    && let Some(held) = self.keys.get_mut(key)
+                    && !held.forget(end, key, bytes)
+                {
+                    self.keys.remove(key);
                 }
             }
         }

@@ -167,8 +167,8 @@ impl KeyRange {
     ) -> Result<Self, Malformed> {
         match *range {
             Range::Point(values) => {
-                let mut key = encode(plan, index, &index.columns, values)?;
-                seal_part(&mut key, SPACE_BYTES);
+                let mut key = Vec::new();
+                point_key(plan, index, values, &mut key)?;
                 if index.unique {
                     return Ok(Self::Point(key));
                 }
@@ -192,7 +192,8 @@ impl KeyRange {
                     .columns
                     .get(next)
                     .ok_or("the prefix leaves no column to bound")?;
-                let key = encode(plan, index, &index.columns[..next], prefix)?;
+                let mut key = Vec::new();
+                encode(plan, index, &index.columns[..next], prefix, &mut key)?;
                 let value = |mut value: &[u8]| {
                     let mut key = key.clone();
                     plan.column(column).encode(&mut value, &mut key)?;
@@ -243,20 +244,42 @@ impl KeyRange {
     }
 }
 
-/// The space of an index and the key bytes of its leading columns.
+/// The values, if the range stands for one row at most and can be looked up without being copied.
+pub(crate) fn unique_point<'a>(index: &IndexPlan, range: &Range<'a>) -> Option<&'a [u8]> {
+    match range.simplified(index.columns.len()) {
+        Range::Point(values) if index.unique => Some(values),
+        _ => None,
+    }
+}
+
+/// Writes the stored key of an index's values into `key`, or how it begins where the index is not unique.
+pub(crate) fn point_key(
+    plan: &TablePlan,
+    index: &IndexPlan,
+    values: &[u8],
+    key: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    encode(plan, index, &index.columns, values, key)?;
+    seal_part(key, SPACE_BYTES);
+    Ok(())
+}
+
+/// Writes the space of an index and the key bytes of its leading columns into `key`.
 fn encode(
     plan: &TablePlan,
     index: &IndexPlan,
     columns: &[usize],
     mut values: &[u8],
-) -> Result<Vec<u8>, Malformed> {
-    let mut key = Vec::with_capacity(2 * values.len() + 40);
+    key: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    key.clear();
+    key.reserve(2 * values.len() + 40);
     key.extend_from_slice(&plan.index_space(index).bytes());
     for column in columns {
-        plan.column(*column).encode(&mut values, &mut key)?;
+        plan.column(*column).encode(&mut values, key)?;
     }
     if values.is_empty() {
-        Ok(key)
+        Ok(())
     } else {
         Err("bytes are left over after the values")
     }

@@ -33,7 +33,8 @@ struct OtherReads {
     whole: Vec<[u8; SPACE_BYTES]>,
 }
 
-/// What a call has read so far.
+/// What a call has read so far. Once it has been told, it is empty and keeps its allocations for the next
+/// call.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     /// Hashes of keys.
@@ -127,14 +128,24 @@ impl Reading {
         }
     }
 
-    /// As it is kept, once the call has ended.
-    pub(crate) fn ended(mut self) -> Reads {
+    /// As it is kept, once the call has ended. Nothing of it is left here.
+    pub(crate) fn take(&mut self) -> Reads {
         self.tidy();
-        let others = self.others;
+        let keys = Box::from(self.keys.as_slice());
+        self.keys.clear();
+        self.spaces.clear();
+        let others = std::mem::take(&mut self.others);
         Reads {
-            keys: self.keys.into_boxed_slice(),
+            keys,
             others: (others != OtherReads::default()).then(|| Box::new(others)),
         }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.keys.clear();
+        self.spaces.clear();
+        self.others = OtherReads::default();
     }
 }
 

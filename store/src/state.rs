@@ -1,5 +1,6 @@
 //! Table state of one database: the base on disk and the overlay above it.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::limits::BASE_CACHE_BYTES;
 use crate::overlay::{Overlay, Row};
 use crate::plan::{IndexPlan, TablePlan};
 use crate::range::{KeyRange, Range};
-use crate::reads::Changed;
+use crate::reads::{Changed, Reading};
 use crate::root::RowHasher;
 use crate::schema::{IndexId, IndexKind, Schema, TableId};
 use crate::spill::{OverlayBudget, Spill};
@@ -56,7 +57,9 @@ pub(crate) struct Inner {
     /// Grows whenever the overlay loses something, so that a stale plan is noticed.
     pub(crate) generation: u64,
     /// The last transaction's buffer, emptied: its allocations serve the next one.
-    pub(crate) spare: Buffer,
+    pub(crate) spare: Option<Box<Buffer>>,
+    /// The last transaction's notes of what it read, emptied: the same.
+    pub(crate) spare_reading: Option<Box<RefCell<Reading>>>,
     pub(crate) tracks_reads: bool,
     /// Of what somebody wants to know how it changes.
     pub(crate) watch: Option<Watch>,
@@ -101,7 +104,8 @@ impl State {
             base,
             hasher: RowHasher::new(),
             generation: 0,
-            spare: Buffer::default(),
+            spare: None,
+            spare_reading: None,
             tracks_reads: false,
             watch: None,
         })))

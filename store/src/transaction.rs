@@ -14,7 +14,7 @@ use crate::key::{Key, Space};
 use crate::layout;
 use crate::overlay::Row;
 use crate::plan::TablePlan;
-use crate::range::{KeyRange, Range};
+use crate::range::{KeyRange, Range, point_key, unique_point};
 use crate::reads::{Changed, ReadMark, Reading, Reads};
 use crate::schema::{IndexId, Schema, TableId};
 use crate::sequence::Numbering;
@@ -59,8 +59,9 @@ pub struct Transaction {
     state: State,
     context: CallContext,
     numbering: Numbering,
-    buffer: Buffer,
-    reads: Option<RefCell<Reading>>,
+    /// Boxed, as what follows: a transaction moves a dozen times between the core and the module.
+    buffer: Box<Buffer>,
+    reads: Option<Box<RefCell<Reading>>>,
     /// Of the tail it sees commits with labels before this one.
     before: u64,
     /// Whether calls at later positions have been executed.
@@ -77,8 +78,9 @@ impl Transaction {
         } else {
             Numbering::ByTime(context.time)
         };
-        let buffer = mem::take(&mut state.0.spare);
-        let reads = state.0.tracks_reads.then(RefCell::default);
+        let buffer = state.0.spare.take().unwrap_or_default();
+        let tracks = state.0.tracks_reads;
+        let reads = tracks.then(|| state.0.spare_reading.take().unwrap_or_default());
         Self {
             state,
             context,
@@ -243,10 +245,33 @@ impl Transaction {
     /// [`WrongIndexAlgo`](DataError::WrongIndexAlgo) if the index answers points only,
     /// [`ScanTooLarge`](DataError::ScanTooLarge).
     pub fn scan_range(&self, index: IndexId, range: &Range<'_>) -> Result<Vec<Row>, DataError> {
+        let mut rows = Vec::new();
+        self.scan_range_into(index, range, &mut rows)?;
+        Ok(rows)
+    }
+
+    /// The same, into a list that was used before: what it held is gone.
+    ///
+    /// # Errors
+    /// As [`Transaction::scan_range`].
+    pub fn scan_range_into(
+        &self,
+        index: IndexId,
+        range: &Range<'_>,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), DataError> {
+        rows.clear();
         self.look(|schema, view| {
             let (plan, index) = index_plan(schema, index)?;
-            view.scan(plan, index, key_range(plan, index, range)?)?
-                .collect_bounded()
+            if let Some(values) = unique_point(index, range) {
+                let mut key = self.buffer.point_key.borrow_mut();
+                point_key(plan, index, values, &mut key).map_err(DataError::Decode)?;
+                rows.extend(view.point(plan, index, &key)?);
+                return Ok(());
+            }
+            let scan = view.scan(plan, index, key_range(plan, index, range)?)?;
+            *rows = scan.collect_bounded()?;
+            Ok(())
         })
     }
 
@@ -307,7 +332,7 @@ impl Transaction {
     /// As [`Transaction::commit`].
     #[must_use]
     pub fn end(mut self, keep: bool) -> Ended {
-        let reads = self.reads.take().map(|reads| reads.into_inner().ended());
+        let reads = self.reads.as_mut().map(|reads| reads.get_mut().take());
         let (events, changed) = match keep {
             true => self.keep(false),
             false => (Vec::new(), self.forget()),
@@ -399,7 +424,11 @@ impl Transaction {
 
     fn give_back(mut self) -> State {
         self.buffer.clear();
-        self.state.0.spare = self.buffer;
+        self.state.0.spare = Some(self.buffer);
+        if let Some(mut reads) = self.reads {
+            reads.get_mut().clear();
+            self.state.0.spare_reading = Some(reads);
+        }
         self.state
     }
 
@@ -416,7 +445,7 @@ impl Transaction {
                     spill,
                     overlay: Some(&inner.overlay),
                     before: self.before,
-                    reads: self.reads.as_ref(),
+                    reads: self.reads.as_deref(),
                     buffer,
                 };
                 work(&inner.schema, editor)
@@ -439,7 +468,7 @@ impl Transaction {
                     spill,
                     overlay: Some(&inner.overlay),
                     before: self.before,
-                    reads: self.reads.as_ref(),
+                    reads: self.reads.as_deref(),
                     writes: (!self.buffer.writes.is_empty()).then_some(&self.buffer.writes),
                     recent: Some(&self.buffer.recent),
                 };

@@ -10,6 +10,7 @@ use crate::base::Base;
 use crate::base_range::BaseRange;
 use crate::error::{DataError, StoreError};
 use crate::key::Key;
+use crate::key_map;
 use crate::limits::{ROW_OVERHEAD_BYTES, SCAN_BYTES_MAX};
 use crate::overlay::{Overlay, Row};
 use crate::plan::{IndexPlan, TablePlan};
@@ -174,15 +175,7 @@ impl<'a> View<'a> {
         range: KeyRange,
     ) -> Result<Scan<'a>, StoreError> {
         let (found, full) = match range {
-            KeyRange::Point(key) => {
-                let mut found = self.get(plan.slot, &key)?;
-                if !index.is_row_key
-                    && let Some(row_key) = found
-                {
-                    found = Some(self.row_of_entry(plan, &row_key)?);
-                }
-                (Found::One(found), None)
-            }
+            KeyRange::Point(key) => (Found::One(self.point(plan, index, &key)?), None),
             KeyRange::Between { low, high, full } => {
                 let merged = self.merge(plan.slot, &low, &high)?;
                 let found = if index.is_row_key {
@@ -202,6 +195,19 @@ impl<'a> View<'a> {
         })
     }
 
+    /// The row that a key of a unique index stands for.
+    pub(crate) fn point(
+        &self,
+        plan: &TablePlan,
+        index: &IndexPlan,
+        key: &[u8],
+    ) -> Result<Option<Row>, StoreError> {
+        match self.get(plan.slot, key)? {
+            Some(row_key) if !index.is_row_key => self.row_of_entry(plan, &row_key).map(Some),
+            found => Ok(found),
+        }
+    }
+
     fn row_of_entry(&self, plan: &TablePlan, row_key: &[u8]) -> Result<Row, StoreError> {
         self.get(plan.slot, row_key)?.ok_or_else(|| {
             StoreError::damaged(format!(
@@ -215,7 +221,7 @@ impl<'a> View<'a> {
 /// The layers' values of a range of keys, the upper layer's where two have one.
 struct Merged<'a> {
     writes: Option<Peekable<btree_map::Range<'a, Key, Write>>>,
-    overlay: Option<Peekable<btree_map::Range<'a, Key, Versions>>>,
+    overlay: Option<Peekable<key_map::Range<'a, Versions>>>,
     before: u64,
     spill: Option<SpillRange<'a>>,
     spill_next: Option<SpillItem>,

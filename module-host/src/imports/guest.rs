@@ -6,7 +6,7 @@ use wasmtime::Caller;
 
 use super::session::{Reach, Session};
 use crate::error::HostError;
-use crate::limits::{MARK_PAGE_BYTES, MARKED};
+use crate::limits::{MARK_GROUP_BYTES, MARK_PAGE_BYTES, MARKED, PAGE_MARKS_AT};
 use crate::prices;
 
 /// Why an import ends the call.
@@ -223,8 +223,10 @@ impl<'a> Guest<'a> {
             && len > 0
         {
             let (first, last) = (at as usize, at as usize + len as usize - 1);
-            let pages = first / MARK_PAGE_BYTES..=last / MARK_PAGE_BYTES;
-            marks.data_mut(&mut self.caller)[pages].fill(MARKED);
+            let marks = marks.data_mut(&mut self.caller);
+            marks[first / MARK_GROUP_BYTES..=last / MARK_GROUP_BYTES].fill(MARKED);
+            let pages = &mut marks[PAGE_MARKS_AT..];
+            pages[first / MARK_PAGE_BYTES..=last / MARK_PAGE_BYTES].fill(MARKED);
         }
         Ok(())
     }

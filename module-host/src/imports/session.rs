@@ -35,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) iterators: Handles<RowIterator>,
     /// Bytes of rows in open scans.
     pub(crate) iterator_bytes: usize,
+    /// The list of a scan that was closed, emptied: its allocation serves the next one.
+    pub(crate) spare_rows: Vec<Row>,
     /// Open timers.
     pub(crate) timers: Handles<Timer>,
     /// What it said.
@@ -52,7 +54,7 @@ pub(crate) struct Session {
 pub(crate) struct Reach {
     /// The module's memory.
     pub(crate) memory: Memory,
-    /// A byte for each page written to, if the instance has marks.
+    /// A byte for each group of pages and for each page written to, if the instance has marks.
     pub(crate) marks: Option<Memory>,
     /// Units left.
     pub(crate) units: Global,
@@ -194,6 +196,7 @@ impl Session {
             sink_is_open: false,
             iterators: Handles::new(ITERATORS_MAX),
             iterator_bytes: 0,
+            spare_rows: Vec::new(),
             timers: Handles::new(TIMERS_MAX),
             console: Console::default(),
             given: 0,

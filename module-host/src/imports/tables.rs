@@ -15,6 +15,9 @@ use crate::limits::{ITERATOR_BYTES_MAX, LOOKUP_BYTES_MAX};
 use crate::prices;
 use crate::roles::{ROLE, ROLE_IDENTITY, ROLE_ROLE};
 
+/// Rows of a list that is kept for the next scan: most find one, and a large one is not to stay.
+const SPARE_ROWS_MAX: usize = 16;
+
 /// `table_id_from_name(name…, out) -> u16`
 pub(super) fn table_id(caller: Caller<'_, Session>, name: u32, len: u32, out: u32) -> Answer {
     answer(caller, |guest| {
@@ -119,8 +122,9 @@ pub(super) fn scan_point(
         guest.in_bounds(point, point_len)?;
         guest.in_bounds(out, 4)?;
         guest.charge(prices::SCAN)?;
-        let rows = with_bytes(guest, point, point_len, |transaction, point| {
-            transaction.scan_range(readable_index(index)?, &Range::point(point))
+        let mut rows = std::mem::take(&mut guest.session().spare_rows);
+        with_bytes(guest, point, point_len, |transaction, point| {
+            transaction.scan_range_into(readable_index(index)?, &Range::point(point), &mut rows)
         })?;
         open_iterator(guest, rows, out)
     })
@@ -496,9 +500,15 @@ fn open_iterator(guest: &mut Guest<'_>, rows: Vec<Row>, out: u32) -> Result<i32,
 }
 
 fn close_iterator(session: &mut Session, iter: u32) -> bool {
-    let closed = session.iterators.close(iter);
-    session.iterator_bytes -= closed.as_ref().map_or(0, |closed| closed.bytes);
-    closed.is_some()
+    let Some(mut closed) = session.iterators.close(iter) else {
+        return false;
+    };
+    session.iterator_bytes -= closed.bytes;
+    if closed.rows.capacity() <= SPARE_ROWS_MAX {
+        closed.rows.clear();
+        session.spare_rows = closed.rows;
+    }
+    true
 }
 
 /// Writes the numbers that `auto_inc` columns got over the row they belong to.

@@ -7,7 +7,8 @@
 //! reads as zero instead of ending the call; no sound module looks there.
 //!
 //! A store marks the page of its first byte only. The bytes that it may put at the start of the
-//! next page are copied back together with the marked one: see [`SPILL_BYTES`].
+//! next page are copied back together with the marked one: see [`SPILL_BYTES`]. It also marks the
+//! page's group: looking through the marks of all pages after each call took longer than copying.
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
@@ -19,9 +20,10 @@ use wasmparser::{
 };
 
 use super::check::{Facts, OUR_PREFIX};
-use crate::limits::{MARK_PAGE_BYTES, MARKED, WASM_PAGE_BYTES};
+use crate::limits::{MARK_GROUP_BYTES, MARK_PAGE_BYTES, MARKED, PAGE_MARKS_AT, WASM_PAGE_BYTES};
 
-/// Export of the memory that holds a byte for each page: not zero if it was written to.
+/// Export of the memory that holds a byte for each group of pages, and from [`PAGE_MARKS_AT`] on a byte
+/// for each page: not zero if it was written to.
 pub(crate) const MARKS: &str = "tombolo:marks";
 
 /// Export of the global that is not zero once memory was refused: 32 bits.
@@ -33,14 +35,23 @@ pub(crate) const SPILL_BYTES: usize = 15;
 /// Number of the memory of marks; the module's own is 0.
 const MARKS_MEMORY: u32 = 1;
 
-/// A mark is one byte.
-const MARK: MemArg = MemArg {
+/// The mark of a page is one byte, at the number of the page.
+const PAGE_MARK: MemArg = MemArg {
+    offset: PAGE_MARKS_AT as u64,
+    align: 0,
+    memory_index: MARKS_MEMORY,
+};
+
+/// The mark of a group is one byte, at the number of the group.
+const GROUP_MARK: MemArg = MemArg {
     offset: 0,
     align: 0,
     memory_index: MARKS_MEMORY,
 };
 
 const MARK_PAGE_LOG2: i32 = MARK_PAGE_BYTES.trailing_zeros() as i32;
+
+const MARK_GROUP_LOG2: i32 = MARK_GROUP_BYTES.trailing_zeros() as i32;
 
 /// A module that marks what it writes.
 pub(super) struct Marked {
@@ -138,7 +149,7 @@ impl Reencode for Pass<'_> {
             self.size_first = memory?.initial as i32;
         }
         let pages = u64::from(self.facts.memory_pages_max);
-        let marks = pages * (WASM_PAGE_BYTES / MARK_PAGE_BYTES) as u64;
+        let marks = PAGE_MARKS_AT as u64 + pages * (WASM_PAGE_BYTES / MARK_PAGE_BYTES) as u64;
         memories.memory(fixed(pages));
         memories.memory(fixed(marks.div_ceil(WASM_PAGE_BYTES as u64)));
         Ok(())
@@ -201,9 +212,10 @@ struct Writer {
     function: Function,
     size: u32,
     pages_max: u32,
-    /// Numbers of our locals: an address, a length, and a value of each type.
+    /// Numbers of our locals: an address, two lengths, and a value of each type.
     address: u32,
     length: u32,
+    more: u32,
     value_i32: u32,
     value_i64: u32,
     value_f32: u32,
@@ -214,18 +226,19 @@ struct Writer {
 impl Writer {
     fn new(mut locals: Vec<(u32, ValType)>, first: u32, size: u32, pages_max: u32) -> Self {
         use ValType::{F32, F64, I32, I64, V128};
-        locals.extend([(3, I32), (1, I64), (1, F32), (1, F64), (1, V128)]);
+        locals.extend([(4, I32), (1, I64), (1, F32), (1, F64), (1, V128)]);
         Self {
             function: Function::new(locals),
             size,
             pages_max,
             address: first,
             length: first + 1,
-            value_i32: first + 2,
-            value_i64: first + 3,
-            value_f32: first + 4,
-            value_f64: first + 5,
-            value_v128: first + 6,
+            more: first + 2,
+            value_i32: first + 3,
+            value_i64: first + 4,
+            value_f32: first + 5,
+            value_f64: first + 6,
+            value_v128: first + 7,
         }
     }
 
@@ -266,31 +279,39 @@ impl Writer {
         })
     }
 
-    /// Marks the page of a store, leaving address and value on the stack as they were. An address
-    /// out of memory is out of the marks too, or its mark is not looked at: the call ends either
-    /// way.
+    /// Marks the page of a store and its group, leaving address and value on the stack as they were.
+    /// An address out of memory is out of the marks too, or its mark is not looked at: the call ends
+    /// either way.
     fn store(&mut self, at: MemArg, value: u32) {
         self.function
             .instruction(&I::LocalSet(value))
             .instruction(&I::LocalTee(self.address));
-        if at.offset != 0 {
-            // Offsets of 32-bit memories have 32 bits.
-            self.function
-                .instruction(&I::I32Const(at.offset as u32 as i32));
-            self.function.instruction(&I::I32Add);
-        }
+        // Offsets of 32-bit memories have 32 bits.
+        let offset = at.offset as u32 as i32;
+        self.mark_one(offset, MARK_GROUP_LOG2, GROUP_MARK);
+        self.function.instruction(&I::LocalGet(self.address));
+        self.mark_one(offset, MARK_PAGE_LOG2, PAGE_MARK);
         self.function
-            .instruction(&I::I32Const(MARK_PAGE_LOG2))
-            .instruction(&I::I32ShrU)
-            .instruction(&I::I32Const(MARKED.into()))
-            .instruction(&I::I32Store8(MARK))
             .instruction(&I::LocalGet(self.address))
             .instruction(&I::LocalGet(value));
     }
 
-    /// Marks all pages that a bulk instruction writes to: it has three operands.
+    /// Sets the mark of what an address is in, so many bytes behind the one on the stack.
+    fn mark_one(&mut self, offset: i32, log2: i32, mark: MemArg) {
+        if offset != 0 {
+            self.function
+                .instruction(&I::I32Const(offset))
+                .instruction(&I::I32Add);
+        }
+        self.function
+            .instruction(&I::I32Const(log2))
+            .instruction(&I::I32ShrU)
+            .instruction(&I::I32Const(MARKED.into()))
+            .instruction(&I::I32Store8(mark));
+    }
+
+    /// Marks all pages that a bulk instruction writes to, and their groups: it has three operands.
     fn bulk(&mut self, instruction: &I<'_>) {
-        let (first, more) = (self.value_i32, self.address);
         self.function
             .instruction(&I::LocalSet(self.length))
             .instruction(&I::LocalSet(self.value_i32))
@@ -298,26 +319,38 @@ impl Writer {
             .instruction(&I::LocalGet(self.value_i32))
             .instruction(&I::LocalGet(self.length))
             // The instruction comes first: it ends the call if anything is out of memory, so the
-            // range of marks below is sound.
+            // ranges of marks below are sound.
             .instruction(instruction)
             .instruction(&I::LocalGet(self.length))
-            .instruction(&I::If(BlockType::Empty))
-            // The last page, then the first, then how many come after the first.
+            .instruction(&I::If(BlockType::Empty));
+        self.mark_range(MARK_GROUP_LOG2, GROUP_MARK);
+        self.mark_range(MARK_PAGE_LOG2, PAGE_MARK);
+        self.function.instruction(&I::End);
+    }
+
+    /// Sets the marks of what the bytes at the address are in, as many as the length, which is not 0.
+    fn mark_range(&mut self, log2: i32, mark: MemArg) {
+        let (first, more) = (self.value_i32, self.more);
+        self.function
+            // The last one, then the first, then how many come after the first.
             .instruction(&I::LocalGet(self.address))
             .instruction(&I::LocalGet(self.length))
             .instruction(&I::I32Add)
             .instruction(&I::I32Const(1))
             .instruction(&I::I32Sub)
-            .instruction(&I::I32Const(MARK_PAGE_LOG2))
+            .instruction(&I::I32Const(log2))
             .instruction(&I::I32ShrU)
             .instruction(&I::LocalGet(self.address))
-            .instruction(&I::I32Const(MARK_PAGE_LOG2))
+            .instruction(&I::I32Const(log2))
             .instruction(&I::I32ShrU)
             .instruction(&I::LocalTee(first))
             .instruction(&I::I32Sub)
             .instruction(&I::LocalTee(more))
             .instruction(&I::If(BlockType::Empty))
             .instruction(&I::LocalGet(first))
+            // Filling has no offset of its own. Both are below 2^21.
+            .instruction(&I::I32Const(mark.offset as i32))
+            .instruction(&I::I32Add)
             .instruction(&I::I32Const(MARKED.into()))
             .instruction(&I::LocalGet(more))
             .instruction(&I::I32Const(1))
@@ -326,8 +359,7 @@ impl Writer {
             .instruction(&I::Else)
             .instruction(&I::LocalGet(first))
             .instruction(&I::I32Const(MARKED.into()))
-            .instruction(&I::I32Store8(MARK))
-            .instruction(&I::End)
+            .instruction(&I::I32Store8(mark))
             .instruction(&I::End);
     }
 

@@ -4,6 +4,7 @@ use wasm_encoder::{Instruction as I, ValType};
 
 use super::fixture::{COUNTER, Fixture, LOCAL, SCRATCH, at, import, item, reducer};
 use crate::Outcome;
+use crate::limits::MARK_GROUP_BYTES;
 
 /// Adds one to a number in memory and fails with what it was, as a status.
 fn count_in_memory() -> Vec<I<'static>> {
@@ -101,6 +102,14 @@ fn scribble() -> Vec<I<'static>> {
             dst_mem: 0,
         },
     ]);
+    // From one group of pages into the next, and over several of them.
+    let group = MARK_GROUP_BYTES as i32;
+    address(&mut body, 8 * group - 4);
+    body.extend([I::I64Const(-1), I::I64Store(at(0))]);
+    for (from, bytes) in [(10 * group - 1, 2), (12 * group - 1, 3 * group + 2)] {
+        address(&mut body, from);
+        body.extend([I::I32Const(0xAA), I::I32Const(bytes), I::MemoryFill(0)]);
+    }
     // The very end of memory, far behind its virtual size.
     body.extend([
         I::I32Const((64 << 20) - 8),

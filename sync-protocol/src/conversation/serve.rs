@@ -148,7 +148,7 @@ fn travelling_all(entries: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
     travels.collect()
 }
 
-/// Consecutive segments from `height` on, not beyond `until`, as much as fits.
+/// Consecutive segments from `height` on, not beyond `until`, as much as fits; the birth alone.
 fn segments(height: u64, from: u32, until: u64, turn: &Turn<'_>) -> Answer {
     let mut segments = Vec::new();
     let mut left = PULL_BYTES_MAX;
@@ -173,7 +173,9 @@ fn segments(height: u64, from: u32, until: u64, turn: &Turn<'_>) -> Answer {
             entries,
             complete,
         });
-        if !complete {
+        // Whoever asks for the birth has nothing yet. It needs the module before it can take in what
+        // follows, and asks for that then.
+        if !complete || height == 0 {
             break;
         }
         from = 0;

@@ -1,0 +1,290 @@
+//! An ordered map from stored keys. They are looked for by their first eight bytes, as one number: that
+//! finds nearly all of them, and a search reads a few bytes of each node instead of whole keys.
+//!
+//! Order and answers are those of a `BTreeMap<Key, V>`.
+
+use std::collections::{BTreeMap, btree_map};
+use std::ops::Bound::{Excluded, Included};
+
+use crate::key::Key;
+
+/// Keys and their values, in the order of the keys.
+#[derive(Debug)]
+pub(crate) struct KeyMap<V> {
+    slots: BTreeMap<u64, Slot<V>>,
+    len: usize,
+}
+
+/// The keys that begin with the same eight bytes.
+#[derive(Debug)]
+enum Slot<V> {
+    /// Nearly always: a table's number and four bytes of a primary key.
+    One(Key, V),
+    /// Two or more; one is left at times, and none never.
+    Many(BTreeMap<Key, V>),
+}
+
+impl<V> Default for KeyMap<V> {
+    fn default() -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<V> KeyMap<V> {
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The value of a key.
+    #[inline]
+    pub(crate) fn get(&self, key: &Key) -> Option<&V> {
+        Some(self.get_key_value(key)?.1)
+    }
+
+    /// The key as it is held here, and its value.
+    #[inline]
+    pub(crate) fn get_key_value(&self, key: &Key) -> Option<(&Key, &V)> {
+        match self.slots.get(&key.first_bytes())? {
+            Slot::One(held, value) => (held == key).then_some((held, value)),
+            Slot::Many(all) => all.get_key_value(key),
+        }
+    }
+
+    /// The value of a key, to change it.
+    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut V> {
+        match self.slots.get_mut(&key.first_bytes())? {
+            Slot::One(held, value) => (held == key).then_some(value),
+            Slot::Many(all) => all.get_mut(key),
+        }
+    }
+
+    /// Makes a value of what comes if the key is new, or changes the one that it has.
+    pub(crate) fn put<T>(
+        &mut self,
+        key: Key,
+        comes: T,
+        new: impl FnOnce(T) -> V,
+        change: impl FnOnce(&mut V, T),
+    ) {
+        match self.slots.entry(key.first_bytes()) {
+            btree_map::Entry::Vacant(free) => {
+                free.insert(Slot::One(key, new(comes)));
+                self.len += 1;
+            }
+            btree_map::Entry::Occupied(mut slot) => {
+                let slot = slot.get_mut();
+                match slot {
+                    Slot::One(held, value) if *held == key => return change(value, comes),
+                    Slot::One(..) => slot.make_room(),
+                    Slot::Many(_) => {}
+                }
+                let Slot::Many(all) = slot else {
+                    unreachable!("room was made for more than one");
+                };
+                match all.entry(key) {
+                    btree_map::Entry::Occupied(mut held) => change(held.get_mut(), comes),
+                    btree_map::Entry::Vacant(free) => {
+                        free.insert(new(comes));
+                        self.len += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a key out.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<V> {
+        let btree_map::Entry::Occupied(mut slot) = self.slots.entry(key.first_bytes()) else {
+            return None;
+        };
+        let removed = match slot.get_mut() {
+            Slot::One(held, _) if held != key => return None,
+            Slot::One(..) => match slot.remove() {
+                Slot::One(_, value) => value,
+                Slot::Many(_) => unreachable!("it was looked at"),
+            },
+            Slot::Many(all) => {
+                let value = all.remove(key)?;
+                if all.is_empty() {
+                    slot.remove();
+                }
+                value
+            }
+        };
+        self.len -= 1;
+        Some(removed)
+    }
+
+    /// Keeps the keys of which `keeps` says so, which may change their values. What is left is built
+    /// anew: taking many keys out one by one would balance the tree as often.
+    pub(crate) fn rebuild(&mut self, mut keeps: impl FnMut(&Key, &mut V) -> bool) {
+        let mut len = 0;
+        let slots = std::mem::take(&mut self.slots).into_iter();
+        let kept = slots.filter_map(|(first, mut slot)| {
+            let left = match &mut slot {
+                Slot::One(key, value) => usize::from(keeps(key, value)),
+                Slot::Many(all) => {
+                    all.retain(|key, value| keeps(key, value));
+                    all.len()
+                }
+            };
+            len += left;
+            (left > 0).then_some((first, slot))
+        });
+        self.slots = kept.collect();
+        self.len = len;
+    }
+
+    /// All keys and values, in order.
+    pub(crate) fn iter(&self) -> Range<'_, V> {
+        Range {
+            slots: self.slots.range(..),
+            within: None,
+            bounds: None,
+        }
+    }
+
+    /// The keys from `low` up to but without `high`, in order. `low` must not be greater.
+    pub(crate) fn range(&self, low: &Key, high: &Key) -> Range<'_, V> {
+        // Of two keys, the smaller one has no greater number.
+        let slots = self.slots.range(low.first_bytes()..=high.first_bytes());
+        Range {
+            slots,
+            within: None,
+            bounds: Some((low.clone(), high.clone())),
+        }
+    }
+
+    /// All values, to change them, in the order of their keys.
+    pub(crate) fn for_each_value(&mut self, mut change: impl FnMut(&mut V)) {
+        for slot in self.slots.values_mut() {
+            match slot {
+                Slot::One(_, value) => change(value),
+                Slot::Many(all) => all.values_mut().for_each(&mut change),
+            }
+        }
+    }
+}
+
+impl<V> Slot<V> {
+    /// Lets the slot hold more than one key.
+    fn make_room(&mut self) {
+        let held = std::mem::replace(self, Self::Many(BTreeMap::new()));
+        if let (Self::One(key, value), Self::Many(all)) = (held, self) {
+            all.insert(key, value);
+        }
+    }
+}
+
+/// Keys and values, in order.
+#[derive(Debug)]
+pub(crate) struct Range<'a, V> {
+    slots: btree_map::Range<'a, u64, Slot<V>>,
+    /// What is left of the slot with several keys.
+    within: Option<btree_map::Range<'a, Key, V>>,
+    /// From the first up to but without the second.
+    bounds: Option<(Key, Key)>,
+}
+
+impl<'a, V> Iterator for Range<'a, V> {
+    type Item = (&'a Key, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(next) = self.within.as_mut().and_then(Iterator::next) {
+                return Some(next);
+            }
+            match (self.slots.next()?.1, &self.bounds) {
+                (Slot::One(key, value), Some((low, high))) if key < low || key >= high => {}
+                (Slot::One(key, value), _) => return Some((key, value)),
+                (Slot::Many(all), None) => self.within = Some(all.range(..)),
+                (Slot::Many(all), Some((low, high))) => {
+                    self.within = Some(all.range((Included(low), Excluded(high))));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few different keys, many of which begin alike, some shorter than eight bytes.
+    fn keys() -> impl Strategy<Value = Vec<u8>> {
+        let alike = prop::collection::vec(0_u8..2, 0..4)
+            .prop_map(|end| [&[0, 0, 0, 9, 1, 2, 3, 4][..], &end].concat());
+        let short = prop::collection::vec(0_u8..3, 1..7);
+        let apart = (0_u8..4, 0_u8..4).prop_map(|(a, b)| vec![0, 0, 0, a, 0, 0, 0, b]);
+        prop_oneof![alike, short, apart]
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(Vec<u8>, u32),
+        Remove(Vec<u8>),
+        KeepEven,
+        Add(u32),
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (keys(), any::<u32>()).prop_map(|(key, value)| Step::Put(key, value)),
+            3 => keys().prop_map(Step::Remove),
+            1 => Just(Step::KeepEven),
+            1 => any::<u32>().prop_map(Step::Add),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is done to it, it answers as a map of whole keys does.
+        #[test]
+        fn it_is_an_ordered_map(
+            steps in prop::collection::vec(steps(), 0..60),
+            low in keys(),
+            high in keys(),
+        ) {
+            let key = |bytes: &[u8]| Key::from(bytes);
+            let mut map = KeyMap::default();
+            let mut model = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Put(bytes, value) => {
+                        map.put(key(&bytes), value, |new| new, |held, new| *held ^= new);
+                        let held = model.entry(key(&bytes));
+                        held.and_modify(|held| *held ^= value).or_insert(value);
+                    }
+                    Step::Remove(bytes) => {
+                        prop_assert_eq!(map.remove(&key(&bytes)), model.remove(&key(&bytes)));
+                    }
+                    Step::KeepEven => {
+                        map.rebuild(|_, value| *value % 2 == 0);
+                        model.retain(|_, value| *value % 2 == 0);
+                    }
+                    Step::Add(more) => {
+                        map.for_each_value(|value| *value = value.wrapping_add(more));
+                        model.values_mut().for_each(|value| *value = value.wrapping_add(more));
+                    }
+                }
+                prop_assert_eq!(map.len(), model.len());
+            }
+            prop_assert!(map.iter().eq(model.iter()));
+            for bytes in [&low, &high] {
+                prop_assert_eq!(map.get(&key(bytes)), model.get(&key(bytes)));
+                prop_assert_eq!(map.get_mut(&key(bytes)), model.get_mut(&key(bytes)));
+            }
+            let (low, high) = (key(low.as_slice().min(&high)), key(low.as_slice().max(&high)));
+            let between = model.range((Included(&low), Excluded(&high)));
+            match low == high {
+                true => prop_assert_eq!(map.range(&low, &high).next(), None),
+                false => prop_assert!(map.range(&low, &high).eq(between)),
+            }
+        }
+    }
+}
