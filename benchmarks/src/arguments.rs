@@ -19,10 +19,10 @@ Usage: benchmarks [--quick] [--runs N] [--compare FILE] [--against RIVAL=PATH]â€
   --against RIVAL=PATH
                   has another system do the same work, into target/bench/against.json: spacetimedb,
                   autobase, automerge, yjs. `cargo xtask bench --against RIVAL` installs it first
-  NAME            calls, catch-up, offline, late, latency, memory, rows, tail, reconcile, following,
-                  websocket, binary; all if neither a name nor a rival is given";
+  NAME            calls, catch-up, offline, late, latency, memory, rows, growth, tail, reconcile,
+                  following, fan-out, websocket, binary; all if neither a name nor a rival is given";
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "calls",
     "catch-up",
     "offline",
@@ -30,9 +30,11 @@ const NAMES: [&str; 12] = [
     "latency",
     "memory",
     "rows",
+    "growth",
     "tail",
     "reconcile",
     "following",
+    "fan-out",
     "websocket",
     "binary",
 ];

@@ -1,37 +1,22 @@
 //! One client that makes transfers, in the protocols that SpacetimeDB's clients speak.
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use client_messages::compression::open_frame;
 use client_messages::v1::{self, UpdateStatus};
 use client_messages::v2::{self, ReducerOutcome, Version};
-use tungstenite::client::IntoClientRequest;
-use tungstenite::http::HeaderValue;
-use tungstenite::{Message, WebSocket};
 
 use crate::clock::{Deadline, instant};
 use crate::dice::Dice;
 use crate::load::Accounts;
+use crate::mesh::{self, transfer};
+use crate::socket::{Socket, Target};
 
 /// Calls that wait for their answers, of each connection.
 const IN_FLIGHT: usize = 40;
 
 /// Seconds that all calls of one connection may take.
 const PATIENCE_S: u64 = 300;
-
-/// Bytes of a frame of the server.
-const FRAME_BYTES_MAX: usize = 64 << 20;
-
-/// A database at a server.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    /// Host and port.
-    pub(crate) address: String,
-    /// Name or identity of the database.
-    pub(crate) database: String,
-}
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug)]
@@ -49,17 +34,17 @@ impl Protocol {
         }
     }
 
-    /// Calls of `transfer`, as few frames as the protocol allows.
-    fn frames(self, calls: Vec<Call>) -> Vec<Vec<u8>> {
+    /// Calls, in as few frames as the protocol allows.
+    pub(crate) fn frames(self, calls: Vec<Call>) -> Vec<Vec<u8>> {
         let later = |call: Call| v2::ClientMessage::CallReducer {
             request_id: call.request_id,
-            reducer: "transfer".to_owned(),
+            reducer: call.reducer.to_owned(),
             args: call.args.into(),
         };
         match self {
             Self::V1 => {
                 let message = |call: Call| v1::ClientMessage::<v1::Bsatn>::CallReducer {
-                    reducer: "transfer".to_owned(),
+                    reducer: call.reducer.to_owned(),
                     args: call.args.into(),
                     request_id: call.request_id,
                     no_success_notify: false,
@@ -79,7 +64,7 @@ impl Protocol {
     }
 
     /// Whether this is what comes first, and nothing else.
-    fn is_hello(self, payload: &[u8]) -> anyhow::Result<bool> {
+    pub(crate) fn is_hello(self, payload: &[u8]) -> anyhow::Result<bool> {
         Ok(match self {
             Self::V1 => {
                 let message = v1::ServerMessage::<v1::Bsatn>::decode(payload)?;
@@ -95,7 +80,7 @@ impl Protocol {
     }
 
     /// The calls that a frame answers.
-    fn answered(self, payload: &[u8]) -> anyhow::Result<Vec<u32>> {
+    pub(crate) fn answered(self, payload: &[u8]) -> anyhow::Result<Vec<u32>> {
         match self {
             Self::V1 => {
                 let message = v1::ServerMessage::<v1::Bsatn>::decode(payload)?;
@@ -133,14 +118,26 @@ fn answered_later(message: v2::ServerMessage) -> anyhow::Result<u32> {
     Ok(request_id)
 }
 
-/// A call of `transfer`.
-struct Call {
+/// A call that has a number.
+pub(crate) struct Call {
     request_id: u32,
+    reducer: &'static str,
     args: Vec<u8>,
 }
 
+impl Call {
+    /// A call, and which of its connection's it is.
+    pub(crate) fn new(number: usize, (reducer, args): mesh::Call) -> anyhow::Result<Self> {
+        Ok(Self {
+            request_id: number.try_into()?,
+            reducer,
+            args,
+        })
+    }
+}
+
 pub(crate) struct Connection {
-    socket: WebSocket<TcpStream>,
+    socket: Socket,
     protocol: Protocol,
     accounts: Accounts,
     dice: Dice,
@@ -159,29 +156,20 @@ impl Connection {
         accounts: Accounts,
         dice: Dice,
     ) -> anyhow::Result<Self> {
-        let Target { address, database } = target;
-        let url = format!("ws://{address}/v1/database/{database}/subscribe?compression=None");
-        let mut request = url.into_client_request()?;
-        let name = HeaderValue::from_static(protocol.name());
-        request.headers_mut().insert("sec-websocket-protocol", name);
-        let stream = TcpStream::connect(address).context("connecting")?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(PATIENCE_S)))?;
-        let (socket, _) = tungstenite::client(request, stream).context("opening a WebSocket")?;
-        let mut connection = Self {
-            socket,
-            protocol,
-            accounts,
-            dice,
-            sent: Vec::new(),
-        };
-        let first = connection.read()?;
+        let mut socket = Socket::open(target, protocol.name())?;
+        let first = socket.read()?;
         anyhow::ensure!(
             protocol.is_hello(&first)?,
             "expected to be told who this is, got {} bytes of something else",
             first.len()
         );
-        Ok(connection)
+        Ok(Self {
+            socket,
+            protocol,
+            accounts,
+            dice,
+            sent: Vec::new(),
+        })
     }
 
     /// Makes so many transfers; answers how long each took.
@@ -196,7 +184,7 @@ impl Connection {
         self.send(IN_FLIGHT.min(calls))?;
         while took.len() < calls {
             deadline.check("answers")?;
-            let payload = self.read()?;
+            let payload = self.socket.read()?;
             let answered = self.protocol.answered(&payload)?;
             let now = instant();
             for request_id in &answered {
@@ -219,37 +207,11 @@ impl Connection {
             .frames(made.into_iter().collect::<anyhow::Result<_>>()?);
         let now = instant();
         self.sent.extend((0..calls).map(|_| now));
-        for frame in frames {
-            self.socket.write(Message::Binary(frame.into()))?;
-        }
-        self.socket.flush()?;
-        Ok(())
+        self.socket.send(frames)
     }
 
     fn call(&mut self, number: usize) -> anyhow::Result<Call> {
         let (from, to) = self.accounts.pair(&mut self.dice);
-        let amount: i64 = 1;
-        let arguments = [
-            &from.to_le_bytes()[..],
-            &to.to_le_bytes(),
-            &amount.to_le_bytes(),
-        ];
-        Ok(Call {
-            request_id: number.try_into()?,
-            args: arguments.concat(),
-        })
-    }
-
-    /// The payload of the next frame that says something.
-    fn read(&mut self) -> anyhow::Result<Vec<u8>> {
-        loop {
-            match self.socket.read()? {
-                Message::Binary(frame) => {
-                    return Ok(open_frame(&frame, FRAME_BYTES_MAX)?.into_owned());
-                }
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => bail!("the server ended the connection: {other:?}"),
-            }
-        }
+        Call::new(number, transfer(from, to))
     }
 }

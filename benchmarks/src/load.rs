@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::instant;
-use crate::connection::{Connection, Protocol, Target};
+use crate::connection::{Connection, Protocol};
 use crate::dice::Dice;
+use crate::socket::Target;
 
 const CONNECTIONS: u64 = 8;
 

@@ -52,6 +52,13 @@ pub(crate) fn transfer(from: u32, to: u32) -> Call {
     ("transfer", arguments.concat())
 }
 
+/// Writes a short message.
+pub(crate) fn message() -> Call {
+    let texts = ["lobby", "a short message"];
+    let text = |text: &str| [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    ("send_message", texts.map(text).concat())
+}
+
 /// Some peers in one thread.
 pub(crate) struct Mesh {
     peers: Vec<Peer>,
@@ -322,6 +329,15 @@ impl Mesh {
     /// # Errors
     /// If a peer refuses something.
     pub(crate) fn open(&mut self, wasm: Vec<u8>) -> anyhow::Result<()> {
+        self.publish(wasm)?;
+        self.call_all(0, &[("open_accounts", ACCOUNTS.to_le_bytes().to_vec())])
+    }
+
+    /// Publishes any module on the first peer, and joins all others.
+    ///
+    /// # Errors
+    /// If a peer refuses something.
+    pub(crate) fn publish(&mut self, wasm: Vec<u8>) -> anyhow::Result<()> {
         let dice = self.dice.bytes();
         let request = Request::Publish {
             name: "chat".to_owned(),
@@ -335,13 +351,7 @@ impl Mesh {
         for at in 1..self.peers.len() {
             self.join(at)?;
         }
-        for at in 0..self.peers.len() {
-            self.connect(at)?;
-        }
-        let id = self.call_later(0, "open_accounts", ACCOUNTS.to_le_bytes().to_vec());
-        self.settle();
-        self.called(id)?;
-        Ok(())
+        (0..self.peers.len()).try_for_each(|at| self.connect(at))
     }
 
     /// Lets a peer join with a ticket from the first; done when the database is usable
@@ -465,14 +475,10 @@ impl Mesh {
     pub(crate) fn message_burst(&mut self, at: usize, in_flight: u64) -> anyhow::Result<()> {
         let ids: Vec<_> = (0..in_flight)
             .map(|_| {
-                let mut arguments = vec![];
-                for text in ["lobby", "a short message"] {
-                    arguments.extend_from_slice(&u32::try_from(text.len())?.to_le_bytes());
-                    arguments.extend_from_slice(text.as_bytes());
-                }
-                Ok(self.call_later(at, "send_message", arguments))
+                let (reducer, arguments) = message();
+                self.call_later(at, reducer, arguments)
             })
-            .collect::<anyhow::Result<_>>()?;
+            .collect();
         self.settle();
         ids.into_iter()
             .try_for_each(|id| self.called(id).map(|_| ()))

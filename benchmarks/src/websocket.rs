@@ -5,12 +5,13 @@ use anyhow::Context;
 use client_messages::v2::Version;
 
 use crate::arguments::Options;
-use crate::connection::{Protocol, Target};
+use crate::connection::Protocol;
 use crate::load::{self, Accounts};
 use crate::places::chat;
 use crate::processes::PeerProcess;
 use crate::report::{Better, Row};
 use crate::resident;
+use crate::socket::Target;
 
 const ACCOUNTS: u32 = 100_000;
 const CALLS: u64 = 200_000;

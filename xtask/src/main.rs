@@ -5,8 +5,8 @@
 //! what it installs. Nothing here links the project's own crates: this program is built in
 //! seconds, before anything else is.
 //!
-//! Everything uses the one release profile: no dependency is compiled twice. What is not ours and has
-//! to be kept apart, `tests/rust-client`, is the exception.
+//! Everything uses the one release profile: no dependency is compiled twice. The exceptions are what is not
+//! ours and has to be kept apart, `tests/rust-client`, and what is measured, which is built as people get it.
 
 #![forbid(unsafe_code)]
 

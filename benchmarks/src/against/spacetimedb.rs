@@ -12,12 +12,13 @@ use tempfile::TempDir;
 
 use crate::arguments::Options;
 use crate::clock::{Deadline, pause};
-use crate::connection::{Protocol, Target};
+use crate::connection::Protocol;
 use crate::load::{self, Accounts};
 use crate::places::{self, scratch};
 use crate::processes::{Client, PeerProcess, agent};
 use crate::report::Better;
 use crate::resident;
+use crate::socket::Target;
 
 use super::table::Comparison;
 

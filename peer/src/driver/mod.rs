@@ -17,6 +17,7 @@ pub(crate) mod data_dir;
 pub(crate) mod https;
 pub(crate) mod issuers;
 pub(crate) mod network;
+pub(crate) mod open_files;
 pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod tokens;

@@ -24,6 +24,7 @@ use super::core_thread::{self, Mail, Mailbox};
 use super::data_dir::{DataDir, RunInfo};
 use super::issuers::Issuers;
 use super::network::Network;
+use super::open_files;
 use super::server;
 use super::tokens::Tokens;
 
@@ -53,6 +54,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    open_files::raise();
     let interrupted = interruption(config.until_stdin_closes)?;
     let data_dir = Arc::new(DataDir::open(&config.data_dir)?);
     let secret = data_dir.peer_key()?;

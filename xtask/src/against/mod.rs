@@ -9,8 +9,8 @@ mod spacetimedb;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::command::{cargo, program};
 use crate::places;
-use crate::run_program;
 
 /// Who can be measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -53,7 +53,13 @@ pub(crate) fn bench(rivals: &[Rival], arguments: &[String]) -> anyhow::Result<()
         all.extend([OsString::from("--against"), named]);
     }
     all.extend(arguments.iter().map(OsString::from));
-    run_program("benchmarks", &all)
+    // As people get it: nothing of it is shared with the builds of the tests.
+    cargo(["build", "--profile", "dist", "--locked", "--bins"])
+        .args(["--package", "peer", "--package", "benchmarks"])
+        .run()?;
+    program(places::target().join("dist/benchmarks"))
+        .args(all)
+        .run()
 }
 
 /// Where rivals are installed.

@@ -1,0 +1,84 @@
+//! Calls of one peer that holds few rows, and many: the same calls, on rows that are taken from all of them.
+
+use crate::arguments::Options;
+use crate::clock::instant;
+use crate::dice::Dice;
+use crate::load::Accounts;
+use crate::mesh::Mesh;
+use crate::places;
+use crate::report::{Better, Row};
+
+/// It opens accounts from one number to another.
+const MODULE: &str = "transfers_1_2";
+
+/// So many are opened by one call.
+const OPENED_AT_ONCE: u32 = 10_000;
+
+const FEW: u32 = 100_000;
+const MANY: u32 = 10_000_000;
+
+/// Calls that wait for their answers at a time.
+const IN_FLIGHT: u64 = 256;
+
+const CALLS: u64 = 100_000;
+
+pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
+    let many = u32::try_from(options.amount(MANY.into()))?;
+    let calls = options.amount(CALLS);
+    let mut mesh = Mesh::new(1)?;
+    mesh.publish(places::module(MODULE)?)?;
+    open_accounts(&mut mesh, 0, FEW)?;
+    let few = rate(&mut mesh, FEW, calls)?;
+    open_accounts(&mut mesh, FEW, many)?;
+    let same = rate(&mut mesh, FEW, calls)?;
+    let all = rate(&mut mesh, many, calls)?;
+    Ok(vec![
+        Row::note(format!("calls on {FEW} rows"), few, "calls/s"),
+        Row::note(format!("the same rows among {many}"), same, "calls/s"),
+        Row::note(format!("calls on all of {many} rows"), all, "calls/s"),
+        Row::new(
+            "times as many as on few rows",
+            all / few,
+            "×",
+            Better::More,
+            0.7,
+        ),
+    ])
+}
+
+/// Opens accounts from one up to another, and waits until they are in the base.
+fn open_accounts(mesh: &mut Mesh, first: u32, end: u32) -> anyhow::Result<()> {
+    for first in (first..end).step_by(OPENED_AT_ONCE as usize) {
+        let end = end.min(first + OPENED_AT_ONCE);
+        let balance: i64 = 1_000_000;
+        let arguments = [
+            &first.to_le_bytes()[..],
+            &end.to_le_bytes(),
+            &balance.to_le_bytes(),
+        ];
+        mesh.call_all(0, &[("open_accounts", arguments.concat())])?;
+    }
+    mesh.wait_until_final()
+}
+
+/// Transfers a second between so many accounts, all alike; what they write being put into the base is part
+/// of it.
+fn rate(mesh: &mut Mesh, accounts: u32, calls: u64) -> anyhow::Result<f64> {
+    let accounts = Accounts::new(accounts, 0.0);
+    let mut dice = Dice(accounts.pair(&mut Dice(3)).0.into());
+    let mut burst = || -> anyhow::Result<()> {
+        let pairs: Vec<_> = (0..IN_FLIGHT).map(|_| accounts.pair(&mut dice)).collect();
+        mesh.transfers(0, &pairs)
+    };
+    let bursts = calls / IN_FLIGHT;
+    for _ in 0..bursts / 10 {
+        burst()?;
+    }
+    let start = instant();
+    for _ in 0..bursts {
+        burst()?;
+    }
+    let rate = (bursts * IN_FLIGHT) as f64 / start.elapsed().as_secs_f64();
+    mesh.wait_until_final()?;
+    Ok(rate)
+}

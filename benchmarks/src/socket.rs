@@ -1,0 +1,151 @@
+//! A WebSocket to a database at a server.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use client_messages::compression::open_frame;
+use client_messages::v2::{ClientMessage, ServerMessage, Version, decode_server_frame};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::HeaderValue;
+use tungstenite::{Error, Message, WebSocket};
+
+/// Seconds that the next frame may take.
+const PATIENCE_S: u64 = 300;
+
+/// Bytes of a frame of the server.
+const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// A database at a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Host and port.
+    pub(crate) address: String,
+    /// Name or identity of the database.
+    pub(crate) database: String,
+}
+
+/// One client's connection.
+pub(crate) struct Socket(WebSocket<TcpStream>);
+
+impl Socket {
+    /// Connects, as somebody whom the server does not know. What the server says first is not read.
+    ///
+    /// # Errors
+    /// If there is no such server or database.
+    pub(crate) fn open(target: &Target, subprotocol: &'static str) -> anyhow::Result<Self> {
+        let Target { address, database } = target;
+        let url = format!("ws://{address}/v1/database/{database}/subscribe?compression=None");
+        let mut request = url.into_client_request()?;
+        let name = HeaderValue::from_static(subprotocol);
+        request.headers_mut().insert("sec-websocket-protocol", name);
+        let stream = TcpStream::connect(address).context("connecting")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(PATIENCE_S)))?;
+        let (socket, _) = tungstenite::client(request, stream).context("opening a WebSocket")?;
+        Ok(Self(socket))
+    }
+
+    /// Has reading and writing never wait.
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub(crate) fn never_wait(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.get_mut().set_nonblocking(true)?)
+    }
+
+    /// Sends frames. What a socket that never waits cannot send now goes with the next ones.
+    ///
+    /// # Errors
+    /// If the connection has ended, or too much waits to be sent.
+    pub(crate) fn send(&mut self, frames: impl IntoIterator<Item = Vec<u8>>) -> anyhow::Result<()> {
+        let later = |result| match result {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        };
+        for frame in frames {
+            later(self.0.write(Message::Binary(frame.into())))?;
+        }
+        Ok(later(self.0.flush())?)
+    }
+
+    /// The payload of the next frame that says something; `None` if there is none yet, of a socket that
+    /// never waits.
+    ///
+    /// # Errors
+    /// If the server ended the connection, or says nothing for too long.
+    pub(crate) fn read_some(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        loop {
+            match self.0.read() {
+                Ok(Message::Binary(frame)) => {
+                    return Ok(Some(open_frame(&frame, FRAME_BYTES_MAX)?.into_owned()));
+                }
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(other) => bail!("the server ended the connection: {other:?}"),
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The same of a socket that waits.
+    ///
+    /// # Errors
+    /// As for [`Socket::read_some`].
+    pub(crate) fn read(&mut self) -> anyhow::Result<Vec<u8>> {
+        let payload = self.read_some()?;
+        payload.with_context(|| format!("the server has said nothing for {PATIENCE_S} s"))
+    }
+}
+
+/// What a client sees who follows queries, in protocol v2.
+pub(crate) struct Follower(Socket);
+
+impl Follower {
+    /// Connects, and follows one query from the rows that there are.
+    ///
+    /// # Errors
+    /// If the server refuses one or the other.
+    pub(crate) fn open(target: &Target, query: &str) -> anyhow::Result<Self> {
+        let mut follower = Self(Socket::open(target, Version::V2.subprotocol())?);
+        let subscribe = ClientMessage::Subscribe {
+            request_id: 1,
+            query_set_id: 1,
+            query_strings: vec![query.to_owned()],
+        };
+        follower.0.send([subscribe.encode()])?;
+        loop {
+            match follower.message()? {
+                ServerMessage::SubscribeApplied { .. } => return Ok(follower),
+                ServerMessage::InitialConnection { .. } => {}
+                other => bail!("expected rows, got {other:?}"),
+            }
+        }
+    }
+
+    /// Waits for changes; answers the rows that came.
+    ///
+    /// # Errors
+    /// If the server ended the connection, or says something else.
+    pub(crate) fn rows(&mut self) -> anyhow::Result<Vec<Vec<u8>>> {
+        use client_messages::v2::TableUpdateRows::{Event, Persistent};
+        let ServerMessage::TransactionUpdate(update) = self.message()? else {
+            bail!("expected changes");
+        };
+        let sets = update.query_sets.into_iter();
+        let tables = sets.flat_map(|set| set.tables);
+        let mut came = Vec::new();
+        for rows in tables.flat_map(|table| table.rows) {
+            let (Persistent { inserts, .. } | Event { events: inserts }) = rows;
+            came.extend(inserts.iter().map(<[u8]>::to_vec));
+        }
+        Ok(came)
+    }
+
+    fn message(&mut self) -> anyhow::Result<ServerMessage> {
+        let payload = self.0.read()?;
+        let mut messages = decode_server_frame(Version::V2, &payload)?;
+        messages.pop().context("a frame has a message")
+    }
+}
