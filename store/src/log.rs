@@ -66,8 +66,10 @@ pub(crate) struct Readers {
 pub struct Log {
     /// Opened at the first read after a write, dropped before the next write.
     readers: OnceCell<Readers>,
-    /// Waited for before anything is read or written.
+    /// Waited for before anything is read or written that it changes.
     appending: RefCell<Appending>,
+    /// While something is being appended: the file as it was before, for what that does not change.
+    early: RefCell<Option<Readers>>,
     aside: Aside,
     db: Arc<Database>,
     /// The file under `db`, which is told of crash points.
@@ -88,6 +90,7 @@ impl Log {
         let log = Self {
             readers: OnceCell::new(),
             appending: RefCell::default(),
+            early: RefCell::default(),
             aside: Aside::Never,
             db,
             file,
@@ -238,10 +241,10 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.readers()?.cuts.get(height)? {
+        self.unappended(|readers| match readers.cuts.get(height)? {
             Some(stored) => Ok(Some(split_cut(stored.value())?.1.to_vec())),
             None => Ok(None),
-        }
+        })
     }
 
     /// The bytes of the highest cut.
@@ -260,11 +263,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self
-            .readers()?
-            .cuts
-            .last()?
-            .map(|(height, _)| height.value()))
+        self.unappended(|readers| Ok(readers.cuts.last()?.map(|(height, _)| height.value())))
     }
 
     /// The id of the cut at `height`.
@@ -272,10 +271,10 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut_id(&self, height: u64) -> Result<Option<CutId>, StoreError> {
-        match self.readers()?.cuts.get(height)? {
+        self.unappended(|readers| match readers.cuts.get(height)? {
             Some(stored) => Ok(Some(split_cut(stored.value())?.0)),
             None => Ok(None),
-        }
+        })
     }
 
     /// Entries that the cut at `height` covers, from place `from` on, in order: as many as fit
@@ -312,11 +311,10 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
-        Ok(self
-            .readers()?
-            .finals
-            .get(id.0)?
-            .map(|stored| decode_final(&stored.value())))
+        self.unappended(|readers| {
+            let stored = readers.finals.get(id.0)?;
+            Ok(stored.map(|stored| decode_final(&stored.value())))
+        })
     }
 
     /// How many entries the log holds.
@@ -354,11 +352,7 @@ impl Log {
     }
 
     fn note_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .readers()?
-            .notes
-            .get(name)?
-            .map(|fact| fact.value().to_vec()))
+        self.unappended(|readers| Ok(readers.notes.get(name)?.map(|fact| fact.value().to_vec())))
     }
 
     /// A transaction after all that was appended.
@@ -377,16 +371,35 @@ impl Log {
             return Ok(readers);
         }
         self.settle()?;
+        let readers = self.open_readers()?;
+        Ok(self.readers.get_or_init(|| readers))
+    }
+
+    /// Reads what appending entries does not change: it waits for none that are on their way.
+    fn unappended<T>(
+        &self,
+        read: impl FnOnce(&Readers) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.readers.get().is_some() || !self.is_appending() {
+            return read(self.readers()?);
+        }
+        let mut early = self.early.borrow_mut();
+        match &*early {
+            Some(readers) => read(readers),
+            None => read(early.insert(self.open_readers()?)),
+        }
+    }
+
+    fn open_readers(&self) -> Result<Readers, StoreError> {
         let read = self.db.begin_read()?;
-        let readers = Readers {
+        Ok(Readers {
             entries: read.open_table(ENTRIES)?,
             tail: read.open_table(TAIL)?,
             cuts: read.open_table(CUTS)?,
             order: read.open_table(ORDER)?,
             finals: read.open_table(FINALS)?,
             notes: read.open_table(NOTES)?,
-        };
-        Ok(self.readers.get_or_init(|| readers))
+        })
     }
 }
 

@@ -74,6 +74,15 @@ pub struct Core {
     pub(crate) broken: BTreeMap<DatabaseId, String>,
 }
 
+/// When what a step appends to the log has to be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durable {
+    /// Before anything leaves that the step brought about.
+    AtOnce,
+    /// Before anything leaves that came of running it.
+    OnceItHasRun,
+}
+
 /// What replicas borrow from the core, apart from each other.
 pub(crate) struct Parts {
     pub(crate) disk: Box<dyn Disk>,
@@ -306,6 +315,23 @@ impl Core {
         self.with_any(id, now, act)
     }
 
+    /// The same for messages of members: what they bring need not be durable yet when this returns. It
+    /// is once it has run, which is when anybody is told what came of it.
+    ///
+    /// What leaves before are answers and questions to members. They may speak of entries of others that a
+    /// crash would take from this peer: it has them again from those who sent them.
+    pub(crate) fn with_unsettled<T>(
+        &mut self,
+        id: DatabaseId,
+        now: Now,
+        act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
+    ) -> Option<T> {
+        if !self.replicas.get(&id)?.serves() {
+            return None;
+        }
+        self.work_on(id, now, act, Durable::OnceItHasRun)
+    }
+
     /// The same for a database that may be out of service.
     ///
     /// What `act` appended to the log is durable when this returns, or nobody is told of it.
@@ -315,11 +341,29 @@ impl Core {
         now: Now,
         act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
     ) -> Option<T> {
+        self.work_on(id, now, act, Durable::AtOnce)
+    }
+
+    fn work_on<T>(
+        &mut self,
+        id: DatabaseId,
+        now: Now,
+        act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
+        durable: Durable,
+    ) -> Option<T> {
         let replica = self.replicas.get_mut(&id)?;
         let has_stopped = matches!(replica.health, Health::Stopped(_));
         let told_before = self.parts.effects.len();
+        let run_before = replica.executions;
         let mut done = act(replica, &mut self.parts.context(now));
-        if !has_stopped && let Err(error) = replica.log.settle() {
+        let settles = match durable {
+            Durable::AtOnce => true,
+            Durable::OnceItHasRun => replica.executions != run_before,
+        };
+        if settles
+            && !has_stopped
+            && let Err(error) = replica.log.settle()
+        {
             let stop = Stop::from(error);
             effect::withdraw(&mut self.parts.effects, told_before, &stop.to_string());
             done = Err(stop);

@@ -23,7 +23,12 @@ pub(super) enum Appending {
     #[default]
     Nothing,
     /// Some: nobody has waited for them yet.
-    Begun(Work<Result<(), StoreError>>),
+    Begun {
+        /// Those that a thread writes.
+        work: Option<Work<Result<(), StoreError>>>,
+        /// Those that came later, or are too few for a thread: whoever waits writes them, in one commit.
+        queued: Vec<Arc<Entry>>,
+    },
     /// Some did not arrive, and why. It is not known what the file holds.
     Failed(String),
 }
@@ -49,26 +54,39 @@ impl Log {
     }
 
     /// Begins to do the same, perhaps in a thread of its own. They are durable once [`Log::settle`]
-    /// says so: until then nothing that they caused may leave this peer. Whatever else is asked of
-    /// this log waits for them.
+    /// says so: until then nothing that they caused may leave this peer. What is begun before that
+    /// is one commit, or two. Whatever else is asked of this log waits for them, but for what they cannot
+    /// change: cuts, what these cover, and notes.
     ///
     /// # Errors
     /// If the disk fails, now or at what was begun before. An error may also be left to
     /// [`Log::settle`].
     pub fn begin_append(&mut self, entries: Vec<Arc<Entry>>) -> Result<(), StoreError> {
-        let calls = entries.iter().map(|entry| entry.body.invocations.len());
-        let aside = match self.aside {
-            Aside::Thread if calls.sum::<usize>() < CALLS_WORTH_A_THREAD => Aside::Never,
-            aside => aside,
-        };
-        if aside == Aside::Never || entries.is_empty() {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if self.aside == Aside::Never {
             return self.append(&entries);
         }
-        self.settle()?;
         self.readers.take();
-        let (db, file) = (Arc::clone(&self.db), Arc::clone(&self.file));
-        let work = Work::start(aside, "log", move || append(&db, &*file, &entries));
-        self.appending.replace(Appending::Begun(work));
+        let appending = self.appending.get_mut();
+        match appending {
+            Appending::Failed(why) => return Err(StoreError::NotAppended { why: why.clone() }),
+            Appending::Begun { queued, .. } => queued.extend(entries),
+            Appending::Nothing => {
+                let calls = entries.iter().map(|entry| entry.body.invocations.len());
+                let is_few = calls.sum::<usize>() < CALLS_WORTH_A_THREAD;
+                let (work, queued) = match self.aside {
+                    Aside::Thread if is_few => (None, entries),
+                    aside => {
+                        let (db, file) = (Arc::clone(&self.db), Arc::clone(&self.file));
+                        let write = move || append(&db, &*file, &entries);
+                        (Some(Work::start(aside, "log", write)), Vec::new())
+                    }
+                };
+                *appending = Appending::Begun { work, queued };
+            }
+        }
         Ok(())
     }
 
@@ -80,14 +98,27 @@ impl Log {
         let mut appending = self.appending.borrow_mut();
         match std::mem::take(&mut *appending) {
             Appending::Nothing => Ok(()),
-            Appending::Begun(work) => work.wait().inspect_err(|error| {
-                *appending = Appending::Failed(error.to_string());
-            }),
+            Appending::Begun { work, queued } => {
+                // Whoever looks at the file as it was keeps its pages from being used again.
+                self.early.take();
+                let mut written = work.map_or(Ok(()), Work::wait);
+                if written.is_ok() && !queued.is_empty() {
+                    written = append(&self.db, &*self.file, &queued);
+                }
+                written.inspect_err(|error| {
+                    *appending = Appending::Failed(error.to_string());
+                })
+            }
             Appending::Failed(why) => {
                 *appending = Appending::Failed(why.clone());
                 Err(StoreError::NotAppended { why })
             }
         }
+    }
+
+    /// Whether entries are on their way.
+    pub(super) fn is_appending(&self) -> bool {
+        matches!(*self.appending.borrow(), Appending::Begun { .. })
     }
 }
 
@@ -132,7 +163,11 @@ impl fmt::Debug for Appending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("Nothing"),
-            Self::Begun(work) => f.debug_tuple("Begun").field(work).finish(),
+            Self::Begun { work, queued } => f
+                .debug_struct("Begun")
+                .field("work", work)
+                .field("queued", &queued.len())
+                .finish(),
             Self::Failed(why) => f.debug_tuple("Failed").field(why).finish(),
         }
     }

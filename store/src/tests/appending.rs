@@ -48,6 +48,27 @@ fn whatever_is_asked_waits_for_what_is_begun() {
 }
 
 #[test]
+fn what_appending_cannot_change_is_asked_without_waiting() {
+    let entries = chain(20);
+    let disk = MemoryDisk::new();
+    let mut log = open_aside(&disk, Aside::AtLook(9));
+    log.append(&entries[..1]).expect("written");
+    let first = [entries[0].clone()];
+    log.put_cut(&cut(0, &first), &first).expect("written");
+    log.put_note("name", b"chat").expect("written");
+    log.begin_append(entries[1..10].to_vec()).expect("begun");
+    log.begin_append(entries[10..].to_vec()).expect("begun");
+    assert_eq!(log.last_height().expect("readable"), Some(0));
+    let covered = |at: usize| log.final_entry(&entries[at].id).expect("readable");
+    assert!(covered(0).is_some() && covered(1).is_none());
+    assert!(log.note("name").expect("readable").is_some());
+    // Nobody has waited for anything so far, so none of it has been written.
+    disk.fail_after(0);
+    assert!(log.cut_id(0).expect("still readable").is_some());
+    assert!(log.settle().is_err());
+}
+
+#[test]
 fn what_nobody_waited_for_is_there_or_not() {
     let entries = chain(20);
     let disk = MemoryDisk::new();

@@ -90,6 +90,32 @@ fn a_cut_that_never_came_into_the_base_is_settled_again_after_a_crash() {
 }
 
 #[test]
+fn what_a_member_sent_and_a_crash_took_comes_again() {
+    let mut mesh = Mesh::new(2, 4_105);
+    mesh.publish_and_join();
+    mesh.pass_ms(3_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    mesh.cut_link(0, 1);
+    mesh.settle();
+    for n in 0..3 {
+        say(&mut mesh, 1, &format!("said apart {n}"));
+    }
+    mesh.heal_link(0, 1);
+    let taken = mesh.hear_and_crash(0);
+    assert_eq!(taken, 3, "all were taken in");
+    mesh.start(0);
+    let replicas = mesh.core(0).replicas.values();
+    let left: usize = replicas
+        .map(|replica| replica.log.tail().expect("the disk is sound").len())
+        .sum();
+    assert_eq!(left, 0, "nobody had waited for them");
+    mesh.settle();
+    mesh.pass_ms(30_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    assert_eq!(texts(&mut mesh, 0).len(), 3);
+}
+
+#[test]
 fn calls_whose_entry_could_not_be_written_are_not_called_done() {
     let mut mesh = Mesh::new(2, 4_104);
     mesh.publish_and_join();

@@ -303,6 +303,27 @@ impl Mesh {
         self.input(at, Input::Listening { addresses });
     }
 
+    /// Lets one peer hear what the others have to say, and nothing more: before it comes to rest the power
+    /// fails. Gives how many entries of the tail it had taken in.
+    pub(super) fn hear_and_crash(&mut self, at: usize) -> usize {
+        for _ in 0..STEPS_MAX {
+            if let Some((at, input)) = self.queue.pop_front() {
+                self.step(at, input);
+                continue;
+            }
+            for other in (0..self.peers.len()).filter(|other| *other != at) {
+                self.step(other, Input::Idle);
+            }
+            if self.queue.is_empty() {
+                break;
+            }
+        }
+        let replicas = self.core(at).replicas.values();
+        let taken = replicas.map(|replica| replica.accepted_at.len()).sum();
+        self.crash(at);
+        taken
+    }
+
     /// Carries everything out until nobody has anything more to say.
     pub(super) fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
