@@ -511,10 +511,13 @@ impl Mesh {
             for at in 1..self.peers.len() {
                 let other = self.status(at)?;
                 equal &= other.heads_hash == first.heads_hash && other.entries == first.entries;
+                // A cut of entries that somebody else has entries between moves these behind it: until
+                // all have it, the orders differ.
+                equal &= other.cut == first.cut;
                 if equal {
                     anyhow::ensure!(
                         other.state_root == first.state_root,
-                        "equal entries, but different rows"
+                        "equal entries and cuts, but different rows"
                     );
                 }
             }
