@@ -34,6 +34,21 @@ impl Protocol {
         }
     }
 
+    /// Connects, as somebody whom the server does not know.
+    ///
+    /// # Errors
+    /// If the server does not say who this is.
+    pub(crate) fn connect(self, target: &Target) -> anyhow::Result<Socket> {
+        let mut socket = Socket::open(target, self.name())?;
+        let first = socket.read()?;
+        anyhow::ensure!(
+            self.is_hello(&first)?,
+            "expected to be told who this is, got {} bytes of something else",
+            first.len()
+        );
+        Ok(socket)
+    }
+
     /// Calls, in as few frames as the protocol allows.
     pub(crate) fn frames(self, calls: Vec<Call>) -> Vec<Vec<u8>> {
         let later = |call: Call| v2::ClientMessage::CallReducer {
@@ -64,7 +79,7 @@ impl Protocol {
     }
 
     /// Whether this is what comes first, and nothing else.
-    pub(crate) fn is_hello(self, payload: &[u8]) -> anyhow::Result<bool> {
+    fn is_hello(self, payload: &[u8]) -> anyhow::Result<bool> {
         Ok(match self {
             Self::V1 => {
                 let message = v1::ServerMessage::<v1::Bsatn>::decode(payload)?;
@@ -156,15 +171,8 @@ impl Connection {
         accounts: Accounts,
         dice: Dice,
     ) -> anyhow::Result<Self> {
-        let mut socket = Socket::open(target, protocol.name())?;
-        let first = socket.read()?;
-        anyhow::ensure!(
-            protocol.is_hello(&first)?,
-            "expected to be told who this is, got {} bytes of something else",
-            first.len()
-        );
         Ok(Self {
-            socket,
+            socket: protocol.connect(target)?,
             protocol,
             accounts,
             dice,

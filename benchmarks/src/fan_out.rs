@@ -9,13 +9,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::arguments::Options;
 use crate::clock::{Deadline, instant, pause};
+use crate::follower::Follower;
 use crate::mesh::message;
-use crate::paced::Caller;
+use crate::paced::CallingClient;
 use crate::places::chat;
 use crate::processes::PeerProcess;
 use crate::report::Row;
 use crate::resident;
-use crate::socket::{Follower, Target};
+use crate::socket::Target;
 
 const FOLLOWERS: usize = 1_000;
 
@@ -35,17 +36,7 @@ const PATIENCE_S: u64 = 300;
 const STACK_BYTES: usize = 256 << 10;
 
 pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = 4 * FOLLOWERS as u64;
-    // None is no limit.
-    if limit.current.is_some_and(|current| current < wanted) {
-        // Each follower has a socket, and many systems give 1,024 files to whoever does not ask.
-        let raised = Rlimit {
-            current: Some(limit.maximum.unwrap_or(wanted).min(wanted)),
-            ..limit
-        };
-        setrlimit(Resource::Nofile, raised).context("asking for more open files")?;
-    }
+    ask_for_open_files()?;
     let many = usize::try_from(options.amount(2_000))?;
     let peer = PeerProcess::start()?;
     let module = chat();
@@ -61,17 +52,17 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let followers = followers?;
     let followed = resident::of(peer.pid())?;
 
-    let mut caller = Caller::open(&target)?;
+    let mut client = CallingClient::open(&target)?;
     let mut written = Vec::with_capacity(SINGLE);
     for _ in 0..SINGLE {
         pause(GAP);
-        caller.read_answers()?;
+        client.read_answers()?;
         written.push(instant());
-        caller.call([message()])?;
+        client.call([message()])?;
     }
     pause(10 * GAP);
     let start = instant();
-    write(&mut caller, many)?;
+    write(&mut client, many)?;
     let read: anyhow::Result<Vec<_>> = followers.into_iter().map(read).collect();
     let read = read?;
     let worked = resident::of(peer.pid())?;
@@ -104,6 +95,21 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
+/// Each follower has a socket, and many systems give 1,024 files to whoever does not ask.
+fn ask_for_open_files() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = 4 * FOLLOWERS as u64;
+    // None is no limit.
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(limit.maximum.unwrap_or(wanted).min(wanted)),
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).context("asking for more open files")
+}
+
 /// When each message was there.
 type Times = JoinHandle<anyhow::Result<Vec<Instant>>>;
 
@@ -127,17 +133,17 @@ fn read(times: Times) -> anyhow::Result<Vec<Instant>> {
 }
 
 /// Writes so many messages, and waits for the answers.
-fn write(caller: &mut Caller, messages: usize) -> anyhow::Result<()> {
+fn write(client: &mut CallingClient, messages: usize) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_micros(200);
     let deadline = Deadline::after_s(PATIENCE_S);
     let mut left = messages;
     loop {
-        caller.read_answers()?;
-        let more = left.min(IN_FLIGHT - caller.in_flight());
-        if more == 0 && caller.in_flight() == 0 {
+        client.read_answers()?;
+        let more = left.min(IN_FLIGHT - client.in_flight());
+        if more == 0 && client.in_flight() == 0 {
             return Ok(());
         }
-        caller.call((0..more).map(|_| message()))?;
+        client.call((0..more).map(|_| message()))?;
         left -= more;
         deadline.check("messages to be answered")?;
         pause(LOOK_EVERY);

@@ -1,5 +1,7 @@
 //! Numbers: what stands for several, how they are written.
 
+use std::time::Duration;
+
 /// The middle of some figures, or between the two in the middle; `None` of none.
 pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
@@ -7,6 +9,14 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     let above = *sorted.get(sorted.len() / 2)?;
     let below = sorted[(sorted.len() - 1) / 2];
     Some(f64::midpoint(below, above))
+}
+
+/// Milliseconds within which this share of them lies; they are in order of length. 0 of none.
+pub(crate) fn within_ms(latencies: &[Duration], share: f64) -> f64 {
+    let place = (latencies.len() as f64 * share) as usize;
+    let place = place.min(latencies.len().saturating_sub(1));
+    let latency = latencies.get(place).copied().unwrap_or_default();
+    latency.as_secs_f64() * 1_000.0
 }
 
 /// Four digits say what there is to say; the rest is chance.

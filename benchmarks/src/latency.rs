@@ -10,12 +10,14 @@ use client_messages::v2::Version;
 use crate::arguments::Options;
 use crate::clock::{instant, pause};
 use crate::connection::Protocol;
+use crate::figures::within_ms;
+use crate::follower::Follower;
 use crate::load::{self, Accounts};
 use crate::mesh::transfer;
-use crate::paced::{Caller, Load};
+use crate::paced::{CallingClient, Load};
 use crate::processes::pair;
 use crate::report::{Better, Row};
-use crate::socket::{Follower, Target};
+use crate::socket::Target;
 
 /// Accounts that the load moves money between.
 const LOADED: u32 = 1_000;
@@ -44,7 +46,7 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let (seen_sender, seen) = channel();
     let watching = std::thread::spawn(move || watch(&far, &seen_sender));
     let mut probe = Probe {
-        caller: Caller::open(&near)?,
+        client: CallingClient::open(&near)?,
         seen,
         paid: 0,
     };
@@ -71,32 +73,27 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
 
 fn rows(idle: &[Duration], most: f64, rate: f64, half: &[Duration]) -> Vec<Row> {
     let name = "a call on one process, seen by a client of another";
-    let ms = |latencies: &[Duration], share: f64| {
-        let place = (latencies.len() as f64 * share) as usize;
-        let latency = latencies.get(place.min(latencies.len().saturating_sub(1)));
-        latency.copied().unwrap_or_default().as_secs_f64() * 1e3
-    };
     let under = "the same under half load";
     vec![
-        Row::note(format!("{name}, p50"), ms(idle, 0.5), "ms"),
-        Row::note("the same, p99", ms(idle, 0.99), "ms"),
+        Row::note(format!("{name}, p50"), within_ms(idle, 0.5), "ms"),
+        Row::note("the same, p99", within_ms(idle, 0.99), "ms"),
         Row::note("transfers that both peers keep up with", most, "calls/s"),
         Row::note("half load", rate, "calls/s"),
         Row::new(
             format!("{under}, p50"),
-            ms(half, 0.5),
+            within_ms(half, 0.5),
             "ms",
             Better::Less,
             3.0,
         ),
         Row::new(
             format!("{under}, p99"),
-            ms(half, 0.99),
+            within_ms(half, 0.99),
             "ms",
             Better::Less,
             15.0,
         ),
-        Row::note(format!("{under}, p99.9"), ms(half, 0.999), "ms"),
+        Row::note(format!("{under}, p99.9"), within_ms(half, 0.999), "ms"),
     ]
 }
 
@@ -117,7 +114,7 @@ fn watch(target: &Target, seen: &Sender<(i64, Instant)>) -> anyhow::Result<()> {
 }
 
 struct Probe {
-    caller: Caller,
+    client: CallingClient,
     seen: Receiver<(i64, Instant)>,
     /// Calls that were watched so far: each pays one coin.
     paid: u32,
@@ -136,10 +133,10 @@ impl Probe {
         let mut sent = Vec::new();
         for number in 0..u32::try_from(count)? {
             pause((GAP * number).saturating_sub(start.elapsed()));
-            self.caller.read_answers()?;
+            self.client.read_answers()?;
             sent.push(instant());
             let payer = LOADED + (self.paid + number) % PAYERS;
-            self.caller.call([transfer(payer, PAID)])?;
+            self.client.call([transfer(payer, PAID)])?;
         }
         let before = OPENING_BALANCE + i64::from(self.paid);
         self.paid += u32::try_from(count)?;

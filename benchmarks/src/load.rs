@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::instant;
 use crate::connection::{Connection, Protocol};
 use crate::dice::Dice;
+use crate::figures::within_ms;
 use crate::socket::Target;
 
 const CONNECTIONS: u64 = 8;
@@ -64,10 +65,7 @@ impl Loaded {
 
     /// Milliseconds within which this share of the calls was answered.
     pub(crate) fn within_ms(&self, share: f64) -> f64 {
-        let place = (self.latencies.len() as f64 * share) as usize;
-        let place = place.min(self.latencies.len().saturating_sub(1));
-        let latency = self.latencies.get(place).copied().unwrap_or_default();
-        latency.as_secs_f64() * 1_000.0
+        within_ms(&self.latencies, share)
     }
 }
 

@@ -22,6 +22,7 @@ mod connection;
 mod dice;
 mod fan_out;
 mod figures;
+mod follower;
 mod following;
 mod growth;
 mod late;

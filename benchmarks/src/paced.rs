@@ -22,21 +22,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 const PROTOCOL: Protocol = Protocol::Later(Version::V2);
 
 /// One client that makes calls and reads their answers, and never waits for either.
-pub(crate) struct Caller {
+pub(crate) struct CallingClient {
     socket: Socket,
     sent: usize,
     answered: usize,
 }
 
-impl Caller {
+impl CallingClient {
     /// Connects, as somebody whom the server does not know.
     ///
     /// # Errors
     /// If the server does not say who this is.
     pub(crate) fn open(target: &Target) -> anyhow::Result<Self> {
-        let mut socket = Socket::open(target, PROTOCOL.name())?;
-        let first = socket.read()?;
-        anyhow::ensure!(PROTOCOL.is_hello(&first)?, "not told who this is");
+        let mut socket = PROTOCOL.connect(target)?;
         socket.never_wait()?;
         Ok(Self {
             socket,
@@ -95,12 +93,13 @@ impl Load {
         accounts: &Accounts,
         per_second: f64,
     ) -> anyhow::Result<Self> {
-        let callers: anyhow::Result<Vec<_>> =
-            (0..CONNECTIONS).map(|_| Caller::open(target)).collect();
-        let (callers, accounts) = (callers?, accounts.clone());
+        let clients: anyhow::Result<Vec<_>> = (0..CONNECTIONS)
+            .map(|_| CallingClient::open(target))
+            .collect();
+        let (clients, accounts) = (clients?, accounts.clone());
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || run(callers, &accounts, per_second, &told));
+        let thread = std::thread::spawn(move || run(clients, &accounts, per_second, &told));
         Ok(Self { stop, thread })
     }
 
@@ -116,7 +115,7 @@ impl Load {
 }
 
 fn run(
-    mut callers: Vec<Caller>,
+    mut clients: Vec<CallingClient>,
     accounts: &Accounts,
     per_second: f64,
     told: &AtomicBool,
@@ -126,15 +125,15 @@ fn run(
     let mut made = 0;
     while !told.load(Ordering::Relaxed) {
         let due = (start.elapsed().as_secs_f64() * per_second) as usize;
-        let each = (due - made) / callers.len();
-        made += each * callers.len();
-        for caller in &mut callers {
+        let each = (due - made) / clients.len();
+        made += each * clients.len();
+        for client in &mut clients {
             let pairs = (0..each).map(|_| accounts.pair(&mut dice));
-            caller.call(pairs.map(|(from, to)| transfer(from, to)))?;
-            caller.read_answers()?;
+            client.call(pairs.map(|(from, to)| transfer(from, to)))?;
+            client.read_answers()?;
         }
         pause(LOOK_EVERY);
     }
-    let answered: usize = callers.iter().map(|caller| caller.answered).sum();
+    let answered: usize = clients.iter().map(|client| client.answered).sum();
     Ok(answered as f64 / start.elapsed().as_secs_f64())
 }
