@@ -11,13 +11,13 @@ use crate::key::Key;
 /// Keys and their values, in the order of the keys.
 #[derive(Debug)]
 pub(crate) struct KeyMap<V> {
-    slots: BTreeMap<u64, Slot<V>>,
+    buckets: BTreeMap<u64, Bucket<V>>,
     len: usize,
 }
 
 /// The keys that begin with the same eight bytes.
 #[derive(Debug)]
-enum Slot<V> {
+enum Bucket<V> {
     /// Nearly always: a table's number and four bytes of a primary key.
     One(Key, V),
     /// Two or more; one is left at times, and none never.
@@ -27,7 +27,7 @@ enum Slot<V> {
 impl<V> Default for KeyMap<V> {
     fn default() -> Self {
         Self {
-            slots: BTreeMap::new(),
+            buckets: BTreeMap::new(),
             len: 0,
         }
     }
@@ -48,17 +48,17 @@ impl<V> KeyMap<V> {
     /// The key as it is held here, and its value.
     #[inline]
     pub(crate) fn get_key_value(&self, key: &Key) -> Option<(&Key, &V)> {
-        match self.slots.get(&key.first_bytes())? {
-            Slot::One(held, value) => (held == key).then_some((held, value)),
-            Slot::Many(all) => all.get_key_value(key),
+        match self.buckets.get(&key.first_bytes())? {
+            Bucket::One(held, value) => (held == key).then_some((held, value)),
+            Bucket::Many(all) => all.get_key_value(key),
         }
     }
 
     /// The value of a key, to change it.
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut V> {
-        match self.slots.get_mut(&key.first_bytes())? {
-            Slot::One(held, value) => (held == key).then_some(value),
-            Slot::Many(all) => all.get_mut(key),
+        match self.buckets.get_mut(&key.first_bytes())? {
+            Bucket::One(held, value) => (held == key).then_some(value),
+            Bucket::Many(all) => all.get_mut(key),
         }
     }
 
@@ -70,19 +70,19 @@ impl<V> KeyMap<V> {
         new: impl FnOnce(T) -> V,
         change: impl FnOnce(&mut V, T),
     ) {
-        match self.slots.entry(key.first_bytes()) {
+        match self.buckets.entry(key.first_bytes()) {
             btree_map::Entry::Vacant(free) => {
-                free.insert(Slot::One(key, new(comes)));
+                free.insert(Bucket::One(key, new(comes)));
                 self.len += 1;
             }
-            btree_map::Entry::Occupied(mut slot) => {
-                let slot = slot.get_mut();
-                match slot {
-                    Slot::One(held, value) if *held == key => return change(value, comes),
-                    Slot::One(..) => slot.make_room(),
-                    Slot::Many(_) => {}
+            btree_map::Entry::Occupied(mut bucket) => {
+                let bucket = bucket.get_mut();
+                match bucket {
+                    Bucket::One(held, value) if *held == key => return change(value, comes),
+                    Bucket::One(..) => bucket.make_room(),
+                    Bucket::Many(_) => {}
                 }
-                let Slot::Many(all) = slot else {
+                let Bucket::Many(all) = bucket else {
                     unreachable!("room was made for more than one");
                 };
                 match all.entry(key) {
@@ -98,19 +98,19 @@ impl<V> KeyMap<V> {
 
     /// Takes a key out.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<V> {
-        let btree_map::Entry::Occupied(mut slot) = self.slots.entry(key.first_bytes()) else {
+        let btree_map::Entry::Occupied(mut bucket) = self.buckets.entry(key.first_bytes()) else {
             return None;
         };
-        let removed = match slot.get_mut() {
-            Slot::One(held, _) if held != key => return None,
-            Slot::One(..) => match slot.remove() {
-                Slot::One(_, value) => value,
-                Slot::Many(_) => unreachable!("it was looked at"),
+        let removed = match bucket.get_mut() {
+            Bucket::One(held, _) if held != key => return None,
+            Bucket::One(..) => match bucket.remove() {
+                Bucket::One(_, value) => value,
+                Bucket::Many(_) => unreachable!("it was looked at"),
             },
-            Slot::Many(all) => {
+            Bucket::Many(all) => {
                 let value = all.remove(key)?;
                 if all.is_empty() {
-                    slot.remove();
+                    bucket.remove();
                 }
                 value
             }
@@ -123,26 +123,26 @@ impl<V> KeyMap<V> {
     /// anew: taking many keys out one by one would balance the tree as often.
     pub(crate) fn rebuild(&mut self, mut keeps: impl FnMut(&Key, &mut V) -> bool) {
         let mut len = 0;
-        let slots = std::mem::take(&mut self.slots).into_iter();
-        let kept = slots.filter_map(|(first, mut slot)| {
-            let left = match &mut slot {
-                Slot::One(key, value) => usize::from(keeps(key, value)),
-                Slot::Many(all) => {
+        let buckets = std::mem::take(&mut self.buckets).into_iter();
+        let kept = buckets.filter_map(|(first, mut bucket)| {
+            let left = match &mut bucket {
+                Bucket::One(key, value) => usize::from(keeps(key, value)),
+                Bucket::Many(all) => {
                     all.retain(|key, value| keeps(key, value));
                     all.len()
                 }
             };
             len += left;
-            (left > 0).then_some((first, slot))
+            (left > 0).then_some((first, bucket))
         });
-        self.slots = kept.collect();
+        self.buckets = kept.collect();
         self.len = len;
     }
 
     /// All keys and values, in order.
     pub(crate) fn iter(&self) -> Range<'_, V> {
         Range {
-            slots: self.slots.range(..),
+            buckets: self.buckets.range(..),
             within: None,
             bounds: None,
         }
@@ -151,9 +151,9 @@ impl<V> KeyMap<V> {
     /// The keys from `low` up to but without `high`, in order. `low` must not be greater.
     pub(crate) fn range(&self, low: &Key, high: &Key) -> Range<'_, V> {
         // Of two keys, the smaller one has no greater number.
-        let slots = self.slots.range(low.first_bytes()..=high.first_bytes());
+        let buckets = self.buckets.range(low.first_bytes()..=high.first_bytes());
         Range {
-            slots,
+            buckets,
             within: None,
             bounds: Some((low.clone(), high.clone())),
         }
@@ -161,17 +161,17 @@ impl<V> KeyMap<V> {
 
     /// All values, to change them, in the order of their keys.
     pub(crate) fn for_each_value(&mut self, mut change: impl FnMut(&mut V)) {
-        for slot in self.slots.values_mut() {
-            match slot {
-                Slot::One(_, value) => change(value),
-                Slot::Many(all) => all.values_mut().for_each(&mut change),
+        for bucket in self.buckets.values_mut() {
+            match bucket {
+                Bucket::One(_, value) => change(value),
+                Bucket::Many(all) => all.values_mut().for_each(&mut change),
             }
         }
     }
 }
 
-impl<V> Slot<V> {
-    /// Lets the slot hold more than one key.
+impl<V> Bucket<V> {
+    /// Lets the bucket hold more than one key.
     fn make_room(&mut self) {
         let held = std::mem::replace(self, Self::Many(BTreeMap::new()));
         if let (Self::One(key, value), Self::Many(all)) = (held, self) {
@@ -183,8 +183,8 @@ impl<V> Slot<V> {
 /// Keys and values, in order.
 #[derive(Debug)]
 pub(crate) struct Range<'a, V> {
-    slots: btree_map::Range<'a, u64, Slot<V>>,
-    /// What is left of the slot with several keys.
+    buckets: btree_map::Range<'a, u64, Bucket<V>>,
+    /// What is left of the bucket with several keys.
     within: Option<btree_map::Range<'a, Key, V>>,
     /// From the first up to but without the second.
     bounds: Option<(Key, Key)>,
@@ -198,11 +198,11 @@ impl<'a, V> Iterator for Range<'a, V> {
             if let Some(next) = self.within.as_mut().and_then(Iterator::next) {
                 return Some(next);
             }
-            match (self.slots.next()?.1, &self.bounds) {
-                (Slot::One(key, value), Some((low, high))) if key < low || key >= high => {}
-                (Slot::One(key, value), _) => return Some((key, value)),
-                (Slot::Many(all), None) => self.within = Some(all.range(..)),
-                (Slot::Many(all), Some((low, high))) => {
+            match (self.buckets.next()?.1, &self.bounds) {
+                (Bucket::One(key, value), Some((low, high))) if key < low || key >= high => {}
+                (Bucket::One(key, value), _) => return Some((key, value)),
+                (Bucket::Many(all), None) => self.within = Some(all.range(..)),
+                (Bucket::Many(all), Some((low, high))) => {
                     self.within = Some(all.range((Included(low), Excluded(high))));
                 }
             }
