@@ -117,7 +117,8 @@ pub enum Want {
         /// Which.
         height: u64,
     },
-    /// Final history: the segment of this cut and of those after it, as much as fits.
+    /// Final history: the segment of this cut and of those after it, as much as fits; the birth
+    /// (height 0) comes alone.
     Segments {
         /// The first cut wanted.
         height: u64,

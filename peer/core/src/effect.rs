@@ -56,7 +56,8 @@ pub enum Effect {
         /// Why, for a person.
         why: String,
     },
-    /// Send one frame on `/tombolo/sync/1`. What it speaks of is durable already.
+    /// Send one frame on `/tombolo/sync/1`. What it speaks of is durable already, but for others'
+    /// entries that they themselves, or whoever sent them, still have.
     Send {
         /// To whom.
         remote: DeviceKey,

@@ -85,7 +85,8 @@ pub enum Input {
         /// What it did, for a person.
         why: String,
     },
-    /// The driver's queue is empty: what waits in a batch is flushed, what is dirty is swept.
+    /// The driver's queue is empty: what waits in a batch is flushed, what is dirty is swept, and
+    /// what messages brought is durable afterwards.
     Idle,
     /// The time of the last [`Effect::WakeAt`](crate::Effect::WakeAt) has come.
     Woken,
