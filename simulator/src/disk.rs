@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use redb::{BackendError, StorageBackend};
-use store::{Aside, CrashPoint, Disk, DiskFile, MemoryDisk, StoreError};
+use store::{Aside, CrashPoint, Disk, DiskFile, LogFiles, MemoryDisk, StoreError};
 use sync_protocol::{BlobHash, DatabaseId};
 
 /// A disk that says it has synced and has not, as cheap ones do. With it acknowledged calls do get
@@ -18,8 +18,12 @@ impl Disk for LyingDisk {
         self.0.databases()
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
-        Ok(Box::new(LyingFile(self.0.log(database)?)))
+    fn log(&self, database: &DatabaseId) -> Result<LogFiles, StoreError> {
+        let LogFiles { tables, journal } = self.0.log(database)?;
+        Ok(LogFiles {
+            tables: Box::new(LyingFile(tables)),
+            journal: Box::new(LyingFile(journal)),
+        })
     }
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {

@@ -54,9 +54,14 @@ crash_points! {
     /// A file is being closed: the sum of its last header is durable, the header is not. A restart
     /// finds a file that was not closed, with every commit.
     CloseSummed,
-    /// Entries are durable in the log, and nobody has been told. A restart finds them in the tail,
-    /// and runs them.
+    /// Entries are durable in the journal, and nobody has been told. A restart finds them there, puts them
+    /// into the tail, and runs them.
     EntriesAppended,
+    /// Entries of the journal are durable in the tables, and still in the journal. A restart finds them in both,
+    /// and nothing to add.
+    EntriesMerged,
+    /// The journal was cleared, durably, of what had come into the tables. A restart finds that in the tables.
+    JournalCleared,
     /// The log has a cut, durably, the base has not. A restart finds the base at the cut before and
     /// the segment in the log, and settles it again to the same state root.
     CutLogged,

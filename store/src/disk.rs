@@ -12,9 +12,10 @@ use crate::aside::Aside;
 use crate::crash_point::{CrashPoint, CrashWatch, DiskFile, stopped};
 use crate::error::StoreError;
 use crate::limits::ARTIFACT_SPARES_BYTES;
+use crate::log::LogFiles;
 use crate::unsynced::Unsynced;
 
-/// A peer's storage: three files per database, and blobs by hash. A trait, so that the simulator can
+/// A peer's storage: four files per database, and blobs by hash. A trait, so that the simulator can
 /// lend a made-up one.
 pub trait Disk: Send {
     /// The databases that are here, by id.
@@ -23,11 +24,11 @@ pub trait Disk: Send {
     /// If the disk fails.
     fn databases(&self) -> Result<Vec<DatabaseId>, StoreError>;
 
-    /// The log file of a database, made if it does not exist.
+    /// The files of a database's log, made if they do not exist.
     ///
     /// # Errors
     /// If the disk fails.
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError>;
+    fn log(&self, database: &DatabaseId) -> Result<LogFiles, StoreError>;
 
     /// The base file of a database, made if it does not exist.
     ///
@@ -159,6 +160,7 @@ const BLOBS: &str = "blobs";
 const PARTIAL: &str = "partial";
 const COMPILED: &str = "compiled";
 pub(crate) const LOG: &str = "log.redb";
+pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const BASE: &str = "base.redb";
 const SPARE_BASE: &str = "unfinished-base.redb";
 const SPILL: &str = "spill.redb";
@@ -166,7 +168,7 @@ const SPILL: &str = "spill.redb";
 /// Files that were not finished: half-written blobs, databases being removed.
 const UNFINISHED: &str = "unfinished-";
 
-/// A data directory: `log.redb`, `base.redb`, `spill.redb` and folders with dumps in
+/// A data directory: `log.redb`, `journal`, `base.redb`, `spill.redb` and folders with dumps in
 /// `databases/<id>`, `blobs/<hash>` and `blobs/partial/<hash>`; compiled modules in `compiled`.
 #[derive(Debug)]
 pub struct DirDisk {
@@ -318,8 +320,11 @@ impl Disk for DirDisk {
         Ok(ids)
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
-        self.file(database, LOG)
+    fn log(&self, database: &DatabaseId) -> Result<LogFiles, StoreError> {
+        Ok(LogFiles {
+            tables: self.file(database, LOG)?,
+            journal: self.file(database, JOURNAL)?,
+        })
     }
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {

@@ -1,7 +1,7 @@
 //! Entries and rows of one database: on disk, and the tail's row versions in memory.
 //!
-//! Two files hold a database. The *log* ([`Log`]) has every accepted entry and every cut; it grows
-//! by small durable commits. The *base* has all rows as they were at the last cut; it is written
+//! Two files hold a database, and a third what was appended last. The *log* ([`Log`]) has every accepted entry
+//! and every cut; entries lie in its *journal* until many of them are put into its tables together. The *base* has all rows as they were at the last cut; it is written
 //! once per cut. Above the base lies the *overlay*, in memory: what the calls of the tail wrote, by
 //! position. What it has no memory for is in the *spill*, a file that is emptied at every start.
 //! Together they are the [`State`]. After a crash overlay and spill are gone and the tail is executed
@@ -74,7 +74,7 @@ pub use crash_point::{CrashPoint, CrashWatch, DiskFile};
 pub use disk::{DirDisk, Disk};
 pub use error::{DataError, SchemaError, StoreError};
 pub use layout::sort_key;
-pub use log::Log;
+pub use log::{Log, LogFiles};
 pub use memory_disk::{Kept, MemoryDisk};
 pub use migrate::{DataCheck, Migration};
 pub use overlay::Row;

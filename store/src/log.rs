@@ -1,15 +1,15 @@
 //! The log: every entry that was accepted, the cuts, and which entries each covers. Append only.
 //!
-//! What a call returns `Ok` for is on the disk, except for [`Log::begin_append`]: nothing may leave
-//! this peer before.
+//! What a call returns `Ok` for is on the disk, except for [`Log::begin_append`].
 
 mod appending;
+pub(crate) mod journal;
 mod retreat;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{
     Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
@@ -25,9 +25,11 @@ use crate::base::exact;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use appending::Appending;
+use journal::{Journal, insert};
 
-/// Format of the log file that this release writes and reads.
-const FORMAT: u32 = 1;
+/// Format of the log that this release writes. It reads that before, which had no journal.
+const FORMAT: u32 = 2;
+const FORMAT_WITHOUT_JOURNAL: u32 = 1;
 
 /// Bytes of what is kept of a final entry.
 const FINAL_BYTES: usize = 80;
@@ -62,49 +64,53 @@ pub(crate) struct Readers {
     pub(crate) notes: ReadOnlyTable<&'static str, &'static [u8]>,
 }
 
-/// The log file of one database, open.
+/// The files of a log.
+pub struct LogFiles {
+    /// The tables: a redb file.
+    pub tables: Box<dyn DiskFile>,
+    /// What has not come into the tables yet.
+    pub journal: Box<dyn DiskFile>,
+}
+
+/// The log of one database, open.
 pub struct Log {
-    /// Opened at the first read after a write, dropped before the next write.
-    readers: OnceCell<Readers>,
+    /// The tables, opened at the first read after a write. While the journal is merged they may be as they were
+    /// before, which makes a difference to entries and tail alone.
+    look: RefCell<Option<Arc<Readers>>>,
+    /// How often the journal had been merged when it was last waited for.
+    merges: Cell<u64>,
     /// Waited for before anything is read or written that it changes.
     appending: RefCell<Appending>,
-    /// While something is being appended: the file as it was before, for what that does not change.
-    early: RefCell<Option<Readers>>,
     aside: Aside,
+    /// Locked by whoever appends; everybody else waits for that first.
+    journal: Arc<Mutex<Journal>>,
     db: Arc<Database>,
     /// The file under `db`, which is told of crash points.
     file: Arc<dyn DiskFile>,
 }
 
 impl Log {
-    /// Opens the file, creating it if it is empty. `cache_bytes` of its pages are kept in memory.
+    /// Opens the files, filling those that are empty. `cache_bytes` of the tables' pages are kept in memory.
     ///
     /// # Errors
-    /// If it cannot be read or written, is damaged, or has another format.
-    pub fn open(backend: Box<dyn DiskFile>, cache_bytes: usize) -> Result<Self, StoreError> {
-        let file: Arc<dyn DiskFile> = backend.into();
+    /// If they cannot be read or written, are damaged, or have another format.
+    pub fn open(files: LogFiles, cache_bytes: usize) -> Result<Self, StoreError> {
+        let file: Arc<dyn DiskFile> = files.tables.into();
         let db = Arc::new(backend::open("log.redb", Arc::clone(&file), cache_bytes)?);
         if create_tables(&db)? {
             pass(&*file, CrashPoint::TablesMade)?;
         }
-        let log = Self {
-            readers: OnceCell::new(),
+        adopt_format(&db)?;
+        let journal = Journal::open(Arc::clone(&db), Arc::clone(&file), files.journal)?;
+        Ok(Self {
+            look: RefCell::default(),
+            merges: Cell::default(),
             appending: RefCell::default(),
-            early: RefCell::default(),
             aside: Aside::Never,
+            journal: Arc::new(Mutex::new(journal)),
             db,
             file,
-        };
-        let format = log.note_bytes(NOTE_FORMAT)?;
-        let format = u32::from_le_bytes(exact("format of the log file", format.as_deref())?);
-        if format != FORMAT {
-            return Err(StoreError::Format {
-                file: "log.redb",
-                found: format,
-                known: FORMAT,
-            });
-        }
-        Ok(log)
+        })
     }
 
     /// An entry's bytes as they were sealed.
@@ -112,11 +118,12 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn entry(&self, id: &EntryId) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .readers()?
-            .entries
-            .get(id.0)?
-            .map(|entry| entry.value().to_vec()))
+        self.settle()?;
+        if let Some(entry) = self.journal().find(id) {
+            return Ok(Some(entry.encoded().to_vec()));
+        }
+        let stored = self.look()?.entries.get(id.0)?;
+        Ok(stored.map(|entry| entry.value().to_vec()))
     }
 
     /// Whether the log holds an entry.
@@ -124,7 +131,9 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn holds(&self, id: &EntryId) -> Result<bool, StoreError> {
-        Ok(self.readers()?.entries.get(id.0)?.is_some())
+        self.settle()?;
+        let is_new = self.journal().find(id).is_some();
+        Ok(is_new || self.look()?.entries.get(id.0)?.is_some())
     }
 
     /// The entries that no cut covers, by position.
@@ -132,11 +141,11 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn tail(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        let readers = self.readers()?;
+        let readers = self.merged()?;
         let mut entries = Vec::new();
         for item in readers.tail.iter()? {
             let position = Position::from_bytes(&item?.0.value());
-            entries.push(entry_of(readers, &position.entry.0)?);
+            entries.push(entry_of(&readers, &position.entry.0)?);
         }
         Ok(entries)
     }
@@ -151,12 +160,12 @@ impl Log {
         from: &Position,
         bytes_max: usize,
     ) -> Result<(Vec<Vec<u8>>, Option<Position>), StoreError> {
-        let readers = self.readers()?;
+        let readers = self.merged()?;
         let mut entries = Vec::new();
         let mut bytes = 0;
         for item in readers.tail.range(from.to_bytes()..)? {
             let position = Position::from_bytes(&item?.0.value());
-            let entry = entry_of(readers, &position.entry.0)?;
+            let entry = entry_of(&readers, &position.entry.0)?;
             bytes += entry.len();
             if bytes > bytes_max && !entries.is_empty() {
                 return Ok((entries, Some(position)));
@@ -214,6 +223,9 @@ impl Log {
         }
         {
             let mut held = write.open_table(ENTRIES)?;
+            for entry in self.journal().entries() {
+                held.insert(entry.id.0, &**entry.encoded())?;
+            }
             let mut tail = write.open_table(TAIL)?;
             let mut order = write.open_table(ORDER)?;
             let mut finals = write.open_table(FINALS)?;
@@ -231,9 +243,13 @@ impl Log {
             write
                 .open_table(CUTS)?
                 .insert(cut.height, stored_cut(cut).as_slice())?;
+            for entry in self.journal().entries() {
+                if finals.get(entry.id.0)?.is_none() {
+                    tail.insert(entry.position(0).to_bytes(), ())?;
+                }
+            }
         }
-        write.commit()?;
-        self.passes(CrashPoint::CutLogged)
+        self.commit(write, CrashPoint::CutLogged)
     }
 
     /// The bytes of the cut at `height`.
@@ -241,10 +257,10 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.unappended(|readers| match readers.cuts.get(height)? {
+        match self.look()?.cuts.get(height)? {
             Some(stored) => Ok(Some(split_cut(stored.value())?.1.to_vec())),
             None => Ok(None),
-        })
+        }
     }
 
     /// The bytes of the highest cut.
@@ -263,7 +279,9 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
-        self.unappended(|readers| Ok(readers.cuts.last()?.map(|(height, _)| height.value())))
+        let readers = self.look()?;
+        let last = readers.cuts.last()?;
+        Ok(last.map(|(height, _)| height.value()))
     }
 
     /// The id of the cut at `height`.
@@ -271,10 +289,10 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut_id(&self, height: u64) -> Result<Option<CutId>, StoreError> {
-        self.unappended(|readers| match readers.cuts.get(height)? {
+        match self.look()?.cuts.get(height)? {
             Some(stored) => Ok(Some(split_cut(stored.value())?.0)),
             None => Ok(None),
-        })
+        }
     }
 
     /// Entries that the cut at `height` covers, from place `from` on, in order: as many as fit
@@ -288,7 +306,7 @@ impl Log {
         from: u32,
         bytes_max: usize,
     ) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
-        let readers = self.readers()?;
+        let readers = self.look()?;
         let mut entries = Vec::new();
         let mut bytes = 0;
         let places = (
@@ -296,7 +314,7 @@ impl Log {
             Bound::Included((height, u32::MAX)),
         );
         for item in readers.order.range::<Place>(places)? {
-            let entry = entry_of(readers, &item?.1.value())?;
+            let entry = entry_of(&readers, &item?.1.value())?;
             bytes += entry.len();
             if bytes > bytes_max && !entries.is_empty() {
                 return Ok((entries, true));
@@ -311,10 +329,8 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
-        self.unappended(|readers| {
-            let stored = readers.finals.get(id.0)?;
-            Ok(stored.map(|stored| decode_final(&stored.value())))
-        })
+        let stored = self.look()?.finals.get(id.0)?;
+        Ok(stored.map(|stored| decode_final(&stored.value())))
     }
 
     /// How many entries the log holds.
@@ -322,7 +338,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn entries_len(&self) -> Result<u64, StoreError> {
-        Ok(self.readers()?.entries.len()?)
+        Ok(self.merged()?.entries.len()?)
     }
 
     /// A small local fact that was noted under this name.
@@ -330,7 +346,8 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.note_bytes(name)
+        let fact = self.look()?.notes.get(name)?;
+        Ok(fact.map(|fact| fact.value().to_vec()))
     }
 
     /// Notes a small local fact, durably. Names that begin with `tombolo:` are the log's own.
@@ -345,48 +362,63 @@ impl Log {
             !name.starts_with("tombolo:"),
             "{name} is kept for the log itself"
         );
-        let write = self.begin_write()?;
+        let write = self.begin_merging()?;
         write.open_table(NOTES)?.insert(name, fact)?;
-        write.commit()?;
-        self.passes(CrashPoint::NoteMade)
+        self.commit(write, CrashPoint::NoteMade)
     }
 
-    fn note_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.unappended(|readers| Ok(readers.notes.get(name)?.map(|fact| fact.value().to_vec())))
-    }
-
-    /// A transaction after all that was appended.
+    /// A transaction after all that was appended. What the journal holds is not in it.
     fn begin_write(&mut self) -> Result<redb::WriteTransaction, StoreError> {
         self.settle()?;
-        self.readers.take();
+        self.look.take();
         Ok(self.db.begin_write()?)
     }
 
-    fn passes(&self, point: CrashPoint) -> Result<(), StoreError> {
-        pass(&*self.file, point)
+    /// The same, with what the journal holds.
+    fn begin_merging(&mut self) -> Result<redb::WriteTransaction, StoreError> {
+        let write = self.begin_write()?;
+        insert(&write, self.journal().entries().iter())?;
+        Ok(write)
     }
 
-    pub(crate) fn readers(&self) -> Result<&Readers, StoreError> {
-        if let Some(readers) = self.readers.get() {
-            return Ok(readers);
-        }
+    /// Makes a transaction durable that has all that the journal holds.
+    fn commit(
+        &mut self,
+        write: redb::WriteTransaction,
+        point: CrashPoint,
+    ) -> Result<(), StoreError> {
+        write.commit()?;
+        pass(&*self.file, point)?;
+        self.journal().clear()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        lock(&self.journal)
+    }
+
+    /// The tables with all that was appended.
+    pub(crate) fn merged(&self) -> Result<Arc<Readers>, StoreError> {
         self.settle()?;
-        let readers = self.open_readers()?;
-        Ok(self.readers.get_or_init(|| readers))
+        self.journal().merge(&[])?;
+        self.look_again_after_a_merge();
+        self.look()
     }
 
-    /// Reads what appending entries does not change: it waits for none that are on their way.
-    fn unappended<T>(
-        &self,
-        read: impl FnOnce(&Readers) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        if self.readers.get().is_some() || !self.is_appending() {
-            return read(self.readers()?);
+    /// The tables as they are, or as they were before what is being appended.
+    fn look(&self) -> Result<Arc<Readers>, StoreError> {
+        if let Some(readers) = &*self.look.borrow() {
+            return Ok(Arc::clone(readers));
         }
-        let mut early = self.early.borrow_mut();
-        match &*early {
-            Some(readers) => read(readers),
-            None => read(early.insert(self.open_readers()?)),
+        let readers = Arc::new(self.open_readers()?);
+        self.look.replace(Some(Arc::clone(&readers)));
+        Ok(readers)
+    }
+
+    /// Whoever looks at the tables as they were keeps pages from being used again.
+    fn look_again_after_a_merge(&self) {
+        let merges = self.journal().merges();
+        if self.merges.replace(merges) != merges {
+            self.look.take();
         }
     }
 
@@ -407,6 +439,11 @@ impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Log")
     }
+}
+
+fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    // If somebody panicked within, what the file holds is found at the next start.
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The commit of a write leaves it to a later one to sync.
@@ -434,6 +471,27 @@ fn create_tables(db: &Database) -> Result<bool, StoreError> {
         .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
     write.commit()?;
     Ok(true)
+}
+
+/// Makes a log of the format before one of this.
+fn adopt_format(db: &Database) -> Result<(), StoreError> {
+    let stored = db.begin_read()?.open_table(NOTES)?.get(NOTE_FORMAT)?;
+    let stored = stored.map(|format| format.value().to_vec());
+    match u32::from_le_bytes(exact("format of the log file", stored.as_deref())?) {
+        FORMAT => Ok(()),
+        FORMAT_WITHOUT_JOURNAL => {
+            let write = db.begin_write()?;
+            write
+                .open_table(NOTES)?
+                .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+            Ok(write.commit()?)
+        }
+        found => Err(StoreError::Format {
+            file: "log.redb",
+            found,
+            known: FORMAT,
+        }),
+    }
 }
 
 fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {

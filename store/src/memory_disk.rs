@@ -14,6 +14,7 @@ use crate::aside::Aside;
 use crate::crash_point::{CrashPoint, DiskFile, Passed, stopped};
 use crate::disk::{Disk, checked};
 use crate::error::StoreError;
+use crate::log::LogFiles;
 
 /// A disk in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,7 @@ pub struct MemoryDisk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum FileName {
     Log(DatabaseId),
+    Journal(DatabaseId),
     Base(DatabaseId),
     SpareBase(DatabaseId),
     Spill(DatabaseId),
@@ -351,13 +353,16 @@ impl Disk for MemoryDisk {
         let shared = self.lock();
         let logs = shared.files.keys().filter_map(|name| match name {
             FileName::Log(id) => Some(*id),
-            FileName::Base(_) | FileName::SpareBase(_) | FileName::Spill(_) => None,
+            _ => None,
         });
         Ok(logs.collect())
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
-        self.open(FileName::Log(*database))
+    fn log(&self, database: &DatabaseId) -> Result<LogFiles, StoreError> {
+        Ok(LogFiles {
+            tables: self.open(FileName::Log(*database))?,
+            journal: self.open(FileName::Journal(*database))?,
+        })
     }
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
@@ -383,6 +388,7 @@ impl Disk for MemoryDisk {
         shared.spend().map_err(Shared::failed)?;
         shared.files.remove(&FileName::Spill(*database));
         shared.files.remove(&FileName::Log(*database));
+        shared.files.remove(&FileName::Journal(*database));
         shared.files.remove(&FileName::Base(*database));
         shared.files.remove(&FileName::SpareBase(*database));
         shared.dumps.retain(|(id, ..), _| id != database);

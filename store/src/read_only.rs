@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use sync_protocol::{BlobHash, DatabaseId};
 
 use crate::crash_point::DiskFile;
-use crate::disk::{BASE, DirDisk, Disk, LOG};
+use crate::disk::{BASE, DirDisk, Disk, JOURNAL, LOG};
 use crate::error::StoreError;
+use crate::log::LogFiles;
 use crate::page_sums::PAGE_BYTES;
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -69,8 +70,17 @@ impl Disk for ReadOnlyDisk {
         self.dir.databases()
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
-        self.open(self.dir.path_of(database).join(LOG))
+    fn log(&self, database: &DatabaseId) -> Result<LogFiles, StoreError> {
+        let dir = self.dir.path_of(database);
+        let journal = dir.join(JOURNAL);
+        Ok(LogFiles {
+            tables: self.open(dir.join(LOG))?,
+            journal: match journal.exists() {
+                true => self.open(journal)?,
+                // What an earlier version wrote has none.
+                false => Box::new(InMemoryBackend::new()),
+            },
+        })
     }
 
     fn base(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
@@ -149,7 +159,7 @@ impl Disk for BaseElsewhere {
         self.disk.databases()
     }
 
-    fn log(&self, database: &DatabaseId) -> Result<Box<dyn DiskFile>, StoreError> {
+    fn log(&self, database: &DatabaseId) -> Result<LogFiles, StoreError> {
         self.disk.log(database)
     }
 
@@ -347,10 +357,10 @@ mod tests {
     fn what_is_written_is_read_and_the_file_stays() {
         let disk = MemoryDisk::new();
         let id = DatabaseId([1; 32]);
-        let file = disk.log(&id).expect("memory");
+        let file = disk.base(&id).expect("memory");
         file.set_len(10_000).expect("memory");
         file.write(0, &[7; 10_000]).expect("memory");
-        let frozen = Frozen::new(disk.log(&id).expect("memory"));
+        let frozen = Frozen::new(disk.base(&id).expect("memory"));
         frozen.write(4_000, &[8; 200]).expect("memory");
         let mut bytes = vec![0; 10_000];
         frozen.read(0, &mut bytes).expect("memory");

@@ -311,6 +311,7 @@ fn bring_to_life(
         next_seq: 1,
         previous: Some(entry.id),
         last_time: entry.last_time(),
+        is_unwritten: false,
     };
     let log = ctx.open_log(&id)?;
     let newborn = Unborn::open(entry, genesis, Some(module), log, ctx)?.run()?;

@@ -61,7 +61,8 @@ impl CoreOptions {
 /// A whole peer without its sockets and clock.
 ///
 /// # Durability
-/// Whatever an [`Effect::Send`] or a successful [`Effect::Reply`] speaks of is on disk.
+/// Own calls are on the disk before anybody hears of them. Entries of others, and what they brought about, may
+/// be told before: those who sent them have them, and bring them again after a crash.
 pub struct Core {
     pub(crate) parts: Parts,
     pub(crate) replicas: BTreeMap<DatabaseId, Replica>,
@@ -72,15 +73,6 @@ pub struct Core {
     pub(crate) asked: BTreeMap<RequestId, DatabaseId>,
     /// Databases that could not be opened, with the reason.
     pub(crate) broken: BTreeMap<DatabaseId, String>,
-}
-
-/// When what a step appends to the log has to be on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Durable {
-    /// Before anything leaves that the step brought about.
-    AtOnce,
-    /// Before anything leaves that came of running it.
-    OnceItHasRun,
 }
 
 /// What replicas borrow from the core, apart from each other.
@@ -297,6 +289,22 @@ impl Core {
         std::mem::take(&mut self.parts.effects)
     }
 
+    /// Waits until all that was taken in is on the disk, before the peer stops. What cannot be written is
+    /// noted there, and comes again from those who sent it.
+    pub fn write_all(&mut self) -> Vec<Effect> {
+        for (id, replica) in &self.replicas {
+            if replica.serves()
+                && let Err(error) = replica.log.settle()
+            {
+                self.parts.effects.push(Effect::Note {
+                    level: NoteLevel::Error,
+                    text: format!("database {id}: {error}"),
+                });
+            }
+        }
+        std::mem::take(&mut self.parts.effects)
+    }
+
     pub(crate) fn replica_ids(&self) -> Vec<DatabaseId> {
         self.replicas.keys().copied().collect()
     }
@@ -315,55 +323,21 @@ impl Core {
         self.with_any(id, now, act)
     }
 
-    /// The same for messages of members: what they bring need not be durable yet when this returns. It
-    /// is once it has run, which is when anybody is told what came of it.
-    ///
-    /// What leaves before are answers and questions to members. They may speak of entries of others that a
-    /// crash would take from this peer: it has them again from those who sent them.
-    pub(crate) fn with_unsettled<T>(
-        &mut self,
-        id: DatabaseId,
-        now: Now,
-        act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
-    ) -> Option<T> {
-        if !self.replicas.get(&id)?.serves() {
-            return None;
-        }
-        self.work_on(id, now, act, Durable::OnceItHasRun)
-    }
-
     /// The same for a database that may be out of service.
     ///
-    /// What `act` appended to the log is durable when this returns, or nobody is told of it.
+    /// If `act` sealed an own entry, all that was appended to the log is durable when this returns, or nobody
+    /// is told of it. Entries of others are written meanwhile: those who sent them have them.
     pub(crate) fn with_any<T>(
         &mut self,
         id: DatabaseId,
         now: Now,
         act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
     ) -> Option<T> {
-        self.work_on(id, now, act, Durable::AtOnce)
-    }
-
-    fn work_on<T>(
-        &mut self,
-        id: DatabaseId,
-        now: Now,
-        act: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<T, Stop>,
-        durable: Durable,
-    ) -> Option<T> {
         let replica = self.replicas.get_mut(&id)?;
         let has_stopped = matches!(replica.health, Health::Stopped(_));
         let told_before = self.parts.effects.len();
-        let run_before = replica.executions;
         let mut done = act(replica, &mut self.parts.context(now));
-        let settles = match durable {
-            Durable::AtOnce => true,
-            Durable::OnceItHasRun => replica.executions != run_before,
-        };
-        if settles
-            && !has_stopped
-            && let Err(error) = replica.log.settle()
-        {
+        if !has_stopped && let Err(error) = replica.write_on() {
             let stop = Stop::from(error);
             effect::withdraw(&mut self.parts.effects, told_before, &stop.to_string());
             done = Err(stop);

@@ -57,7 +57,7 @@ pub enum Effect {
         why: String,
     },
     /// Send one frame on `/tombolo/sync/1`. What it speaks of is durable already, but for others'
-    /// entries that they themselves, or whoever sent them, still have.
+    /// entries that those who sent them still have.
     Send {
         /// To whom.
         remote: DeviceKey,

@@ -366,12 +366,7 @@ impl Core {
             return;
         };
         let modules = self.parts.modules.clone();
-        let own = OwnChain {
-            epoch: self.parts.epoch,
-            next_seq: 0,
-            previous: None,
-            last_time: Hlc(0),
-        };
+        let own = OwnChain::starting(self.parts.epoch);
         let name = self.free_name(&birth.genesis.name);
         let mut ctx = self.parts.context(now);
         let stored = ctx.disk.put_blob(&wasm);

@@ -5,7 +5,7 @@
 //! The log decides, so nothing is lost by it: what no cut covers is in the tail, as ever. A crash
 //! at any time leaves the note that says to begin again.
 
-use sync_protocol::{Cut, DatabaseId, EntryId, Hlc, Now};
+use sync_protocol::{Cut, DatabaseId, EntryId, Now};
 
 use crate::batch::ReplyTo;
 use crate::birth::{BaseFile, Unborn};
@@ -34,12 +34,7 @@ pub(crate) fn replay(id: DatabaseId, through: u64, ctx: &mut Context<'_>) -> Res
         .cut(0)?
         .and_then(|bytes| Cut::open(&bytes).ok())
         .ok_or_else(|| damaged("cut"))?;
-    let own = OwnChain {
-        epoch: 0,
-        next_seq: 0,
-        previous: None,
-        last_time: Hlc(0),
-    };
+    let own = OwnChain::starting(0);
     let name = genesis.name.clone();
     let newborn = Unborn::on(BaseFile::Spare, entry, genesis, None, log, ctx)?.run()?;
     if newborn.settlement.root != cut.state_root {
@@ -253,10 +248,8 @@ impl Carried {
             // What was written last waits for a cut that may never come: a chain of its own does
             // not wait with it.
             OwnChain {
-                epoch: self.own.epoch.wrapping_add(1),
-                next_seq: 0,
-                previous: None,
                 last_time: self.own.last_time,
+                ..OwnChain::starting(self.own.epoch.wrapping_add(1))
             }
         };
         replica.dirty = true;

@@ -157,6 +157,21 @@ pub(crate) struct OwnChain {
     pub(crate) next_seq: u64,
     pub(crate) previous: Option<EntryId>,
     pub(crate) last_time: Hlc,
+    /// An entry of it may not be on the disk yet.
+    pub(crate) is_unwritten: bool,
+}
+
+impl OwnChain {
+    /// One without entries.
+    pub(crate) const fn starting(epoch: u64) -> Self {
+        Self {
+            epoch,
+            next_seq: 0,
+            previous: None,
+            last_time: Hlc(0),
+            is_unwritten: false,
+        }
+    }
 }
 
 /// The latest time of what a cut covers: that of one of its heads.
@@ -375,6 +390,7 @@ impl Replica {
         if !expected.is_empty() {
             self.expected.insert(entry.id, expected);
         }
+        self.own.is_unwritten = true;
         // Nothing is asked of the log between this and the end of the run, which goes on beside it.
         self.log.begin_append(vec![Arc::clone(&entry)])?;
         self.own.previous = Some(entry.id);
@@ -385,6 +401,15 @@ impl Replica {
             other => unreachable!("an own entry builds on what is here: {other:?}"),
         }
         Ok(())
+    }
+
+    /// Waits until all that was appended to the log is on the disk if an own entry is among it; otherwise
+    /// has it written, and waits for nothing.
+    pub(crate) fn write_on(&mut self) -> Result<(), StoreError> {
+        match std::mem::take(&mut self.own.is_unwritten) {
+            true => self.log.settle(),
+            false => self.log.carry_on(),
+        }
     }
 
     /// Mesh time, or that of what is final if it is later: nothing can come before that any more, so

@@ -45,12 +45,7 @@ pub(crate) fn open(
         .unwrap_or_else(|| genesis.name.clone());
     let mut names = names.split(NAMES_BETWEEN).map(str::to_owned);
     let name = names.next().unwrap_or_default();
-    let own = OwnChain {
-        epoch,
-        next_seq: 0,
-        previous: None,
-        last_time: Hlc(0),
-    };
+    let own = OwnChain::starting(epoch);
     let unborn = Unborn::open(entry, genesis, None, log, ctx)?;
     let mut replica = match unborn.state.height() {
         Some(height) => {

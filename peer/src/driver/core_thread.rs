@@ -264,6 +264,9 @@ impl CoreThread {
             self.take(mail);
         }
         self.step(Input::Idle);
+        for effect in self.core.write_all() {
+            self.carry_out(effect);
+        }
     }
 
     /// Hands in what waits, up to a burst.

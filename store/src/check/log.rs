@@ -10,10 +10,9 @@ use sync_protocol::{
 };
 
 use super::{Checked, PROGRESS_EVERY, Progress, check_pages};
-use crate::crash_point::DiskFile;
 use crate::error::StoreError;
 use crate::limits::LOG_CACHE_BYTES;
-use crate::log::{Log, encode_final, final_entry, split_cut};
+use crate::log::{Log, LogFiles, encode_final, final_entry, split_cut};
 
 /// What a log that could be read says.
 #[derive(Debug)]
@@ -32,12 +31,12 @@ pub struct LogFacts {
 /// # Errors
 /// If the file cannot be read.
 pub fn check_log(
-    open: &dyn Fn() -> Result<Box<dyn DiskFile>, StoreError>,
+    open: &dyn Fn() -> Result<LogFiles, StoreError>,
     database: &DatabaseId,
     name_note: &str,
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<Checked>, Option<LogFacts>), StoreError> {
-    let pages = check_pages("pages of the log", "log.redb", open()?)?;
+    let pages = check_pages("pages of the log", "log.redb", open()?.tables)?;
     let log = match Log::open(open()?, LOG_CACHE_BYTES) {
         Ok(log) => log,
         Err(error) => return Ok((vec![failed(pages, &error)], None)),
@@ -96,7 +95,7 @@ impl Walk<'_> {
     }
 
     fn walk_entries(&mut self, progress: &mut Progress<'_>) -> Result<(), StoreError> {
-        let readers = self.log.readers()?;
+        let readers = self.log.merged()?;
         let total = readers.entries.len()?;
         for item in readers.entries.iter()? {
             let (id, bytes) = item?;
@@ -153,7 +152,7 @@ impl Walk<'_> {
     }
 
     fn walk_cuts(&mut self) -> Result<(), StoreError> {
-        let readers = self.log.readers()?;
+        let readers = self.log.merged()?;
         let mut before: Option<(CutId, Vec<DeviceKey>)> = self
             .facts
             .genesis
@@ -216,7 +215,7 @@ impl Walk<'_> {
     }
 
     fn walk_order(&mut self, progress: &mut Progress<'_>) -> Result<(), StoreError> {
-        let readers = self.log.readers()?;
+        let readers = self.log.merged()?;
         let total = readers.order.len()?;
         let mut segment: Vec<EntryId> = Vec::new();
         let mut at: Option<u64> = None;
@@ -283,7 +282,7 @@ impl Walk<'_> {
     }
 
     fn walk_tail(&mut self) -> Result<(), StoreError> {
-        let readers = self.log.readers()?;
+        let readers = self.log.merged()?;
         for item in readers.tail.iter()? {
             let position: [u8; POSITION_BYTES] = item?.0.value();
             let position = Position::from_bytes(&position);

@@ -4,17 +4,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use redb::{Database, ReadableTable};
 use sync_protocol::Entry;
 
-use super::{ENTRIES, Log, TAIL, leave_unsynced};
+use super::{Log, lock};
 use crate::aside::{Aside, Work};
-use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 
 /// Calls in what is appended from which on it is worth a thread: one costs about as much as running
 /// two calls does, and less than a disk takes to sync.
 const CALLS_WORTH_A_THREAD: usize = 16;
+
+/// Bytes of entries that may wait for others to be written: one commit of that many is quick, and they are
+/// in memory meanwhile.
+const QUEUED_BYTES_MAX: usize = 4 << 20;
 
 /// Entries that are on their way to the disk.
 #[derive(Default)]
@@ -39,7 +41,7 @@ impl Log {
         self.aside = aside;
     }
 
-    /// Adds entries that no cut covers yet, in one durable commit. Those that the log holds
+    /// Adds entries that no cut covers yet, durably: all or none of them. Those that the log holds
     /// already are left out.
     ///
     /// # Errors
@@ -49,12 +51,11 @@ impl Log {
         if entries.is_empty() {
             return Ok(());
         }
-        self.readers.take();
-        append(&self.db, &*self.file, entries)
+        self.journal().append(entries)
     }
 
     /// Begins to do the same, perhaps in a thread of its own. They are durable once [`Log::settle`]
-    /// says so: until then nothing that they caused may leave this peer. What is begun before that
+    /// says so, or [`Log::is_appending`] that none is on its way. What is begun before that
     /// is one commit, or two. Whatever else is asked of this log waits for them, but for what they cannot
     /// change: cuts, what these cover, and notes.
     ///
@@ -68,26 +69,64 @@ impl Log {
         if self.aside == Aside::Never {
             return self.append(&entries);
         }
-        self.readers.take();
         let appending = self.appending.get_mut();
         match appending {
             Appending::Failed(why) => return Err(StoreError::NotAppended { why: why.clone() }),
-            Appending::Begun { queued, .. } => queued.extend(entries),
+            Appending::Begun { queued, .. } => {
+                queued.extend(entries);
+                let bytes = queued.iter().map(|entry| entry.encoded().len());
+                if bytes.sum::<usize>() > QUEUED_BYTES_MAX {
+                    return self.settle();
+                }
+            }
             Appending::Nothing => {
                 let calls = entries.iter().map(|entry| entry.body.invocations.len());
                 let is_few = calls.sum::<usize>() < CALLS_WORTH_A_THREAD;
                 let (work, queued) = match self.aside {
                     Aside::Thread if is_few => (None, entries),
-                    aside => {
-                        let (db, file) = (Arc::clone(&self.db), Arc::clone(&self.file));
-                        let write = move || append(&db, &*file, &entries);
-                        (Some(Work::start(aside, "log", write)), Vec::new())
-                    }
+                    _ => (Some(self.start_append(entries)), Vec::new()),
                 };
-                *appending = Appending::Begun { work, queued };
+                self.appending.replace(Appending::Begun { work, queued });
             }
         }
         Ok(())
+    }
+
+    /// Goes on with what was begun, without waiting for it: looks whether what is being written is done,
+    /// and then has written what came meanwhile.
+    ///
+    /// # Errors
+    /// If some of it could not be written, from then on always: open the log again.
+    pub fn carry_on(&mut self) -> Result<(), StoreError> {
+        match self.appending.get_mut() {
+            Appending::Begun { work, queued } => {
+                if work.as_mut().is_some_and(|work| !work.is_done()) {
+                    return Ok(());
+                }
+                let (work, queued) = (work.take(), std::mem::take(queued));
+                if let Err(error) = work.map_or(Ok(()), Work::wait) {
+                    self.appending.replace(Appending::Failed(error.to_string()));
+                    return Err(error);
+                }
+                self.look_again_after_a_merge();
+                let next = match queued.is_empty() {
+                    true => Appending::Nothing,
+                    false => Appending::Begun {
+                        work: Some(self.start_append(queued)),
+                        queued: Vec::new(),
+                    },
+                };
+                self.appending.replace(next);
+                Ok(())
+            }
+            Appending::Nothing => Ok(()),
+            Appending::Failed(why) => Err(StoreError::NotAppended { why: why.clone() }),
+        }
+    }
+
+    fn start_append(&self, entries: Vec<Arc<Entry>>) -> Work<Result<(), StoreError>> {
+        let journal = Arc::clone(&self.journal);
+        Work::start(self.aside, "log", move || lock(&journal).append(&entries))
     }
 
     /// Waits until everything that was appended is durable.
@@ -99,12 +138,11 @@ impl Log {
         match std::mem::take(&mut *appending) {
             Appending::Nothing => Ok(()),
             Appending::Begun { work, queued } => {
-                // Whoever looks at the file as it was keeps its pages from being used again.
-                self.early.take();
                 let mut written = work.map_or(Ok(()), Work::wait);
                 if written.is_ok() && !queued.is_empty() {
-                    written = append(&self.db, &*self.file, &queued);
+                    written = self.journal().append(&queued);
                 }
+                self.look_again_after_a_merge();
                 written.inspect_err(|error| {
                     *appending = Appending::Failed(error.to_string());
                 })
@@ -117,46 +155,10 @@ impl Log {
     }
 
     /// Whether entries are on their way.
-    pub(super) fn is_appending(&self) -> bool {
+    #[must_use]
+    pub fn is_appending(&self) -> bool {
         matches!(*self.appending.borrow(), Appending::Begun { .. })
     }
-}
-
-fn append(db: &Database, file: &dyn DiskFile, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
-    let mut write = db.begin_write()?;
-    if planted!(AcknowledgeBeforeSync) {
-        leave_unsynced(&mut write);
-    }
-    {
-        let mut held = write.open_table(ENTRIES)?;
-        let mut tail = write.open_table(TAIL)?;
-        for entry in entries {
-            if held.get(entry.id.0)?.is_none() {
-                held.insert(entry.id.0, &**entry.encoded())?;
-                if !planted!(LostTailWrite) {
-                    tail.insert(entry.position(0).to_bytes(), ())?;
-                }
-            }
-        }
-    }
-    write.commit()?;
-    #[cfg(feature = "plants")]
-    if planted!(LostTailWrite) {
-        append_positions_unsynced(db, entries)?;
-    }
-    pass(file, CrashPoint::EntriesAppended)
-}
-
-#[cfg(feature = "plants")]
-fn append_positions_unsynced(db: &Database, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
-    let mut write = db.begin_write()?;
-    leave_unsynced(&mut write);
-    let mut tail = write.open_table(TAIL)?;
-    for entry in entries {
-        tail.insert(entry.position(0).to_bytes(), ())?;
-    }
-    drop(tail);
-    Ok(write.commit()?)
 }
 
 impl fmt::Debug for Appending {

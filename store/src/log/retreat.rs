@@ -19,7 +19,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged; then nothing has changed.
     pub fn retreat(&mut self, height: u64, pledge: &[Cut], note: &str) -> Result<(), StoreError> {
-        let write = self.begin_write()?;
+        let write = self.begin_merging()?;
         {
             let held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
@@ -50,8 +50,7 @@ impl Log {
             }
             write.open_table(NOTES)?.insert(note, [].as_slice())?;
         }
-        write.commit()?;
-        self.passes(CrashPoint::Retreated)
+        self.commit(write, CrashPoint::Retreated)
     }
 
     /// The cuts that this peer has promised to follow, by height.
@@ -59,7 +58,6 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn pledge(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.settle()?;
         let read = self.db.begin_read()?;
         let mut cuts = Vec::new();
         for item in read.open_table(PLEDGE)?.iter()? {
@@ -73,7 +71,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn put_pledge(&mut self, pledge: &[Cut]) -> Result<(), StoreError> {
-        let write = self.begin_write()?;
+        let write = self.begin_merging()?;
         {
             let mut kept = write.open_table(PLEDGE)?;
             kept.retain(|_, _| false)?;
@@ -81,8 +79,7 @@ impl Log {
                 kept.insert(cut.height, stored_cut(cut).as_slice())?;
             }
         }
-        write.commit()?;
-        self.passes(CrashPoint::PledgeKept)
+        self.commit(write, CrashPoint::PledgeKept)
     }
 
     /// Forgets the cuts that were to be followed: they are reached.
@@ -90,10 +87,9 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn drop_pledge(&mut self) -> Result<(), StoreError> {
-        let write = self.begin_write()?;
+        let write = self.begin_merging()?;
         write.open_table(PLEDGE)?.retain(|_, _| false)?;
-        write.commit()?;
-        self.passes(CrashPoint::PledgeDropped)
+        self.commit(write, CrashPoint::PledgeDropped)
     }
 
     /// Takes a note away, durably, if there is one.
@@ -104,9 +100,8 @@ impl Log {
         if self.note(name)?.is_none() {
             return Ok(());
         }
-        let write = self.begin_write()?;
+        let write = self.begin_merging()?;
         write.open_table(NOTES)?.remove(name)?;
-        write.commit()?;
-        self.passes(CrashPoint::NoteDropped)
+        self.commit(write, CrashPoint::NoteDropped)
     }
 }

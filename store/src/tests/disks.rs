@@ -104,7 +104,7 @@ fn keeps_partial_blobs(disk: &dyn Disk) {
 }
 
 fn backend_keeps_its_promises(disk: &dyn Disk) {
-    let file = disk.log(&ONE).expect("writable");
+    let file = disk.base(&ONE).expect("writable");
     assert_eq!(file.len().expect("readable"), 0);
     file.set_len(8).expect("writable");
     file.write(2, b"abc").expect("writable");
@@ -173,8 +173,8 @@ fn keeps_after_opening_again(dir: &std::path::Path) {
 fn a_file_that_is_none_is_refused_politely() {
     let disk = MemoryDisk::new();
     let garbage: Vec<u8> = (0..100_000_u32).map(|n| (n * 7 % 251) as u8).collect();
-    for file in [disk.log(&ONE), disk.base(&ONE)] {
-        let file = file.expect("writable");
+    let log = disk.log(&ONE).expect("writable");
+    for file in [log.tables, disk.base(&ONE).expect("writable")] {
         file.set_len(garbage.len() as u64).expect("writable");
         file.write(0, &garbage).expect("writable");
     }
@@ -183,6 +183,6 @@ fn a_file_that_is_none_is_refused_politely() {
     assert!(State::open(base, schema(), StateOptions::default()).is_err());
     // A log is no base, and a base is no log.
     drop(Log::open(disk.log(&TWO).expect("writable"), LOG_CACHE_BYTES).expect("it opens"));
-    let base = disk.log(&TWO).expect("readable");
+    let base = disk.log(&TWO).expect("readable").tables;
     assert!(State::open(base, schema(), StateOptions::default()).is_err());
 }

@@ -10,6 +10,7 @@ mod disks;
 mod emptying;
 mod faults;
 mod golden;
+mod journal;
 mod keys;
 mod migrating;
 mod model;

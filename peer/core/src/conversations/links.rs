@@ -77,7 +77,7 @@ impl Core {
             }
         };
         if self.replicas.contains_key(&id) {
-            self.with_unsettled(id, now, |replica, ctx| {
+            self.with(id, now, |replica, ctx| {
                 replica.tell(remote, ConversationInput::Received(message), ctx)
             });
         } else {
@@ -232,8 +232,7 @@ impl Core {
         }
         let (own, device) = (self.parts.own_record.clone(), self.parts.device);
         for id in self.replica_ids() {
-            // After every message: what came with it goes on waiting for those behind it.
-            self.with_unsettled(id, now, |replica, ctx| {
+            self.with(id, now, |replica, ctx| {
                 if let Some(own) = &own
                     && replica.members.contains_key(&device)
                 {

@@ -68,7 +68,8 @@ impl Replica {
     /// When to look whether what is done aside is done.
     pub(crate) fn aside_due(&self, ctx: &Context<'_>) -> Option<Tick> {
         let is_settling = self.state.as_ref().is_some_and(State::is_settling);
-        (is_settling || self.making.is_some()).then(|| ctx.now.tick.plus_ms(LOOK_MS))
+        let is_busy = is_settling || self.making.is_some() || self.log.is_appending();
+        is_busy.then(|| ctx.now.tick.plus_ms(LOOK_MS))
     }
 
     /// Makes a cut over what has been held for the settle time, if it is time for one, or goes on

@@ -337,12 +337,7 @@ fn deliver(
         memory.overlay.commits = usize::try_from(dice.below(6)).expect("small");
     }
     with_context(memory, |ctx| {
-        let own = OwnChain {
-            epoch: 1,
-            next_seq: 0,
-            previous: None,
-            last_time: Hlc(0),
-        };
+        let own = OwnChain::starting(1);
         let mut replica: Replica = birth::adopt(
             module.clone(),
             Arc::clone(&set.birth),

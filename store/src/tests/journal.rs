@@ -1,0 +1,201 @@
+//! What the journal keeps, byte for byte and through crashes.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sync_protocol::Entry;
+
+use super::crash::{crash_everywhere, open_log};
+use super::{DATABASE, chain, cut};
+use crate::log::journal::{JOURNAL_BYTES, frame_of, read_frames};
+use crate::{Disk, Kept, MemoryDisk, StoreError};
+
+/// What is in the journal's file.
+fn file(disk: &MemoryDisk) -> Vec<u8> {
+    let file = disk.log(&DATABASE).expect("memory").journal;
+    let mut bytes = vec![0; file.len().expect("memory") as usize];
+    file.read(0, &mut bytes).expect("memory");
+    bytes
+}
+
+fn read(bytes: &[u8]) -> Option<usize> {
+    read_frames(bytes).ok().map(|entries| entries.len())
+}
+
+#[test]
+fn a_frame() {
+    let entries = chain(2);
+    let frame = frame_of(&entries);
+    let hex: String = frame[..36]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(hex, "GOLDEN");
+    assert_eq!(frame.len(), 704);
+    assert_eq!(
+        &frame[36..36 + entries[0].encoded().len()],
+        &**entries[0].encoded()
+    );
+}
+
+#[test]
+fn what_was_cut_off_ends_the_frames_and_what_was_spoilt_before_the_end_is_noticed() {
+    let entries = chain(4);
+    let (first, second) = (frame_of(&entries[..3]), frame_of(&entries[3..]));
+    let whole = [&first[..], &second, &[0; 128]].concat();
+    assert_eq!(read(&whole), Some(4));
+    for sectors in 0..second.len().div_ceil(512) {
+        let mut torn = whole.clone();
+        torn[first.len() + sectors * 512..].fill(0);
+        assert_eq!(read(&torn), Some(3), "{sectors} sectors of the last frame");
+    }
+    for at in 0..whole.len() {
+        let mut spoilt = whole.clone();
+        spoilt[at] ^= 0x10;
+        let is_last_body = at >= first.len() + 32 && at < first.len() + second.len();
+        let is_behind = at >= first.len() + second.len() + 32;
+        match read(&spoilt) {
+            // As if the power had failed while it was written.
+            Some(3) => assert!(is_last_body, "byte {at}"),
+            Some(4) => assert!(is_behind, "byte {at}"),
+            None => assert!(!is_last_body && !is_behind, "byte {at}"),
+            other => panic!("byte {at}: {other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_are_no_frames_are_refused_or_nothing(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        zeros in 0_usize..80,
+    ) {
+        let padded = [vec![0; zeros], bytes].concat();
+        prop_assert!(read(&padded).is_none_or(|entries| entries == 0));
+    }
+
+    /// Appends of any size, cuts and reading between them, then the power fails: all is there, once.
+    #[test]
+    fn whatever_was_appended_is_there_after_a_crash(
+        steps in prop::collection::vec((0_u8..8, 1_usize..40), 1..12),
+        keeps in any::<u64>(),
+    ) {
+        let entries = chain(400);
+        let disk = MemoryDisk::new();
+        let mut log = open_log(&disk).expect("memory");
+        let (mut appended, mut cuts, mut covered) = (0, 0, 0);
+        for (step, count) in steps {
+            match step {
+                0 => drop(log.merged().expect("memory")),
+                1 if appended > covered => {
+                    let to = covered + (appended - covered).min(count);
+                    let segment = &entries[covered..to];
+                    let stubs = segment.iter().map(|entry| &**entry.stub());
+                    log.put_cut_of_tail(&cut(cuts, segment), stubs).expect("memory");
+                    (cuts, covered) = (cuts + 1, to);
+                }
+                _ => {
+                    let to = (appended + count).min(entries.len());
+                    log.append(&entries[appended..to]).expect("memory");
+                    appended = to;
+                }
+            }
+            prop_assert!(appended == 0 || log.holds(&entries[appended - 1].id).expect("memory"));
+        }
+        disk.crash_tearing(|n, _| match (keeps >> (n % 64)) & 1 {
+            0 => Kept::Nothing,
+            _ => Kept::Whole,
+        });
+        drop(log);
+        for _ in 0..2 {
+            let log = open_log(&disk).expect("it opens");
+            prop_assert_eq!(log.entries_len().expect("memory"), appended as u64);
+            let tail: Vec<_> = entries[covered..appended].iter().map(|entry| entry.encoded().to_vec()).collect();
+            prop_assert_eq!(log.tail().expect("memory"), tail);
+        }
+    }
+}
+
+#[test]
+fn what_is_too_much_for_the_journal_comes_into_the_tables() {
+    let entries = chain(2_000);
+    let bytes = |entries: &[Arc<Entry>]| -> usize {
+        entries.iter().map(|entry| entry.encoded().len()).sum()
+    };
+    assert!(bytes(&entries[10..]) > JOURNAL_BYTES);
+    let disk = MemoryDisk::new();
+    let mut log = open_log(&disk).expect("memory");
+    log.append(&entries[..10]).expect("memory");
+    assert!(file(&disk).iter().any(|byte| *byte != 0));
+    log.append(&entries[10..]).expect("memory");
+    assert_eq!(file(&disk), vec![0; JOURNAL_BYTES], "nothing is left of it");
+    disk.crash();
+    drop(log);
+    let log = open_log(&disk).expect("it opens");
+    assert_eq!(log.tail().expect("memory").len(), 2_000);
+}
+
+#[test]
+fn one_entry_after_the_other_until_it_is_full() {
+    let entries = chain(1_000);
+    let disk = MemoryDisk::new();
+    let mut log = open_log(&disk).expect("memory");
+    let before = disk.operations();
+    for entry in &entries {
+        log.append(std::slice::from_ref(entry)).expect("memory");
+    }
+    let each = (disk.operations() - before) as f64 / entries.len() as f64;
+    assert!(each < 2.5, "{each} writes and syncs for an entry");
+    disk.crash();
+    drop(log);
+    let log = open_log(&disk).expect("it opens");
+    assert_eq!(log.tail().expect("memory").len(), 1_000);
+}
+
+#[test]
+fn the_power_fails_while_a_full_journal_comes_into_the_tables() {
+    let entries = chain(1_200);
+    let prepare = || {
+        let disk = MemoryDisk::new();
+        let mut log = open_log(&disk).expect("memory");
+        log.append(&entries[..500]).expect("memory");
+        disk.crash();
+        drop(log);
+        disk
+    };
+    let work = |disk: &MemoryDisk| -> Result<(), StoreError> {
+        let mut log = open_log(disk)?;
+        log.append(&entries[500..700])?;
+        log.append(&entries[700..])
+    };
+    crash_everywhere(prepare, work, |disk, done| {
+        let log = open_log(disk).expect("it opens");
+        let held = log.entries_len().expect("memory");
+        assert_eq!(log.tail().expect("memory").len() as u64, held);
+        assert!(
+            [500, 700, 1_200].contains(&held) && (!done || held == 1_200),
+            "{held}"
+        );
+    });
+}
+
+/// Bytes that an entry brings must never be taken for a frame, wherever they come to lie: nothing of what was
+/// written before is left when the next frame is.
+#[test]
+fn nothing_old_lies_behind_a_frame() {
+    let entries = chain(600);
+    let disk = MemoryDisk::new();
+    let mut log = open_log(&disk).expect("memory");
+    for part in entries[..500].chunks(7) {
+        log.append(part).expect("memory");
+    }
+    log.put_note("name", b"chat").expect("memory");
+    assert_eq!(file(&disk), vec![0; JOURNAL_BYTES]);
+    log.append(&entries[500..]).expect("memory");
+    let frame = frame_of(&entries[500..]);
+    let written = file(&disk);
+    assert_eq!(written[..frame.len()], frame);
+    assert!(written[frame.len()..].iter().all(|byte| *byte == 0));
+    drop(log);
+    assert_eq!(file(&disk), vec![0; JOURNAL_BYTES], "it was closed");
+}
