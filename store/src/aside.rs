@@ -1,9 +1,10 @@
 //! Long work on a disk that is done beside whoever asked for it.
 
 use std::fmt;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
 
 /// Where long work is done: of a cut, summing up its rows and writing them to the base; of entries,
 /// writing them to the log.
@@ -34,6 +35,54 @@ impl Aside {
     }
 }
 
+const ALWAYS_ANSWERS: &str = "a worker answers, also after a panic";
+
+/// A thread for short work, one piece after the other: to start one costs more than such a piece does. It
+/// starts with the first and ends once this is dropped.
+pub(crate) struct Worker {
+    name: &'static str,
+    jobs: Option<Sender<Job<()>>>,
+}
+
+impl Worker {
+    /// One that has not started; its thread is going to be called `name`.
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self { name, jobs: None }
+    }
+
+    fn take<T: Send + 'static>(&mut self, job: impl FnOnce() -> T + Send + 'static) -> Work<T> {
+        let (answer, result) = channel();
+        let job: Job<()> = Box::new(move || {
+            // What it worked on is given up with it.
+            let done = catch_unwind(AssertUnwindSafe(job));
+            // Whoever gave it may have gone away.
+            let _ = answer.send(done);
+        });
+        let jobs = match &self.jobs {
+            Some(jobs) => jobs,
+            None => match self.start() {
+                Some(jobs) => self.jobs.insert(jobs),
+                None => {
+                    // A machine without room for another thread does it here.
+                    job();
+                    return Work(Stage::Given(result));
+                }
+            },
+        };
+        if let Err(unsent) = jobs.send(job) {
+            (unsent.0)();
+        }
+        Work(Stage::Given(result))
+    }
+
+    fn start(&self) -> Option<Sender<Job<()>>> {
+        let (sender, jobs) = channel::<Job<()>>();
+        let work = move || jobs.into_iter().for_each(|job| job());
+        let thread = Builder::new().name(self.name.to_owned()).spawn(work);
+        thread.ok().map(|_| sender)
+    }
+}
+
 type Job<T> = Box<dyn FnOnce() -> T + Send>;
 
 /// Work that was started. Dropping it waits for a thread that does it.
@@ -42,6 +91,8 @@ pub(crate) struct Work<T>(Stage<T>);
 enum Stage<T> {
     Done(T),
     Runs(JoinHandle<T>),
+    /// A worker does it.
+    Given(Receiver<thread::Result<T>>),
     Waits {
         looks: u32,
         job: Job<T>,
@@ -76,6 +127,18 @@ impl<T: Send + 'static> Work<T> {
         })
     }
 
+    /// The same, by a worker where it would be by a thread of its own.
+    pub(crate) fn give(
+        aside: Aside,
+        worker: &mut Worker,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Self {
+        match aside {
+            Aside::Thread => worker.take(job),
+            other => Self::start(other, "", job),
+        }
+    }
+
     /// Looks whether it is done.
     pub(crate) fn is_done(&mut self) -> bool {
         if let Stage::Waits { looks, .. } = &mut self.0 {
@@ -84,6 +147,13 @@ impl<T: Send + 'static> Work<T> {
                 return false;
             }
             self.complete();
+        }
+        if let Stage::Given(result) = &self.0 {
+            match result.try_recv() {
+                Ok(result) => self.0 = Stage::Done(result.unwrap_or_else(|why| resume_unwind(why))),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => unreachable!("{ALWAYS_ANSWERS}"),
+            }
         }
         match &self.0 {
             Stage::Runs(thread) => thread.is_finished(),
@@ -109,6 +179,11 @@ impl<T: Send + 'static> Work<T> {
                 Ok(result) => Stage::Done(result),
                 Err(panic) => resume_unwind(panic),
             },
+            Stage::Given(result) => match result.recv() {
+                Ok(Ok(result)) => Stage::Done(result),
+                Ok(Err(panic)) => resume_unwind(panic),
+                Err(_) => unreachable!("{ALWAYS_ANSWERS}"),
+            },
             Stage::Waits { job, .. } => Stage::Done(job()),
             done => done,
         };
@@ -123,10 +198,12 @@ fn take<F>(job: &Mutex<Option<F>>) -> F {
 
 impl<T> Drop for Work<T> {
     fn drop(&mut self) {
-        if let Stage::Runs(thread) = std::mem::replace(&mut self.0, Stage::Over) {
-            // It has files open that somebody may be about to open again. Nobody wants the result,
-            // and if it panicked that was said where it happened.
-            drop(thread.join());
+        // It has files open that somebody may be about to open again. Nobody wants the result,
+        // and if it panicked that was said where it happened.
+        match std::mem::replace(&mut self.0, Stage::Over) {
+            Stage::Runs(thread) => drop(thread.join()),
+            Stage::Given(result) => drop(result.recv()),
+            _ => {}
         }
     }
 }
@@ -135,7 +212,7 @@ impl<T> fmt::Debug for Work<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Stage::Done(_) => "Work(done)",
-            Stage::Runs(_) => "Work(runs)",
+            Stage::Runs(_) | Stage::Given(_) => "Work(runs)",
             Stage::Waits { .. } => "Work(waits)",
             Stage::Over => "Work(over)",
         })
@@ -166,6 +243,31 @@ mod tests {
         assert_eq!([(); 3].map(|()| third.is_done()), [false, false, true]);
         assert_eq!(third.wait(), 3);
         assert_eq!(Work::start(Aside::AtLook(9), "cut", || 4).wait(), 4);
+    }
+
+    #[test]
+    fn a_worker_does_one_after_the_other() {
+        let mut worker = Worker::new("log");
+        let (tell, told) = channel();
+        let first = Work::give(Aside::Thread, &mut worker, move || {
+            let go: u32 = told.recv().expect("somebody tells");
+            (go, thread::current().id())
+        });
+        let mut second = Work::give(Aside::Thread, &mut worker, || thread::current().id());
+        assert!(!second.is_done());
+        tell.send(4).expect("it listens");
+        let (go, by) = first.wait();
+        assert_eq!((go, second.wait()), (4, by));
+        assert_ne!(by, thread::current().id());
+        let panics = Work::give(Aside::Thread, &mut worker, || panic!("a bug"));
+        assert!(catch_unwind(AssertUnwindSafe(|| panics.wait())).is_err());
+        let after = Work::give(Aside::Thread, &mut worker, || 5);
+        drop(worker);
+        assert_eq!(after.wait(), 5, "what was given is done");
+        let mut here = Worker::new("log");
+        let mut work = Work::give(Aside::AtLook(1), &mut here, || thread::current().id());
+        assert!(work.is_done());
+        assert_eq!(work.wait(), thread::current().id());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use sync_protocol::{
     Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position, Stub, Term,
 };
 
-use crate::aside::Aside;
+use crate::aside::{Aside, Worker};
 use crate::backend;
 use crate::base::exact;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
@@ -82,6 +82,7 @@ pub struct Log {
     /// Waited for before anything is read or written that it changes.
     appending: RefCell<Appending>,
     aside: Aside,
+    worker: Worker,
     /// Locked by whoever appends; everybody else waits for that first.
     journal: Arc<Mutex<Journal>>,
     db: Arc<Database>,
@@ -107,6 +108,7 @@ impl Log {
             merges: Cell::default(),
             appending: RefCell::default(),
             aside: Aside::Never,
+            worker: Worker::new("log"),
             journal: Arc::new(Mutex::new(journal)),
             db,
             file,

@@ -74,6 +74,10 @@ struct Sums {
     unsure: Option<BTreeMap<u64, u32>>,
     /// Whether the header was written since the file was last synced.
     header_written: bool,
+    /// Whether the header that was written last says that the file was closed.
+    closed_last: bool,
+    /// Whether the disk may have a header that says so: its sum is looked at.
+    may_be_closed: bool,
 }
 
 #[derive(Debug)]
@@ -120,9 +124,11 @@ impl PageSums {
             Left::New | Left::Unclean => {}
             Left::Clean => {
                 let found = shared.lock().sum(&*shared.file, 0)?;
-                if found != sum_of(0, &header) {
+                // None was noted while one such header replaced another.
+                if found != 0 && found != sum_of(0, &header) {
                     return Err(shared.damaged(0));
                 }
+                shared.lock().may_be_closed = true;
             }
             Left::InDoubt => shared.lock().unsure = Some(BTreeMap::new()),
         }
@@ -306,25 +312,41 @@ impl StorageBackend for PageSums {
         })?;
         sums.write_changed(&*self.0.file)?;
         self.0.file.passes(CrashPoint::SumsWritten)?;
-        sums.header_written = false;
+        let header_written = std::mem::take(&mut sums.header_written);
         // Nobody waits for the disk who only wants to know a sum.
         drop(sums);
-        self.0.file.sync_data()
+        self.0.file.sync_data()?;
+        let mut sums = self.0.lock();
+        if header_written && !sums.closed_last {
+            sums.may_be_closed = false;
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let file = &*self.0.file;
         if offset == 0 && data.len() < PAGE_BYTES {
             let mut sums = self.0.lock();
-            if let Left::Clean = left(data) {
-                // The sum first: a crash between the two must not make a good header look bad.
-                sums.set(file, 0, sum_of(0, data))?;
-                sums.write_changed(file)?;
-                file.sync_data()?;
-                file.passes(CrashPoint::CloseSummed)?;
-            }
             sums.header_written = true;
-            return file.write(physical(0), data);
+            sums.closed_last = matches!(left(data), Left::Clean);
+            if !sums.closed_last {
+                return file.write(physical(0), data);
+            }
+            // The sum first: a crash between the two must not make a good header look bad. Nor a good one
+            // that is there already: with two in a row, as redb writes them when it repairs, there is no sum
+            // while either may be on the disk.
+            let replaces = std::mem::replace(&mut sums.may_be_closed, true);
+            let sum = sum_of(0, data);
+            sums.set(file, 0, if replaces { 0 } else { sum })?;
+            sums.write_changed(file)?;
+            file.sync_data()?;
+            file.passes(CrashPoint::CloseSummed)?;
+            file.write(physical(0), data)?;
+            if replaces {
+                file.sync_data()?;
+                sums.set(file, 0, sum)?;
+            }
+            return Ok(());
         }
         let mut rest = data;
         let mut at = offset;

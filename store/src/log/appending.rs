@@ -10,7 +10,7 @@ use super::{Log, lock};
 use crate::aside::{Aside, Work};
 use crate::error::StoreError;
 
-/// Calls in what is appended from which on it is worth a thread: one costs about as much as running
+/// Calls in what is appended from which on it is worth a thread: to wake one costs about as much as running
 /// two calls does, and less than a disk takes to sync.
 const CALLS_WORTH_A_THREAD: usize = 16;
 
@@ -124,9 +124,10 @@ impl Log {
         }
     }
 
-    fn start_append(&self, entries: Vec<Arc<Entry>>) -> Work<Result<(), StoreError>> {
+    fn start_append(&mut self, entries: Vec<Arc<Entry>>) -> Work<Result<(), StoreError>> {
         let journal = Arc::clone(&self.journal);
-        Work::start(self.aside, "log", move || lock(&journal).append(&entries))
+        let append = move || lock(&journal).append(&entries);
+        Work::give(self.aside, &mut self.worker, append)
     }
 
     /// Waits until everything that was appended is durable.

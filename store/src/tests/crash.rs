@@ -99,6 +99,38 @@ fn making_a_base_and_a_log() {
     );
 }
 
+/// A start after a crash may be cut off by the next one, wherever it is.
+#[test]
+fn opening_what_a_crash_left() {
+    for count in [1, 3, 40] {
+        let entries = chain(count);
+        let prepare = || {
+            let disk = MemoryDisk::new();
+            let mut log = open_log(&disk).expect("memory");
+            let state = try_open(&disk).expect("memory");
+            for entry in &entries {
+                log.append(std::slice::from_ref(entry)).expect("memory");
+            }
+            log.put_cut(&cut(0, &entries[..1]), &entries[..1])
+                .expect("memory");
+            let mut state = filled(state, 1, 1..40);
+            settle(&mut state, 1, 0);
+            disk.crash();
+            drop((log, state));
+            disk
+        };
+        let work = |disk: &MemoryDisk| {
+            try_open(disk)?;
+            open_log(disk)?.entries_len().map(|_| ())
+        };
+        crash_everywhere(prepare, work, |disk, _| {
+            let held = open_log(disk).expect("it opens").entries_len();
+            assert_eq!(held.expect("readable"), count);
+            assert_eq!(try_open(disk).expect("it opens").height(), Some(0));
+        });
+    }
+}
+
 pub(super) fn filled(state: State, n: u64, ids: std::ops::Range<u32>) -> State {
     let (state, _) = call(state, n, |call| {
         for id in ids {

@@ -30,7 +30,10 @@ fn a_frame() {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    assert_eq!(hex, "GOLDEN");
+    assert_eq!(
+        hex,
+        "b153b730cee7f62c9f78e54af3e1cc6d7e0200000000000000000000000000003b010000"
+    );
     assert_eq!(frame.len(), 704);
     assert_eq!(
         &frame[36..36 + entries[0].encoded().len()],
