@@ -67,12 +67,6 @@ const GAP: u64 = 1 << 20;
 /// Keys that are walked past in the time in which one is looked up.
 const LOOK_UP_COST: usize = 8;
 
-/// Calls from which on a tail is busy: to settle as many takes some milliseconds.
-const BUSY_CALLS: usize = 4_000;
-
-/// Versions of a row, on average, that a busy tail has: to write the row costs as much as to settle some versions.
-const BUSY_REWRITES: usize = 4;
-
 /// A commit that comes in between takes this part of the room, so that many can follow it.
 const SHARE: u64 = 64;
 
@@ -135,12 +129,6 @@ impl Overlay {
     /// Row and entry versions held.
     pub(crate) fn len(&self) -> usize {
         self.versions
-    }
-
-    /// Whether many calls write the same rows again and again.
-    pub(crate) fn is_busy(&self) -> bool {
-        let rewritten = self.keys.len().saturating_mul(BUSY_REWRITES);
-        self.commits.len() >= BUSY_CALLS && self.versions >= rewritten
     }
 
     /// Commits held.

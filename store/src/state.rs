@@ -147,13 +147,6 @@ impl State {
         self.0.spill.is_pressed(&self.0.overlay)
     }
 
-    /// Whether the calls of the tail are many more than the rows that they wrote: to settle them takes its time
-    /// for each call, and little for writing the rows.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.0.overlay.is_busy()
-    }
-
     /// Height of the last cut that was settled; `None` before the first.
     #[must_use]
     pub fn height(&self) -> Option<u64> {

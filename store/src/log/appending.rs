@@ -51,7 +51,9 @@ impl Log {
         if entries.is_empty() {
             return Ok(());
         }
-        self.journal().append(entries)
+        let appended = self.journal().append(entries);
+        self.look_again_after_a_merge();
+        appended
     }
 
     /// Begins to do the same, perhaps in a thread of its own. They are durable once [`Log::settle`]

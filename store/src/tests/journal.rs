@@ -103,7 +103,9 @@ proptest! {
                     appended = to;
                 }
             }
-            prop_assert!(appended == 0 || log.holds(&entries[appended - 1].id).expect("memory"));
+            for (n, entry) in entries.iter().enumerate() {
+                prop_assert_eq!(log.holds(&entry.id).expect("memory"), n < appended);
+            }
         }
         disk.crash_tearing(|n, _| match (keeps >> (n % 64)) & 1 {
             0 => Kept::Nothing,
@@ -146,6 +148,7 @@ fn one_entry_after_the_other_until_it_is_full() {
     let before = disk.operations();
     for entry in &entries {
         log.append(std::slice::from_ref(entry)).expect("memory");
+        assert!(log.holds(&entries[0].id).expect("memory"));
     }
     let each = (disk.operations() - before) as f64 / entries.len() as f64;
     assert!(each < 2.5, "{each} writes and syncs for an entry");

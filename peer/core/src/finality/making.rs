@@ -15,8 +15,7 @@ use crate::replica::{Context, FinalsAt, Health, Replica};
 /// Milliseconds between two cuts at least.
 pub(crate) const CUT_EVERY_MS: u64 = 1_000;
 
-/// A long tail is covered so many times sooner and more often: it costs less to settle than to spill. Where
-/// many calls write few rows cuts are made so much more often: each keeps calls waiting for less time.
+/// A long tail is covered so many times sooner and more often: it costs less to settle than to spill.
 const PRESSED: u64 = 4;
 
 /// Milliseconds after which it is looked again whether what is done aside is done.
@@ -46,8 +45,7 @@ impl Replica {
             return None; // looked after by itself
         }
         let settled = Tick(self.tail_since?.0.saturating_add(self.settle_us()));
-        let is_busy = self.state.as_ref().is_some_and(State::is_busy);
-        let every_ms = CUT_EVERY_MS / if is_busy { PRESSED } else { self.haste() };
+        let every_ms = CUT_EVERY_MS / self.haste();
         Some(
             settled
                 .max(self.last_cut_at.plus_ms(every_ms))

@@ -95,6 +95,10 @@ fn what_a_member_sent_and_a_crash_took_comes_again() {
     mesh.publish_and_join();
     mesh.pass_ms(3_000);
     all_final_and_equal(&mut mesh, &[0, 1]);
+    mesh.crash(0);
+    mesh.set_aside(0, Aside::AtLook(50));
+    mesh.start(0);
+    mesh.settle();
     mesh.cut_link(0, 1);
     mesh.settle();
     for n in 0..3 {
