@@ -258,8 +258,11 @@ pub(crate) fn read_frames(mut bytes: &[u8]) -> Result<Vec<Arc<Entry>>, StoreErro
     Ok(entries)
 }
 
-/// The body of the first frame, and what follows it; none if that one was not written to its end.
-fn split_frame(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, StoreError> {
+/// A body, and what follows its frame.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
+/// The first frame; none if it was not written to its end.
+fn split_frame(bytes: &[u8]) -> Result<Option<Split<'_>>, StoreError> {
     let damaged = || StoreError::damaged("journal: a frame");
     let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
         return Ok(None);

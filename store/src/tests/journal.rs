@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use redb::TableDefinition;
 use sync_protocol::Entry;
 
 use super::crash::{crash_everywhere, open_log};
 use super::{DATABASE, chain, cut};
+use crate::limits::LOG_CACHE_BYTES;
 use crate::log::journal::{JOURNAL_BYTES, frame_of, read_frames};
-use crate::{Disk, Kept, MemoryDisk, StoreError};
+use crate::{Disk, Kept, MemoryDisk, StoreError, backend};
 
 /// What is in the journal's file.
 fn file(disk: &MemoryDisk) -> Vec<u8> {
@@ -204,4 +206,52 @@ fn nothing_old_lies_behind_a_frame() {
     assert!(written[frame.len()..].iter().all(|byte| *byte == 0));
     drop(log);
     assert_eq!(file(&disk), vec![0; JOURNAL_BYTES], "it was closed");
+}
+
+/// Writes another format into a log that is closed.
+fn say_format(disk: &MemoryDisk, format: u32) {
+    const NOTES: TableDefinition<'static, &'static str, &'static [u8]> =
+        TableDefinition::new("notes");
+    let tables = disk.log(&DATABASE).expect("memory").tables;
+    let db = backend::open("log.redb", tables.into(), LOG_CACHE_BYTES).expect("it opens");
+    let write = db.begin_write().expect("memory");
+    let mut notes = write.open_table(NOTES).expect("it is there");
+    notes
+        .insert("tombolo:format", format.to_le_bytes().as_slice())
+        .expect("memory");
+    drop(notes);
+    write.commit().expect("memory");
+}
+
+#[test]
+fn a_log_of_the_format_before_is_taken_over_and_one_of_a_later_one_refused() {
+    let entries = chain(5);
+    let disk = MemoryDisk::new();
+    let mut log = open_log(&disk).expect("memory");
+    log.append(&entries[..3]).expect("memory");
+    drop(log);
+    say_format(&disk, 1);
+    let journal = disk.log(&DATABASE).expect("memory").journal;
+    journal.set_len(0).expect("memory");
+    let mut log = open_log(&disk).expect("it is taken over");
+    assert_eq!(log.tail().expect("memory").len(), 3);
+    log.append(&entries[3..]).expect("memory");
+    disk.crash();
+    drop(log);
+    let log = open_log(&disk).expect("it opens");
+    assert_eq!(log.tail().expect("memory").len(), 5);
+    drop(log);
+    say_format(&disk, 3);
+    let refused = open_log(&disk).err();
+    assert!(
+        matches!(
+            refused,
+            Some(StoreError::Format {
+                found: 3,
+                known: 2,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
 }
