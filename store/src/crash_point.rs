@@ -51,8 +51,9 @@ crash_points! {
     /// Pages and their sums are written and not synced: a whole commit, or the first of two phases.
     /// A restart finds the state before or after it.
     SumsWritten,
-    /// A file is being closed: the sum of its last header is durable, the header is not. A restart
-    /// finds a file that was not closed, with every commit.
+    /// A file is being closed: the sum of its last header is durable, or where that header replaces another of a
+    /// closed file, that there is none; the header is not. A restart finds the header before it, with every
+    /// commit.
     CloseSummed,
     /// Entries are durable in the journal, and nobody has been told. A restart finds them there, puts them
     /// into the tail, and runs them.

@@ -76,7 +76,7 @@ pub struct LogFiles {
 pub struct Log {
     /// The tables, opened at the first read after a write. While the journal is merged they may be as they were
     /// before, which makes a difference to entries and tail alone.
-    look: RefCell<Option<Arc<Readers>>>,
+    readers: RefCell<Option<Arc<Readers>>>,
     /// How often the journal had been merged when it was last waited for.
     merges: Cell<u64>,
     /// Waited for before anything is read or written that it changes.
@@ -101,10 +101,10 @@ impl Log {
         if create_tables(&db)? {
             pass(&*file, CrashPoint::TablesMade)?;
         }
-        adopt_format(&db)?;
+        raise_format(&db)?;
         let journal = Journal::open(Arc::clone(&db), Arc::clone(&file), files.journal)?;
         Ok(Self {
-            look: RefCell::default(),
+            readers: RefCell::default(),
             merges: Cell::default(),
             appending: RefCell::default(),
             aside: Aside::Never,
@@ -124,7 +124,7 @@ impl Log {
         if let Some(entry) = self.journal().find(id) {
             return Ok(Some(entry.encoded().to_vec()));
         }
-        let stored = self.look()?.entries.get(id.0)?;
+        let stored = self.readers()?.entries.get(id.0)?;
         Ok(stored.map(|entry| entry.value().to_vec()))
     }
 
@@ -135,7 +135,7 @@ impl Log {
     pub fn holds(&self, id: &EntryId) -> Result<bool, StoreError> {
         self.settle()?;
         let is_new = self.journal().find(id).is_some();
-        Ok(is_new || self.look()?.entries.get(id.0)?.is_some())
+        Ok(is_new || self.readers()?.entries.get(id.0)?.is_some())
     }
 
     /// The entries that no cut covers, by position.
@@ -259,7 +259,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.look()?.cuts.get(height)? {
+        match self.readers()?.cuts.get(height)? {
             Some(stored) => Ok(Some(split_cut(stored.value())?.1.to_vec())),
             None => Ok(None),
         }
@@ -281,7 +281,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
-        let readers = self.look()?;
+        let readers = self.readers()?;
         let last = readers.cuts.last()?;
         Ok(last.map(|(height, _)| height.value()))
     }
@@ -291,7 +291,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut_id(&self, height: u64) -> Result<Option<CutId>, StoreError> {
-        match self.look()?.cuts.get(height)? {
+        match self.readers()?.cuts.get(height)? {
             Some(stored) => Ok(Some(split_cut(stored.value())?.0)),
             None => Ok(None),
         }
@@ -308,7 +308,7 @@ impl Log {
         from: u32,
         bytes_max: usize,
     ) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
-        let readers = self.look()?;
+        let readers = self.readers()?;
         let mut entries = Vec::new();
         let mut bytes = 0;
         let places = (
@@ -331,7 +331,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
-        let stored = self.look()?.finals.get(id.0)?;
+        let stored = self.readers()?.finals.get(id.0)?;
         Ok(stored.map(|stored| decode_final(&stored.value())))
     }
 
@@ -348,7 +348,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let fact = self.look()?.notes.get(name)?;
+        let fact = self.readers()?.notes.get(name)?;
         Ok(fact.map(|fact| fact.value().to_vec()))
     }
 
@@ -372,7 +372,7 @@ impl Log {
     /// A transaction after all that was appended. What the journal holds is not in it.
     fn begin_write(&mut self) -> Result<redb::WriteTransaction, StoreError> {
         self.settle()?;
-        self.look.take();
+        self.readers.take();
         Ok(self.db.begin_write()?)
     }
 
@@ -402,25 +402,25 @@ impl Log {
     pub(crate) fn merged(&self) -> Result<Arc<Readers>, StoreError> {
         self.settle()?;
         self.journal().merge(&[])?;
-        self.look_again_after_a_merge();
-        self.look()
+        self.drop_old_readers();
+        self.readers()
     }
 
     /// The tables as they are, or as they were before what is being appended.
-    fn look(&self) -> Result<Arc<Readers>, StoreError> {
-        if let Some(readers) = &*self.look.borrow() {
+    fn readers(&self) -> Result<Arc<Readers>, StoreError> {
+        if let Some(readers) = &*self.readers.borrow() {
             return Ok(Arc::clone(readers));
         }
         let readers = Arc::new(self.open_readers()?);
-        self.look.replace(Some(Arc::clone(&readers)));
+        self.readers.replace(Some(Arc::clone(&readers)));
         Ok(readers)
     }
 
-    /// Whoever looks at the tables as they were keeps pages from being used again.
-    fn look_again_after_a_merge(&self) {
+    /// After a merge: whoever reads the tables as they were keeps pages from being used again.
+    fn drop_old_readers(&self) {
         let merges = self.journal().merges();
         if self.merges.replace(merges) != merges {
-            self.look.take();
+            self.readers.take();
         }
     }
 
@@ -476,7 +476,7 @@ fn create_tables(db: &Database) -> Result<bool, StoreError> {
 }
 
 /// Makes a log of the format before one of this.
-fn adopt_format(db: &Database) -> Result<(), StoreError> {
+fn raise_format(db: &Database) -> Result<(), StoreError> {
     let stored = db.begin_read()?.open_table(NOTES)?.get(NOTE_FORMAT)?;
     let stored = stored.map(|format| format.value().to_vec());
     match u32::from_le_bytes(exact("format of the log file", stored.as_deref())?) {

@@ -52,7 +52,7 @@ impl Log {
             return Ok(());
         }
         let appended = self.journal().append(entries);
-        self.look_again_after_a_merge();
+        self.drop_old_readers();
         appended
     }
 
@@ -110,7 +110,7 @@ impl Log {
                     self.appending.replace(Appending::Failed(error.to_string()));
                     return Err(error);
                 }
-                self.look_again_after_a_merge();
+                self.drop_old_readers();
                 let next = match queued.is_empty() {
                     true => Appending::Nothing,
                     false => Appending::Begun {
@@ -145,7 +145,7 @@ impl Log {
                 if written.is_ok() && !queued.is_empty() {
                     written = self.journal().append(&queued);
                 }
-                self.look_again_after_a_merge();
+                self.drop_old_readers();
                 written.inspect_err(|error| {
                     *appending = Appending::Failed(error.to_string());
                 })

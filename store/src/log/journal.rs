@@ -14,7 +14,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableTable, WriteTransaction};
 use sync_protocol::{Entry, EntryId};
 
-use super::{ENTRIES, FINALS, TAIL};
+use super::{ENTRIES, TAIL};
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::xxh64::xxh64;
@@ -36,7 +36,7 @@ const BODY_SEED: u64 = 0x746f_6d62_6f6c_6f32;
 pub(super) struct Journal {
     db: Arc<Database>,
     /// The file under `db`, which is told of crash points.
-    pages: Arc<dyn DiskFile>,
+    tables: Arc<dyn DiskFile>,
     file: Box<dyn DiskFile>,
     is_sized: bool,
     /// Where the next frame begins.
@@ -56,7 +56,7 @@ impl Journal {
     /// If the disk fails, or the journal is damaged.
     pub(super) fn open(
         db: Arc<Database>,
-        pages: Arc<dyn DiskFile>,
+        tables: Arc<dyn DiskFile>,
         file: Box<dyn DiskFile>,
     ) -> Result<Self, StoreError> {
         let failed = |error| StoreError::io("reading the journal", error);
@@ -69,7 +69,7 @@ impl Journal {
         }
         let mut journal = Self {
             db,
-            pages,
+            tables,
             file,
             is_sized: len == JOURNAL_BYTES,
             end: 0,
@@ -128,7 +128,7 @@ impl Journal {
         self.is_unsure = false;
         self.end += frame.len();
         self.entries.extend_from_slice(entries);
-        pass(&*self.pages, CrashPoint::EntriesAppended)
+        pass(&*self.tables, CrashPoint::EntriesAppended)
     }
 
     /// Brings all that is here into the tables, and `more` with it, in one durable commit.
@@ -143,7 +143,7 @@ impl Journal {
         let write = self.db.begin_write()?;
         insert(&write, self.entries.iter().chain(more))?;
         write.commit()?;
-        pass(&*self.pages, CrashPoint::EntriesMerged)?;
+        pass(&*self.tables, CrashPoint::EntriesMerged)?;
         self.clear()
     }
 
@@ -175,11 +175,19 @@ impl Journal {
         }
         self.begin_writing()?;
         let failed = |error| StoreError::io("clearing the journal", error);
-        self.file.write(0, &vec![0; self.end]).map_err(failed)?;
+        // The first header by itself: without it there are no frames. A disk that writes sectors in any
+        // order could otherwise leave whole frames behind a spoilt one, which looks like damage.
+        let (first, rest) = (self.end.min(ALIGN), self.end.saturating_sub(ALIGN));
+        self.file.write(0, &vec![0; first]).map_err(failed)?;
         self.file.sync_data().map_err(failed)?;
+        if rest > 0 {
+            let zeros = vec![0; rest];
+            self.file.write(first as u64, &zeros).map_err(failed)?;
+            self.file.sync_data().map_err(failed)?;
+        }
         self.is_unsure = false;
         self.end = 0;
-        pass(&*self.pages, CrashPoint::JournalCleared)
+        pass(&*self.tables, CrashPoint::JournalCleared)
     }
 }
 
@@ -200,21 +208,20 @@ impl fmt::Debug for Journal {
     }
 }
 
-/// Puts entries into the tables: those that are not there yet, and into the tail unless a cut covers them.
+/// Puts entries into the tables and into the tail, unless they are there already.
 pub(super) fn insert<'a>(
     write: &WriteTransaction,
     entries: impl Iterator<Item = &'a Arc<Entry>>,
 ) -> Result<(), StoreError> {
     let mut held = write.open_table(ENTRIES)?;
     let mut tail = write.open_table(TAIL)?;
-    let finals = write.open_table(FINALS)?;
     for entry in entries {
-        let is_new = held.get(entry.id.0)?.is_none();
-        if is_new {
+        // What a cut covers is among those that are there.
+        if held.get(entry.id.0)?.is_none() {
             held.insert(entry.id.0, &**entry.encoded())?;
-        }
-        if is_new && !planted!(LostTailWrite) && finals.get(entry.id.0)?.is_none() {
-            tail.insert(entry.position(0).to_bytes(), ())?;
+            if !planted!(LostTailWrite) {
+                tail.insert(entry.position(0).to_bytes(), ())?;
+            }
         }
     }
     Ok(())

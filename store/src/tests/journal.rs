@@ -1,6 +1,7 @@
 //! What the journal keeps, byte for byte and through crashes.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use redb::TableDefinition;
@@ -10,7 +11,7 @@ use super::crash::{crash_everywhere, open_log};
 use super::{DATABASE, chain, cut};
 use crate::limits::LOG_CACHE_BYTES;
 use crate::log::journal::{JOURNAL_BYTES, frame_of, read_frames};
-use crate::{Disk, Kept, MemoryDisk, StoreError, backend};
+use crate::{Disk, Kept, Log, MemoryDisk, StoreError, backend};
 
 /// What is in the journal's file.
 fn file(disk: &MemoryDisk) -> Vec<u8> {
@@ -18,6 +19,13 @@ fn file(disk: &MemoryDisk) -> Vec<u8> {
     let mut bytes = vec![0; file.len().expect("memory") as usize];
     file.read(0, &mut bytes).expect("memory");
     bytes
+}
+
+/// The power fails while a log is open; as it is opened again.
+fn kill(disk: &MemoryDisk, log: Log) -> Log {
+    disk.crash();
+    drop(log);
+    open_log(disk).expect("it opens")
 }
 
 fn read(bytes: &[u8]) -> Option<usize> {
@@ -82,10 +90,11 @@ proptest! {
     /// Appends of any size, cuts and reading between them, then the power fails: all is there, once.
     #[test]
     fn whatever_was_appended_is_there_after_a_crash(
-        steps in prop::collection::vec((0_u8..8, 1_usize..40), 1..12),
+        steps in prop::collection::vec((0_u8..8, 1_usize..250), 1..12),
         keeps in any::<u64>(),
     ) {
-        let entries = chain(400);
+        static ENTRIES: LazyLock<Vec<Arc<Entry>>> = LazyLock::new(|| chain(1_500));
+        let entries = &*ENTRIES;
         let disk = MemoryDisk::new();
         let mut log = open_log(&disk).expect("memory");
         let (mut appended, mut cuts, mut covered) = (0, 0, 0);
@@ -136,9 +145,7 @@ fn what_is_too_much_for_the_journal_comes_into_the_tables() {
     assert!(file(&disk).iter().any(|byte| *byte != 0));
     log.append(&entries[10..]).expect("memory");
     assert_eq!(file(&disk), vec![0; JOURNAL_BYTES], "nothing is left of it");
-    disk.crash();
-    drop(log);
-    let log = open_log(&disk).expect("it opens");
+    let log = kill(&disk, log);
     assert_eq!(log.tail().expect("memory").len(), 2_000);
 }
 
@@ -154,9 +161,7 @@ fn one_entry_after_the_other_until_it_is_full() {
     }
     let each = (disk.operations() - before) as f64 / entries.len() as f64;
     assert!(each < 2.5, "{each} writes and syncs for an entry");
-    disk.crash();
-    drop(log);
-    let log = open_log(&disk).expect("it opens");
+    let log = kill(&disk, log);
     assert_eq!(log.tail().expect("memory").len(), 1_000);
 }
 
@@ -185,6 +190,69 @@ fn the_power_fails_while_a_full_journal_comes_into_the_tables() {
             "{held}"
         );
     });
+}
+
+/// A disk may write the sectors of one write in any order: whatever it has done of clearing the journal, what it
+/// leaves is read.
+#[test]
+fn the_power_fails_amid_the_zeros() {
+    let entries = chain(40);
+    for erased in [1, 3, 7] {
+        let disk = MemoryDisk::new();
+        let mut log = open_log(&disk).expect("memory");
+        for entry in &entries {
+            log.append(std::slice::from_ref(entry)).expect("memory");
+        }
+        // The next write clears it; each other sector of the rest reaches the disk.
+        let full = file(&disk);
+        drop(log.merged().expect("memory"));
+        disk.crash();
+        drop(log);
+        let journal = disk.log(&DATABASE).expect("memory").journal;
+        for (n, sector) in full
+            .chunks(512)
+            .enumerate()
+            .filter(|(n, _)| n % (erased + 1) != 0)
+        {
+            journal.write(512 * n as u64, sector).expect("memory");
+        }
+        journal.sync_data().expect("memory");
+        let log = open_log(&disk).expect("it opens");
+        assert_eq!(log.tail().expect("memory").len(), 40);
+        assert_eq!(file(&disk), vec![0; JOURNAL_BYTES]);
+    }
+}
+
+/// The first header goes first, and durably: until then all frames are whole.
+#[test]
+fn the_first_header_is_cleared_before_all_else() {
+    let entries = chain(40);
+    let prepare = || {
+        let disk = MemoryDisk::new();
+        let mut log = open_log(&disk).expect("memory");
+        for entry in &entries {
+            log.append(std::slice::from_ref(entry)).expect("memory");
+        }
+        disk.crash();
+        drop(log);
+        disk
+    };
+    let full = file(&prepare());
+    let header_went_alone = Cell::new(false);
+    crash_everywhere(
+        prepare,
+        |disk| open_log(disk).map(drop),
+        |disk, _| {
+            let left = file(disk);
+            assert!(left == full || left[..64] == [0; 64]);
+            if left[..64] == [0; 64] && left[64..] == full[64..] {
+                header_went_alone.set(true);
+            }
+            let log = open_log(disk).expect("it opens");
+            assert_eq!(log.entries_len().expect("memory"), 40);
+        },
+    );
+    assert!(header_went_alone.get());
 }
 
 /// Bytes that an entry brings must never be taken for a frame, wherever they come to lie: nothing of what was
@@ -236,9 +304,7 @@ fn a_log_of_the_format_before_is_taken_over_and_one_of_a_later_one_refused() {
     let mut log = open_log(&disk).expect("it is taken over");
     assert_eq!(log.tail().expect("memory").len(), 3);
     log.append(&entries[3..]).expect("memory");
-    disk.crash();
-    drop(log);
-    let log = open_log(&disk).expect("it opens");
+    let log = kill(&disk, log);
     assert_eq!(log.tail().expect("memory").len(), 5);
     drop(log);
     say_format(&disk, 3);
