@@ -3,7 +3,10 @@
 //! What a call returns `Ok` for is on the disk, except for [`Log::begin_append`].
 
 mod appending;
+pub(crate) mod frames;
 pub(crate) mod journal;
+mod merging;
+pub(crate) mod record;
 mod retreat;
 
 use std::cell::{Cell, RefCell};
@@ -25,11 +28,15 @@ use crate::base::exact;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use appending::Appending;
-use journal::{Journal, insert};
+use journal::Journal;
+use merging::{News, insert};
+use record::CutRecord;
 
-/// Format of the log that this release writes. It reads that before, which had no journal.
-const FORMAT: u32 = 2;
+/// Format of the log that this release writes. It reads those before: one had no journal, one only entries there,
+/// in a file of half the size.
+const FORMAT: u32 = 3;
 const FORMAT_WITHOUT_JOURNAL: u32 = 1;
+const FORMAT_WITH_HALF: u32 = 2;
 
 /// Bytes of what is kept of a final entry.
 const FINAL_BYTES: usize = 80;
@@ -77,7 +84,9 @@ pub struct Log {
     /// The tables, opened at the first read after a write. While the journal is merged they may be as they were
     /// before, which makes a difference to entries and tail alone.
     readers: RefCell<Option<Arc<Readers>>>,
-    /// How often the journal had been merged when it was last waited for.
+    /// The cuts that are in the journal and not in these, by height.
+    recent: RefCell<Vec<Arc<CutRecord>>>,
+    /// How often the journal had been merged when it was last looked at.
     merges: Cell<u64>,
     /// Waited for before anything is read or written that it changes.
     appending: RefCell<Appending>,
@@ -101,10 +110,15 @@ impl Log {
         if create_tables(&db)? {
             pass(&*file, CrashPoint::TablesMade)?;
         }
-        raise_format(&db)?;
-        let journal = Journal::open(Arc::clone(&db), Arc::clone(&file), files.journal)?;
+        let format = format_of(&db)?;
+        let of_half = format == FORMAT_WITH_HALF;
+        let journal = Journal::open(Arc::clone(&db), Arc::clone(&file), files.journal, of_half)?;
+        if format != FORMAT {
+            raise_format(&db)?;
+        }
         Ok(Self {
             readers: RefCell::default(),
+            recent: RefCell::default(),
             merges: Cell::default(),
             appending: RefCell::default(),
             aside: Aside::Never,
@@ -124,6 +138,7 @@ impl Log {
         if let Some(entry) = self.journal().find(id) {
             return Ok(Some(entry.encoded().to_vec()));
         }
+        self.refresh();
         let stored = self.readers()?.entries.get(id.0)?;
         Ok(stored.map(|entry| entry.value().to_vec()))
     }
@@ -134,8 +149,11 @@ impl Log {
     /// If the disk fails.
     pub fn holds(&self, id: &EntryId) -> Result<bool, StoreError> {
         self.settle()?;
-        let is_new = self.journal().find(id).is_some();
-        Ok(is_new || self.readers()?.entries.get(id.0)?.is_some())
+        if self.journal().find(id).is_some() {
+            return Ok(true);
+        }
+        self.refresh();
+        Ok(self.readers()?.entries.get(id.0)?.is_some())
     }
 
     /// The entries that no cut covers, by position.
@@ -177,80 +195,72 @@ impl Log {
         Ok((entries, None))
     }
 
-    /// Adds a cut and the entries it covers, by position, in one durable commit. Entries that the
-    /// log does not hold yet are appended. A cut that it holds already changes nothing.
+    /// Adds a cut and the entries it covers, by position, durably. Entries that the log does not hold yet are
+    /// appended. A cut that it holds already changes nothing.
     ///
     /// # Errors
     /// If the disk fails, or the cut's height is not one more than the last one's; then nothing of
     /// it is in.
     pub fn put_cut(&mut self, cut: &Cut, segment: &[Arc<Entry>]) -> Result<(), StoreError> {
-        let entries = segment.iter();
-        self.write_cut(
-            cut,
-            entries.map(|entry| (&**entry.stub(), Some(&**entry.encoded()))),
-        )
+        let stubs = segment.iter().map(|entry| &**entry.stub());
+        if self.is_next(cut)? {
+            self.write_cut(Arc::new(CutRecord::new(cut, stubs)), segment)?;
+        }
+        Ok(())
     }
 
-    /// The same of entries that the log holds already.
+    /// The same of entries that the log holds already: all that is to be made durable is the cut and which they are.
+    /// They take their places in the tables later, and aside.
     ///
     /// # Errors
-    /// As [`Log::put_cut`], and if the log does not hold one of them.
+    /// As [`Log::put_cut`]. If the log does not hold one of them that is found out, at the latest, when the cut comes
+    /// into the tables; whoever asks for something then hears that the log is damaged.
     pub fn put_cut_of_tail<'a>(
         &mut self,
         cut: &Cut,
         segment: impl Iterator<Item = &'a Stub>,
     ) -> Result<(), StoreError> {
-        self.write_cut(cut, segment.map(|entry| (entry, None)))
+        if !self.is_next(cut)? {
+            return Ok(());
+        }
+        self.settle()?;
+        let record = Arc::new(CutRecord::new(cut, segment));
+        let is_in = self.journal().append_cut(&record)?;
+        self.refresh();
+        match is_in {
+            true => self.recent.get_mut().push(record),
+            false => self.write_cut(record, &[])?,
+        }
+        Ok(())
     }
 
-    fn write_cut<'a>(
-        &mut self,
-        cut: &Cut,
-        segment: impl Iterator<Item = (&'a Stub, Option<&'a [u8]>)>,
-    ) -> Result<(), StoreError> {
+    /// Whether a cut follows the last one; not if it is there already.
+    fn is_next(&self, cut: &Cut) -> Result<bool, StoreError> {
         let last = self.last_height()?;
         let expected = last.map_or(0, |last| last + 1);
-        if cut.height != expected {
-            if self.cut_id(cut.height)? == Some(cut.id()) {
-                return Ok(());
-            }
-            return Err(StoreError::CutOutOfTurn {
+        if cut.height == expected {
+            return Ok(true);
+        }
+        match self.cut_id(cut.height)? == Some(cut.id()) {
+            true => Ok(false),
+            false => Err(StoreError::CutOutOfTurn {
                 height: cut.height,
                 expected,
-            });
+            }),
         }
+    }
+
+    /// Puts a cut into the tables, and of its entries those that are new.
+    fn write_cut(&mut self, cut: Arc<CutRecord>, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
         let mut write = self.begin_write()?;
         if planted!(CutBeforeSync) {
             leave_unsynced(&mut write);
         }
-        {
-            let mut held = write.open_table(ENTRIES)?;
-            for entry in self.journal().entries() {
-                held.insert(entry.id.0, &**entry.encoded())?;
-            }
-            let mut tail = write.open_table(TAIL)?;
-            let mut order = write.open_table(ORDER)?;
-            let mut finals = write.open_table(FINALS)?;
-            for (ordinal, (entry, encoded)) in (0_u32..).zip(segment) {
-                if tail.remove(entry.position(0).to_bytes())?.is_none() {
-                    if let Some(encoded) = encoded {
-                        held.insert(entry.id.0, encoded)?;
-                    } else if held.get(entry.id.0)?.is_none() {
-                        return Err(missing(&entry.id));
-                    }
-                }
-                order.insert((cut.height, ordinal), entry.id.0)?;
-                finals.insert(entry.id.0, encode_final(&final_entry(entry, cut.height)))?;
-            }
-            write
-                .open_table(CUTS)?
-                .insert(cut.height, stored_cut(cut).as_slice())?;
-            for entry in self.journal().entries() {
-                if finals.get(entry.id.0)?.is_none() {
-                    tail.insert(entry.position(0).to_bytes(), ())?;
-                }
-            }
-        }
+        let news = News {
+            entries: entries.to_vec(),
+            cuts: vec![cut],
+        };
+        insert(&write, &news)?;
         self.commit(write, CrashPoint::CutLogged)
     }
 
@@ -259,10 +269,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.readers()?.cuts.get(height)? {
-            Some(stored) => Ok(Some(split_cut(stored.value())?.1.to_vec())),
-            None => Ok(None),
-        }
+        self.stored_cut(height, |_, cut| cut.to_vec())
     }
 
     /// The bytes of the highest cut.
@@ -281,6 +288,9 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
+        if let Some(last) = self.recent.borrow().last() {
+            return Ok(Some(last.height()));
+        }
         let readers = self.readers()?;
         let last = readers.cuts.last()?;
         Ok(last.map(|(height, _)| height.value()))
@@ -291,10 +301,28 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut_id(&self, height: u64) -> Result<Option<CutId>, StoreError> {
+        self.stored_cut(height, |id, _| id)
+    }
+
+    fn stored_cut<T>(
+        &self,
+        height: u64,
+        read: impl FnOnce(CutId, &[u8]) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let split = |stored: &[u8]| split_cut(stored).map(|(id, cut)| Some(read(id, cut)));
+        if let Some(cut) = self.recent(height) {
+            return split(cut.stored());
+        }
         match self.readers()?.cuts.get(height)? {
-            Some(stored) => Ok(Some(split_cut(stored.value())?.0)),
+            Some(stored) => split(stored.value()),
             None => Ok(None),
         }
+    }
+
+    /// The cut at `height`, if it is one that has perhaps not come into the tables.
+    fn recent(&self, height: u64) -> Option<Arc<CutRecord>> {
+        let recent = self.recent.borrow();
+        recent.iter().find(|cut| cut.height() == height).cloned()
     }
 
     /// Entries that the cut at `height` covers, from place `from` on, in order: as many as fit
@@ -308,7 +336,10 @@ impl Log {
         from: u32,
         bytes_max: usize,
     ) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
-        let readers = self.readers()?;
+        let readers = match self.recent(height) {
+            Some(_) => self.merged()?,
+            None => self.readers()?,
+        };
         let mut entries = Vec::new();
         let mut bytes = 0;
         let places = (
@@ -331,6 +362,11 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
+        let recent = self.recent.borrow();
+        let known = recent.iter().find_map(|cut| cut.final_entry(id));
+        if known.is_some() {
+            return Ok(known);
+        }
         let stored = self.readers()?.finals.get(id.0)?;
         Ok(stored.map(|stored| decode_final(&stored.value())))
     }
@@ -364,34 +400,24 @@ impl Log {
             !name.starts_with("tombolo:"),
             "{name} is kept for the log itself"
         );
-        let write = self.begin_merging()?;
+        let write = self.begin_write()?;
         write.open_table(NOTES)?.insert(name, fact)?;
         self.commit(write, CrashPoint::NoteMade)
     }
 
-    /// A transaction after all that was appended. What the journal holds is not in it.
+    /// A transaction after all that was appended. The journal is empty: what is taken back here must not come again from
+    /// there.
     fn begin_write(&mut self) -> Result<redb::WriteTransaction, StoreError> {
         self.settle()?;
+        self.journal().merge()?;
+        self.refresh();
         self.readers.take();
         Ok(self.db.begin_write()?)
     }
 
-    /// The same, with what the journal holds.
-    fn begin_merging(&mut self) -> Result<redb::WriteTransaction, StoreError> {
-        let write = self.begin_write()?;
-        insert(&write, self.journal().entries().iter())?;
-        Ok(write)
-    }
-
-    /// Makes a transaction durable that has all that the journal holds.
-    fn commit(
-        &mut self,
-        write: redb::WriteTransaction,
-        point: CrashPoint,
-    ) -> Result<(), StoreError> {
+    fn commit(&self, write: redb::WriteTransaction, point: CrashPoint) -> Result<(), StoreError> {
         write.commit()?;
-        pass(&*self.file, point)?;
-        self.journal().clear()
+        pass(&*self.file, point)
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -401,12 +427,12 @@ impl Log {
     /// The tables with all that was appended.
     pub(crate) fn merged(&self) -> Result<Arc<Readers>, StoreError> {
         self.settle()?;
-        self.journal().merge(&[])?;
-        self.drop_old_readers();
+        self.journal().merge()?;
+        self.refresh();
         self.readers()
     }
 
-    /// The tables as they are, or as they were before what is being appended.
+    /// The tables as they are, or as they were before what is in the journal.
     fn readers(&self) -> Result<Arc<Readers>, StoreError> {
         if let Some(readers) = &*self.readers.borrow() {
             return Ok(Arc::clone(readers));
@@ -416,11 +442,13 @@ impl Log {
         Ok(readers)
     }
 
-    /// After a merge: whoever reads the tables as they were keeps pages from being used again.
-    fn drop_old_readers(&self) {
-        let merges = self.journal().merges();
-        if self.merges.replace(merges) != merges {
+    /// After a merge: what has come into the tables is read there. Whoever reads them as they were keeps pages from
+    /// being used again.
+    fn refresh(&self) {
+        let journal = self.journal();
+        if self.merges.replace(journal.merges()) != journal.merges() {
             self.readers.take();
+            self.recent.replace(journal.cuts());
         }
     }
 
@@ -475,25 +503,27 @@ fn create_tables(db: &Database) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Makes a log of the format before one of this.
-fn raise_format(db: &Database) -> Result<(), StoreError> {
+/// A format that this release knows.
+fn format_of(db: &Database) -> Result<u32, StoreError> {
     let stored = db.begin_read()?.open_table(NOTES)?.get(NOTE_FORMAT)?;
     let stored = stored.map(|format| format.value().to_vec());
     match u32::from_le_bytes(exact("format of the log file", stored.as_deref())?) {
-        FORMAT => Ok(()),
-        FORMAT_WITHOUT_JOURNAL => {
-            let write = db.begin_write()?;
-            write
-                .open_table(NOTES)?
-                .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
-            Ok(write.commit()?)
-        }
+        known @ (FORMAT | FORMAT_WITHOUT_JOURNAL | FORMAT_WITH_HALF) => Ok(known),
         found => Err(StoreError::Format {
             file: "log.redb",
             found,
             known: FORMAT,
         }),
     }
+}
+
+/// Makes a log of a format before one of this. Nothing is in its journal any more.
+fn raise_format(db: &Database) -> Result<(), StoreError> {
+    let write = db.begin_write()?;
+    write
+        .open_table(NOTES)?
+        .insert(NOTE_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    Ok(write.commit()?)
 }
 
 fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {

@@ -36,9 +36,11 @@ pub(super) enum Appending {
 }
 
 impl Log {
-    /// Says where entries are written that [`Log::begin_append`] is given; in the beginning, at once.
+    /// Says where entries are written that [`Log::begin_append`] is given, and where they come into the tables; in the
+    /// beginning, at once.
     pub fn set_aside(&mut self, aside: Aside) {
         self.aside = aside;
+        self.journal().set_aside(aside);
     }
 
     /// Adds entries that no cut covers yet, durably: all or none of them. Those that the log holds
@@ -52,7 +54,7 @@ impl Log {
             return Ok(());
         }
         let appended = self.journal().append(entries);
-        self.drop_old_readers();
+        self.refresh();
         appended
     }
 
@@ -110,7 +112,7 @@ impl Log {
                     self.appending.replace(Appending::Failed(error.to_string()));
                     return Err(error);
                 }
-                self.drop_old_readers();
+                self.refresh();
                 let next = match queued.is_empty() {
                     true => Appending::Nothing,
                     false => Appending::Begun {
@@ -145,7 +147,7 @@ impl Log {
                 if written.is_ok() && !queued.is_empty() {
                     written = self.journal().append(&queued);
                 }
-                self.drop_old_readers();
+                self.refresh();
                 written.inspect_err(|error| {
                     *appending = Appending::Failed(error.to_string());
                 })

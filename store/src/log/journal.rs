@@ -1,56 +1,89 @@
-//! The journal: where entries are written first. One write and one sync of their own bytes make them
-//! durable; a commit to the tables would write a dozen pages for them. They come into the tables together
-//! with many others: when the journal is full, with the next cut, or when somebody reads the tables.
+//! The journal: where entries and cuts are written first. One write and one sync of their own bytes make them
+//! durable; a commit to the tables would write a page and more for each entry. They come into the tables together
+//! with many others.
 //!
-//! The file is frames, one for each append, from its start on, and zeros behind them. A frame begins at a
-//! multiple of 64, so that its header lies in one sector; `docs/FILE_FORMAT.md` has its bytes. The next one is
-//! begun only after the sync of the one before, so a crash spoils the last one at most, which nobody was told
-//! of. What has come into the tables is zeroed before anything else is written: no bytes that somebody
-//! sent earlier can be taken for a frame.
+//! The file has two halves, each of [frames](super::frames). When one is full what it holds is merged into the
+//! tables aside, and the other one is written to meanwhile. What has come into the tables is zeroed before anything
+//! else is written there: no bytes that somebody sent earlier can be taken for a frame.
 
 use std::fmt;
 use std::sync::Arc;
 
-use redb::{Database, ReadableTable, WriteTransaction};
+use redb::Database;
 use sync_protocol::{Entry, EntryId};
 
-use super::{ENTRIES, TAIL};
+use super::frames::{
+    ALIGN, Found, cut_frame, cut_frame_bytes, entries_frame, entries_frame_bytes, read_frames,
+};
+use super::merging::{News, insert, insert_entries, insert_found};
+use super::record::CutRecord;
+use crate::aside::{Aside, Work};
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
-use crate::xxh64::xxh64;
 
-/// Bytes of the file. What does not fit goes into the tables, with all that is here.
-pub(crate) const JOURNAL_BYTES: usize = 256 << 10;
+/// Bytes of the file.
+pub(crate) const JOURNAL_BYTES: usize = 2 * HALF_BYTES;
 
-/// Frames begin at multiples of this.
-const ALIGN: usize = 64;
-
-/// The sum of the rest of the header, the body's sum, the body's length, zeros.
-const HEADER_BYTES: usize = 32;
-
-/// Seeds of the two sums: one is never the other.
-const HEADER_SEED: u64 = 0x746f_6d62_6f6c_6f31;
-const BODY_SEED: u64 = 0x746f_6d62_6f6c_6f32;
+/// Bytes of each half. What does not fit into one goes into the tables.
+pub(crate) const HALF_BYTES: usize = 256 << 10;
 
 /// The journal of one log, open.
 pub(super) struct Journal {
-    db: Arc<Database>,
-    /// The file under `db`, which is told of crash points.
-    tables: Arc<dyn DiskFile>,
-    file: Box<dyn DiskFile>,
+    files: Files,
+    aside: Aside,
     is_sized: bool,
-    /// Where the next frame begins.
+    /// Which half is written to.
+    half: Half,
+    /// Where its next frame begins.
     end: usize,
-    /// What is in the frames and perhaps not in the tables.
-    entries: Vec<Arc<Entry>>,
-    /// How often entries have come from here into the tables.
+    /// What is in it.
+    news: News,
+    /// What is in the other one, while it is being merged.
+    merging: Option<Merging>,
+    /// How often news have come from here into the tables.
     merges: u64,
-    /// The file is being written, or that failed: it is not known what it holds.
+    /// The file or the tables are being written, or that failed: it is not known what they hold.
     is_unsure: bool,
 }
 
+struct Merging {
+    news: Arc<News>,
+    work: Work<Result<(), StoreError>>,
+}
+
+#[derive(Clone)]
+struct Files {
+    db: Arc<Database>,
+    /// The file under `db`, which is told of crash points.
+    tables: Arc<dyn DiskFile>,
+    journal: Arc<dyn DiskFile>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    First,
+    Second,
+}
+
+impl Half {
+    fn start(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Second => HALF_BYTES,
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
 impl Journal {
-    /// Opens the file and brings what a crash left in it into the tables.
+    /// Opens the file and brings what a crash left in it into the tables. `may_be_half`: it may be as long as one
+    /// half, as it was in the format before.
     ///
     /// # Errors
     /// If the disk fails, or the journal is damaged.
@@ -58,46 +91,69 @@ impl Journal {
         db: Arc<Database>,
         tables: Arc<dyn DiskFile>,
         file: Box<dyn DiskFile>,
+        may_be_half: bool,
     ) -> Result<Self, StoreError> {
         let failed = |error| StoreError::io("reading the journal", error);
         // Nothing was ever written beyond.
         let len = file.len().map_err(failed)?.min(JOURNAL_BYTES as u64) as usize;
         let mut bytes = vec![0; JOURNAL_BYTES];
         file.read(0, &mut bytes[..len]).map_err(failed)?;
-        if len < JOURNAL_BYTES && bytes.iter().any(|byte| *byte != 0) {
+        let is_whole = len == JOURNAL_BYTES || (may_be_half && len == HALF_BYTES);
+        if !is_whole && bytes.iter().any(|byte| *byte != 0) {
             return Err(StoreError::damaged("journal: it was cut short"));
         }
-        let mut journal = Self {
+        let files = Files {
             db,
             tables,
-            file,
+            journal: file.into(),
+        };
+        let mut found = Found::default();
+        let halves = bytes.split_at(HALF_BYTES);
+        read_frames(halves.0, &mut found)?;
+        read_frames(halves.1, &mut found)?;
+        if !found.entries.is_empty() || !found.cuts.is_empty() {
+            let write = files.db.begin_write()?;
+            insert_found(&write, found)?;
+            write.commit()?;
+            pass(&*files.tables, CrashPoint::EntriesMerged)?;
+        }
+        for (half, bytes) in [(Half::First, halves.0), (Half::Second, halves.1)] {
+            // A frame that was being written is zeroed too.
+            let last = bytes.iter().rposition(|byte| *byte != 0);
+            files.clear(half, last.map_or(0, |at| at + 1))?;
+        }
+        Ok(Self {
+            files,
+            aside: Aside::Never,
             is_sized: len == JOURNAL_BYTES,
+            half: Half::First,
             end: 0,
-            entries: read_frames(&bytes)?,
+            news: News::default(),
+            merging: None,
             merges: 0,
             is_unsure: false,
-        };
-        // A frame that was being written is zeroed too.
-        journal.end = bytes
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |at| at + 1);
-        journal.merge(&[])?;
-        journal.clear()?;
-        Ok(journal)
+        })
     }
 
-    /// What is here and perhaps not in the tables.
-    pub(super) fn entries(&self) -> &[Arc<Entry>] {
-        &self.entries
+    /// Says where a full half is merged from now on.
+    pub(super) fn set_aside(&mut self, aside: Aside) {
+        self.aside = aside;
     }
 
-    /// One of them.
+    /// An entry that is here and perhaps not in the tables.
     pub(super) fn find(&self, id: &EntryId) -> Option<&Arc<Entry>> {
-        self.entries.iter().rfind(|entry| entry.id == *id)
+        let merging = self.merging.as_ref();
+        let found = self.news.find(id);
+        found.or_else(|| merging.and_then(|merging| merging.news.find(id)))
     }
 
-    /// How often entries have come from here into the tables: whoever reads those sees the ones before.
+    /// The cuts that are here and perhaps not in the tables, by height.
+    pub(super) fn cuts(&self) -> Vec<Arc<CutRecord>> {
+        let merging = self.merging.iter().flat_map(|merging| &merging.news.cuts);
+        merging.chain(&self.news.cuts).cloned().collect()
+    }
+
+    /// How often news have come from here into the tables: whoever reads those sees the ones before.
     pub(super) const fn merges(&self) -> u64 {
         self.merges
     }
@@ -107,86 +163,165 @@ impl Journal {
     /// # Errors
     /// If the disk fails; then it has to be opened again.
     pub(super) fn append(&mut self, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
-        if self.end + frame_bytes(body_bytes(entries)) > JOURNAL_BYTES {
-            return self.merge(entries);
+        if !self.make_room(entries_frame_bytes(entries))? {
+            return self.merge_with(entries);
         }
-        self.begin_writing()?;
+        self.write(&entries_frame(entries), !planted!(AcknowledgeBeforeSync))?;
+        self.news.entries.extend_from_slice(entries);
+        pass(&*self.files.tables, CrashPoint::EntriesAppended)
+    }
+
+    /// Makes a cut durable whose entries are, unless it is too long. Tells whether it was not.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub(super) fn append_cut(&mut self, cut: &Arc<CutRecord>) -> Result<bool, StoreError> {
+        if !self.make_room(cut_frame_bytes(cut))? {
+            return Ok(false);
+        }
+        self.write(&cut_frame(cut), !planted!(CutBeforeSync))?;
+        self.news.cuts.push(Arc::clone(cut));
+        pass(&*self.files.tables, CrashPoint::CutLogged)?;
+        Ok(true)
+    }
+
+    /// Makes room for a frame in the half that is written to; the other one then, whose merge may have to be waited
+    /// for. Tells whether there can be as much.
+    fn make_room(&mut self, bytes: usize) -> Result<bool, StoreError> {
+        self.check()?;
+        self.look()?;
+        if bytes > HALF_BYTES {
+            return Ok(false);
+        }
+        if self.end + bytes > HALF_BYTES {
+            self.turn()?;
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self, frame: &[u8], is_synced: bool) -> Result<(), StoreError> {
+        self.is_unsure = true;
         let failed = |error| StoreError::io("writing the journal", error);
+        let file = &self.files.journal;
         if !self.is_sized {
             // Room that is there already is not looked for again at each sync.
-            self.file
-                .write(0, &vec![0; JOURNAL_BYTES])
-                .map_err(failed)?;
-            self.file.sync_data().map_err(failed)?;
+            file.write(0, &vec![0; JOURNAL_BYTES]).map_err(failed)?;
+            file.sync_data().map_err(failed)?;
             self.is_sized = true;
         }
-        let frame = frame_of(entries);
-        self.file.write(self.end as u64, &frame).map_err(failed)?;
-        if !planted!(AcknowledgeBeforeSync) {
-            self.file.sync_data().map_err(failed)?;
+        let at = self.half.start() + self.end;
+        file.write(at as u64, frame).map_err(failed)?;
+        if is_synced {
+            file.sync_data().map_err(failed)?;
         }
         self.is_unsure = false;
         self.end += frame.len();
-        self.entries.extend_from_slice(entries);
-        pass(&*self.tables, CrashPoint::EntriesAppended)
+        Ok(())
     }
 
-    /// Brings all that is here into the tables, and `more` with it, in one durable commit.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub(super) fn merge(&mut self, more: &[Arc<Entry>]) -> Result<(), StoreError> {
-        if self.entries.is_empty() && more.is_empty() {
-            return Ok(());
-        }
-        self.check()?;
-        let write = self.db.begin_write()?;
-        insert(&write, self.entries.iter().chain(more))?;
-        write.commit()?;
-        pass(&*self.tables, CrashPoint::EntriesMerged)?;
-        self.clear()
+    /// Begins to merge the half that is written to, and goes on with the other.
+    fn turn(&mut self) -> Result<(), StoreError> {
+        self.finish()?;
+        let news = Arc::new(std::mem::take(&mut self.news));
+        let (files, half, end) = (self.files.clone(), self.half, self.end);
+        let merged = Arc::clone(&news);
+        let merge = move || {
+            files.merge(&merged, &[])?;
+            files.clear(half, end)
+        };
+        let work = Work::start(self.aside, "journal", merge);
+        self.merging = Some(Merging { news, work });
+        self.half = self.half.other();
+        self.end = 0;
+        Ok(())
     }
 
-    /// Once something could not be written, only opening it again tells what the file holds.
-    fn check(&self) -> Result<(), StoreError> {
-        match self.is_unsure {
-            true => Err(StoreError::NotAppended {
-                why: "writing the journal failed before".to_owned(),
-            }),
+    /// Looks whether what is being merged has come into the tables.
+    fn look(&mut self) -> Result<(), StoreError> {
+        let merging = self.merging.as_mut();
+        match merging.is_some_and(|merging| merging.work.is_done()) {
+            true => self.finish(),
             false => Ok(()),
         }
     }
 
-    fn begin_writing(&mut self) -> Result<(), StoreError> {
+    /// Waits for that.
+    fn finish(&mut self) -> Result<(), StoreError> {
+        let Some(Merging { work, .. }) = self.merging.take() else {
+            return Ok(());
+        };
+        self.merges += 1;
+        let merged = work.wait();
+        self.is_unsure |= merged.is_err();
+        merged
+    }
+
+    /// Brings all that is here into the tables, durably.
+    ///
+    /// # Errors
+    /// If the disk fails; then it has to be opened again.
+    pub(super) fn merge(&mut self) -> Result<(), StoreError> {
         self.check()?;
+        self.finish()?;
+        match self.news.is_empty() {
+            true => Ok(()),
+            false => self.merge_with(&[]),
+        }
+    }
+
+    /// The same, and `more` with it.
+    fn merge_with(&mut self, more: &[Arc<Entry>]) -> Result<(), StoreError> {
+        self.finish()?;
         self.is_unsure = true;
+        self.files.merge(&self.news, more)?;
+        self.files.clear(self.half, self.end)?;
+        self.is_unsure = false;
+        self.end = 0;
+        self.news = News::default();
+        self.merges += 1;
         Ok(())
     }
 
-    /// Forgets all that is here: it is durable in the tables.
-    ///
-    /// # Errors
-    /// If the disk fails; then a restart finds it again.
-    pub(super) fn clear(&mut self) -> Result<(), StoreError> {
-        self.merges += 1;
-        self.entries.clear();
-        if self.end == 0 {
+    /// Once something could not be written, only opening it again tells what the files hold.
+    fn check(&self) -> Result<(), StoreError> {
+        match self.is_unsure {
+            true => Err(StoreError::NotAppended {
+                why: "writing the log failed before".to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Files {
+    /// Puts news and more entries into the tables, in one durable commit.
+    fn merge(&self, news: &News, more: &[Arc<Entry>]) -> Result<(), StoreError> {
+        let write = self.db.begin_write()?;
+        insert(&write, news)?;
+        insert_entries(&write, more, |_| false)?;
+        write.commit()?;
+        pass(&*self.tables, CrashPoint::EntriesMerged)
+    }
+
+    /// Zeroes the frames of a half up to `end`: what they hold is durable in the tables. A restart after an error
+    /// finds them again.
+    fn clear(&self, half: Half, end: usize) -> Result<(), StoreError> {
+        if end == 0 {
             return Ok(());
         }
-        self.begin_writing()?;
         let failed = |error| StoreError::io("clearing the journal", error);
+        let zero = |from: usize, to: usize| {
+            let at = (half.start() + from) as u64;
+            self.journal.write(at, &vec![0; to - from])?;
+            self.journal.sync_data()
+        };
         // The first header by itself: without it there are no frames. A disk that writes sectors in any
         // order could otherwise leave whole frames behind a spoilt one, which looks like damage.
-        let (first, rest) = (self.end.min(ALIGN), self.end.saturating_sub(ALIGN));
-        self.file.write(0, &vec![0; first]).map_err(failed)?;
-        self.file.sync_data().map_err(failed)?;
-        if rest > 0 {
-            let zeros = vec![0; rest];
-            self.file.write(first as u64, &zeros).map_err(failed)?;
-            self.file.sync_data().map_err(failed)?;
+        let first = end.min(ALIGN);
+        zero(0, first).map_err(failed)?;
+        if first < end {
+            zero(first, end).map_err(failed)?;
         }
-        self.is_unsure = false;
-        self.end = 0;
         pass(&*self.tables, CrashPoint::JournalCleared)
     }
 }
@@ -195,7 +330,7 @@ impl Drop for Journal {
     /// A log that was closed is all in its tables, whose pages have sums of their own. Where that does not
     /// succeed the next start does it.
     fn drop(&mut self) {
-        let _ = self.merge(&[]);
+        let _ = self.merge();
     }
 }
 
@@ -203,111 +338,7 @@ impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
             .field("end", &self.end)
-            .field("entries", &self.entries.len())
+            .field("news", &self.news)
             .finish_non_exhaustive()
     }
-}
-
-/// Puts entries into the tables and into the tail, unless they are there already.
-pub(super) fn insert<'a>(
-    write: &WriteTransaction,
-    entries: impl Iterator<Item = &'a Arc<Entry>>,
-) -> Result<(), StoreError> {
-    let mut held = write.open_table(ENTRIES)?;
-    let mut tail = write.open_table(TAIL)?;
-    for entry in entries {
-        // What a cut covers is among those that are there.
-        if held.get(entry.id.0)?.is_none() {
-            held.insert(entry.id.0, &**entry.encoded())?;
-            if !planted!(LostTailWrite) {
-                tail.insert(entry.position(0).to_bytes(), ())?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn body_bytes(entries: &[Arc<Entry>]) -> usize {
-    entries.iter().map(|entry| 4 + entry.encoded().len()).sum()
-}
-
-/// Bytes of a frame with so many in its body.
-fn frame_bytes(body: usize) -> usize {
-    HEADER_BYTES.saturating_add(body).next_multiple_of(ALIGN)
-}
-
-pub(crate) fn frame_of(entries: &[Arc<Entry>]) -> Vec<u8> {
-    let bytes = body_bytes(entries);
-    let mut frame = Vec::with_capacity(frame_bytes(bytes));
-    frame.resize(HEADER_BYTES, 0);
-    for entry in entries {
-        // A frame is no longer than the journal.
-        frame.extend_from_slice(&(entry.encoded().len() as u32).to_le_bytes());
-        frame.extend_from_slice(entry.encoded());
-    }
-    frame.resize(frame_bytes(bytes), 0);
-    let (header, body) = frame.split_at_mut(HEADER_BYTES);
-    header[8..16].copy_from_slice(&xxh64(BODY_SEED, body).to_le_bytes());
-    header[16..20].copy_from_slice(&(bytes as u32).to_le_bytes());
-    // The sum itself is zero so far.
-    let sum = xxh64(HEADER_SEED, header);
-    header[..8].copy_from_slice(&sum.to_le_bytes());
-    frame
-}
-
-/// What is in the frames. One that was being written when the power failed ends them.
-pub(crate) fn read_frames(mut bytes: &[u8]) -> Result<Vec<Arc<Entry>>, StoreError> {
-    let mut entries = Vec::new();
-    while let Some((body, rest)) = split_frame(bytes)? {
-        read_body(body, &mut entries)?;
-        bytes = rest;
-    }
-    Ok(entries)
-}
-
-/// A body, and what follows its frame.
-type Split<'a> = (&'a [u8], &'a [u8]);
-
-/// The first frame; none if it was not written to its end.
-fn split_frame(bytes: &[u8]) -> Result<Option<Split<'_>>, StoreError> {
-    let damaged = || StoreError::damaged("journal: a frame");
-    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Ok(None);
-    };
-    // It lies in one sector, which is written as a whole or not at all.
-    if header.iter().all(|byte| *byte == 0) {
-        return Ok(None);
-    }
-    let (mut summed, mut header_sum, mut body_sum, mut len) = (*header, [0; 8], [0; 8], [0; 4]);
-    summed[..8].fill(0);
-    header_sum.copy_from_slice(&header[..8]);
-    body_sum.copy_from_slice(&header[8..16]);
-    len.copy_from_slice(&header[16..20]);
-    if u64::from_le_bytes(header_sum) != xxh64(HEADER_SEED, &summed) {
-        return Err(damaged());
-    }
-    let len = u32::from_le_bytes(len) as usize;
-    let (frame, after) = bytes
-        .split_at_checked(frame_bytes(len))
-        .ok_or_else(damaged)?;
-    let body = &frame[HEADER_BYTES..];
-    match xxh64(BODY_SEED, body) == u64::from_le_bytes(body_sum) {
-        true => Ok(Some((&body[..len], after))),
-        // The next one is begun only when this one is durable.
-        false if after.iter().any(|byte| *byte != 0) => Err(damaged()),
-        false => Ok(None),
-    }
-}
-
-fn read_body(mut body: &[u8], entries: &mut Vec<Arc<Entry>>) -> Result<(), StoreError> {
-    let damaged = || StoreError::damaged("journal: an entry");
-    while !body.is_empty() {
-        let (len, rest) = body.split_first_chunk().ok_or_else(damaged)?;
-        let len = u32::from_le_bytes(*len) as usize;
-        let (entry, rest) = rest.split_at_checked(len).ok_or_else(damaged)?;
-        let entry = Entry::open(entry).map_err(|_| damaged())?;
-        entries.push(Arc::new(entry));
-        body = rest;
-    }
-    Ok(())
 }

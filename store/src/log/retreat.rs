@@ -19,7 +19,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged; then nothing has changed.
     pub fn retreat(&mut self, height: u64, pledge: &[Cut], note: &str) -> Result<(), StoreError> {
-        let write = self.begin_merging()?;
+        let write = self.begin_write()?;
         {
             let held = write.open_table(ENTRIES)?;
             let mut tail = write.open_table(TAIL)?;
@@ -71,7 +71,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn put_pledge(&mut self, pledge: &[Cut]) -> Result<(), StoreError> {
-        let write = self.begin_merging()?;
+        let write = self.begin_write()?;
         {
             let mut kept = write.open_table(PLEDGE)?;
             kept.retain(|_, _| false)?;
@@ -87,7 +87,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn drop_pledge(&mut self) -> Result<(), StoreError> {
-        let write = self.begin_merging()?;
+        let write = self.begin_write()?;
         write.open_table(PLEDGE)?.retain(|_, _| false)?;
         self.commit(write, CrashPoint::PledgeDropped)
     }
@@ -100,7 +100,7 @@ impl Log {
         if self.note(name)?.is_none() {
             return Ok(());
         }
-        let write = self.begin_merging()?;
+        let write = self.begin_write()?;
         write.open_table(NOTES)?.remove(name)?;
         self.commit(write, CrashPoint::NoteDropped)
     }

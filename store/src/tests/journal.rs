@@ -10,8 +10,9 @@ use sync_protocol::Entry;
 use super::crash::{crash_everywhere, open_log};
 use super::{DATABASE, chain, cut};
 use crate::limits::LOG_CACHE_BYTES;
-use crate::log::journal::{JOURNAL_BYTES, frame_of, read_frames};
-use crate::{Disk, Kept, Log, MemoryDisk, StoreError, backend};
+use crate::log::frames::{Found, entries_frame, read_frames};
+use crate::log::journal::{HALF_BYTES, JOURNAL_BYTES};
+use crate::{Aside, Disk, Kept, Log, MemoryDisk, StoreError, backend};
 
 /// What is in the journal's file.
 fn file(disk: &MemoryDisk) -> Vec<u8> {
@@ -29,13 +30,16 @@ fn kill(disk: &MemoryDisk, log: Log) -> Log {
 }
 
 fn read(bytes: &[u8]) -> Option<usize> {
-    read_frames(bytes).ok().map(|entries| entries.len())
+    let mut found = Found::default();
+    read_frames(bytes, &mut found).ok()?;
+    assert!(found.cuts.is_empty());
+    Some(found.entries.len())
 }
 
 #[test]
 fn a_frame() {
     let entries = chain(2);
-    let frame = frame_of(&entries);
+    let frame = entries_frame(&entries);
     let hex: String = frame[..36]
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -54,7 +58,7 @@ fn a_frame() {
 #[test]
 fn what_was_cut_off_ends_the_frames_and_what_was_spoilt_before_the_end_is_noticed() {
     let entries = chain(4);
-    let (first, second) = (frame_of(&entries[..3]), frame_of(&entries[3..]));
+    let (first, second) = (entries_frame(&entries[..3]), entries_frame(&entries[3..]));
     let whole = [&first[..], &second, &[0; 128]].concat();
     assert_eq!(read(&whole), Some(4));
     for sectors in 0..second.len().div_ceil(512) {
@@ -92,11 +96,16 @@ proptest! {
     fn whatever_was_appended_is_there_after_a_crash(
         steps in prop::collection::vec((0_u8..8, 1_usize..250), 1..12),
         keeps in any::<u64>(),
+        looks in 0_u32..5,
     ) {
         static ENTRIES: LazyLock<Vec<Arc<Entry>>> = LazyLock::new(|| chain(1_500));
         let entries = &*ENTRIES;
         let disk = MemoryDisk::new();
         let mut log = open_log(&disk).expect("memory");
+        log.set_aside(match looks {
+            0 => Aside::Never,
+            looks => Aside::AtLook(looks),
+        });
         let (mut appended, mut cuts, mut covered) = (0, 0, 0);
         for (step, count) in steps {
             match step {
@@ -116,7 +125,11 @@ proptest! {
             }
             for (n, entry) in entries.iter().enumerate() {
                 prop_assert_eq!(log.holds(&entry.id).expect("memory"), n < appended);
+                let kept = log.final_entry(&entry.id).expect("memory");
+                prop_assert_eq!(kept.is_some(), n < covered);
+                prop_assert!(kept.is_none_or(|kept| kept.seq == entry.header.seq));
             }
+            prop_assert_eq!(log.last_height().expect("memory"), cuts.checked_sub(1));
         }
         disk.crash_tearing(|n, _| match (keeps >> (n % 64)) & 1 {
             0 => Kept::Nothing,
@@ -128,6 +141,13 @@ proptest! {
             prop_assert_eq!(log.entries_len().expect("memory"), appended as u64);
             let tail: Vec<_> = entries[covered..appended].iter().map(|entry| entry.encoded().to_vec()).collect();
             prop_assert_eq!(log.tail().expect("memory"), tail);
+            prop_assert_eq!(log.last_height().expect("memory"), cuts.checked_sub(1));
+            let mut order = Vec::new();
+            for height in 0..cuts {
+                order.extend(log.segment(height, 0, usize::MAX).expect("memory").0);
+            }
+            let expected: Vec<_> = entries[..covered].iter().map(|entry| entry.encoded().to_vec()).collect();
+            prop_assert_eq!(order, expected);
         }
     }
 }
@@ -268,7 +288,7 @@ fn nothing_old_lies_behind_a_frame() {
     log.put_note("name", b"chat").expect("memory");
     assert_eq!(file(&disk), vec![0; JOURNAL_BYTES]);
     log.append(&entries[500..]).expect("memory");
-    let frame = frame_of(&entries[500..]);
+    let frame = entries_frame(&entries[500..]);
     let written = file(&disk);
     assert_eq!(written[..frame.len()], frame);
     assert!(written[frame.len()..].iter().all(|byte| *byte == 0));
@@ -292,29 +312,47 @@ fn say_format(disk: &MemoryDisk, format: u32) {
 }
 
 #[test]
-fn a_log_of_the_format_before_is_taken_over_and_one_of_a_later_one_refused() {
+fn logs_of_the_formats_before_are_taken_over_and_one_of_a_later_one_refused() {
     let entries = chain(5);
+    let journal = |disk: &MemoryDisk| disk.log(&DATABASE).expect("memory").journal;
     let disk = MemoryDisk::new();
     let mut log = open_log(&disk).expect("memory");
-    log.append(&entries[..3]).expect("memory");
+    log.append(&entries[..2]).expect("memory");
     drop(log);
+    // The first had no journal.
     say_format(&disk, 1);
-    let journal = disk.log(&DATABASE).expect("memory").journal;
-    journal.set_len(0).expect("memory");
+    journal(&disk).set_len(0).expect("memory");
     let mut log = open_log(&disk).expect("it is taken over");
-    assert_eq!(log.tail().expect("memory").len(), 3);
-    log.append(&entries[3..]).expect("memory");
+    assert_eq!(log.tail().expect("memory").len(), 2);
+    log.append(&entries[2..4]).expect("memory");
+    disk.crash();
+    drop(log);
+    // The second one's was half as long.
+    say_format(&disk, 2);
+    let half = journal(&disk);
+    half.set_len(HALF_BYTES as u64).expect("memory");
+    half.sync_data().expect("memory");
+    crash_everywhere(
+        || disk.backup(),
+        |disk| open_log(disk).map(drop),
+        |disk, _| {
+            let log = open_log(disk).expect("it is taken over");
+            assert_eq!(log.tail().expect("memory").len(), 4);
+        },
+    );
+    let mut log = open_log(&disk).expect("it is taken over");
+    log.append(&entries[4..]).expect("memory");
     let log = kill(&disk, log);
     assert_eq!(log.tail().expect("memory").len(), 5);
     drop(log);
-    say_format(&disk, 3);
+    say_format(&disk, 4);
     let refused = open_log(&disk).err();
     assert!(
         matches!(
             refused,
             Some(StoreError::Format {
-                found: 3,
-                known: 2,
+                found: 4,
+                known: 3,
                 ..
             })
         ),

@@ -11,6 +11,7 @@ mod emptying;
 mod faults;
 mod golden;
 mod journal;
+mod journal_cuts;
 mod keys;
 mod migrating;
 mod model;
