@@ -24,6 +24,18 @@ pub enum Aside {
 /// Writes of a cut from which on they are long work: some milliseconds.
 const LONG_WRITES: usize = 1_000;
 
+/// How much less of a processor such a thread gets than others where all want one (`nice`, of 19): a tenth.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// Lets other threads go first, where the system can do that for one thread: nobody waits for what this one does, but
+/// somebody for what others do.
+pub(crate) fn stand_back() {
+    // One that may not be changed goes on as it is.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
 impl Aside {
     /// Whether work on so many writes is done aside.
     pub(crate) fn takes(self, writes: usize) -> bool {
@@ -118,7 +130,10 @@ impl<T: Send + 'static> Work<T> {
                 // A machine without room for another thread does it here.
                 let job = Arc::new(Mutex::new(Some(job)));
                 let shared = Arc::clone(&job);
-                let run = move || take(&shared)();
+                let run = move || {
+                    stand_back();
+                    take(&shared)()
+                };
                 match Builder::new().name(name.to_owned()).spawn(run) {
                     Ok(thread) => Stage::Runs(thread),
                     Err(_) => Stage::Done(take(&job)()),

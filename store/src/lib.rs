@@ -33,6 +33,7 @@ mod base;
 mod base_range;
 mod check;
 mod crash_point;
+mod discard;
 mod disk;
 mod editor;
 mod error;

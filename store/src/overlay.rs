@@ -500,33 +500,35 @@ impl Overlay {
         self.next
     }
 
-    /// Forgets the commits before `end`: the base holds what they wrote.
-    pub(crate) fn forget(&mut self, end: u64) {
+    /// Forgets the commits before `end`: the base holds what they wrote. Gives back what is to be dropped, which takes
+    /// longer.
+    pub(crate) fn forget(&mut self, end: u64) -> impl Send + use<> {
         let settled = self.commits.iter();
         let settled = settled.take_while(|commit| commit.label < end);
         for (slot, change) in settled.flat_map(|commit| &commit.counts) {
             self.counts[*slot] -= change;
         }
-        self.hand_over(end);
+        self.hand_over(end)
     }
 
     /// Forgets the commits before `end`, but not that they change row counts: the spill holds what
-    /// they wrote.
-    pub(crate) fn hand_over(&mut self, end: u64) {
+    /// they wrote. Gives back the same.
+    pub(crate) fn hand_over(&mut self, end: u64) -> impl Send + use<> {
         self.changed_from = 0;
         let written = self.written_before(end);
         self.versions -= written;
         let all = self.walks_all(written);
         let bytes = &mut self.bytes;
+        let mut versions = Vec::with_capacity(written);
+        let settled = self.commits.partition_point(|commit| commit.label < end);
+        let commits: Vec<_> = self.commits.drain(..settled).collect();
         if all {
             self.keys
-                .rebuild(|key, versions| versions.forget(end, key, bytes));
-        }
-        while let Some(commit) = self.commits.pop_front_if(|commit| commit.label < end) {
-            for key in &commit.keys {
-                if !all
-                    && let Some(held) = self.keys.get_mut(key)
-                    && !held.forget(end, key, bytes)
+                .rebuild(|key, held| held.forget(end, key, bytes, &mut versions));
+        } else {
+            for key in commits.iter().flat_map(|commit| &commit.keys) {
+                if let Some(held) = self.keys.get_mut(key)
+                    && !held.forget(end, key, bytes, &mut versions)
                 {
                     self.keys.remove(key);
                 }
@@ -534,6 +536,7 @@ impl Overlay {
         }
         self.floor = self.floor.max(end);
         self.next = self.next.max(end);
+        (commits, versions)
     }
 
     /// Whether it is cheaper to walk past all keys than to look for those of so many versions.

@@ -279,6 +279,12 @@ impl State {
         self.0.base.look()
     }
 
+    /// Drops something of so many parts, aside if that is long work.
+    pub fn discard(&mut self, parts: usize, thing: impl Send + 'static) {
+        let aside = self.0.base.aside();
+        self.0.discarder.discard(aside, parts, thing);
+    }
+
     /// Large cuts are planned and written so from now on.
     pub fn set_aside(&mut self, aside: Aside) {
         self.0.base.set_aside(aside);
@@ -324,6 +330,7 @@ impl State {
             overlay,
             spill,
             generation,
+            discarder,
             ..
         } = &mut *self.0;
         let Settlement {
@@ -343,7 +350,8 @@ impl State {
                 base.apply(changes, spilled, height, schema)?;
                 let counts = spill.forget(end)?;
                 overlay.take_back_counts(&counts);
-                overlay.forget(end);
+                let parts = overlay.written_before(end);
+                discarder.discard(base.aside(), parts, overlay.forget(end));
             }
             Some(moves) => {
                 let new = Arc::clone(moves.migration.schema());

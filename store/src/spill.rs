@@ -175,7 +175,7 @@ impl Spill {
             let end = overlay.end_of_oldest(overlay.len().div_ceil(2));
             file.take(overlay, end)?;
             pass(&**backend, CrashPoint::SpillTaken)?;
-            overlay.hand_over(end);
+            drop(overlay.hand_over(end));
         }
         Ok(true)
     }

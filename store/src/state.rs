@@ -8,6 +8,7 @@ use sync_protocol::{Position, StateRoot};
 
 use crate::base::{Base, Stored};
 use crate::crash_point::DiskFile;
+use crate::discard::Discarder;
 use crate::editor::Buffer;
 use crate::error::{DataError, StoreError};
 use crate::key::{Key, Space};
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) tracks_reads: bool,
     /// Of what somebody wants to know how it changes.
     pub(crate) watch: Option<Watch>,
+    pub(crate) discarder: Discarder,
 }
 
 impl State {
@@ -108,6 +110,7 @@ impl State {
             spare_reading: None,
             tracks_reads: false,
             watch: None,
+            discarder: Discarder::default(),
         })))
     }
 

@@ -110,11 +110,18 @@ impl Versions {
         self.older.remove(count)
     }
 
-    /// Drops the versions of commits before `end` and takes them off `bytes`. Tells whether one is
-    /// left.
-    pub(crate) fn forget(&mut self, end: u64, key: &Key, bytes: &mut usize) -> bool {
+    /// Takes the versions of commits before `end` off `bytes`, and all but the newest out, into `gone`. Tells whether
+    /// one is left.
+    pub(crate) fn forget(
+        &mut self,
+        end: u64,
+        key: &Key,
+        bytes: &mut usize,
+        gone: &mut Vec<Version>,
+    ) -> bool {
         while let Some(oldest) = self.older.pop_front_if(|oldest| oldest.commit < end) {
             *bytes -= version_bytes(key, oldest.value.as_ref());
+            gone.push(oldest);
         }
         let is_left = self.newest.commit >= end;
         if !is_left {

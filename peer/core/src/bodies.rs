@@ -30,19 +30,21 @@ impl Bodies {
         while self.bytes > BODIES_BYTES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.forget(&oldest);
+            drop(self.forget(&oldest));
         }
     }
 
-    /// Drops an entry that a cut covers.
-    pub(crate) fn forget(&mut self, id: &EntryId) {
-        if let Some(entry) = self.held.remove(id) {
+    /// Takes out an entry that a cut covers.
+    pub(crate) fn forget(&mut self, id: &EntryId) -> Option<Arc<Entry>> {
+        let gone = self.held.remove(id);
+        if let Some(entry) = &gone {
             self.bytes -= entry.bytes;
         }
         // Where all is covered, as mostly, nothing is left to be skipped later.
         if self.held.is_empty() {
             self.order.clear();
         }
+        gone
     }
 
     /// An entry with its body.
@@ -137,9 +139,11 @@ mod tests {
             let found = bodies.get(&entry.id, &log, DATABASE).expect("it is there");
             assert_eq!(found, *entry);
         }
-        bodies.forget(&entries[5].id);
+        drop(bodies.forget(&entries[5].id));
         assert_eq!(bodies.held.len(), 3);
-        entries.iter().for_each(|entry| bodies.forget(&entry.id));
+        entries
+            .iter()
+            .for_each(|entry| drop(bodies.forget(&entry.id)));
         assert_eq!((bodies.bytes, bodies.order.len()), (0, 0));
         let missing = bodies.get(&EntryId([9; 32]), &log, DATABASE);
         assert!(matches!(missing, Err(Stop::Damaged { .. })));

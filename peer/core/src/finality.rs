@@ -274,20 +274,23 @@ impl Replica {
             (&self.log, database),
         )?;
         // Lines of the history of rights are written only where rights changed.
-        let rights_changed = self
-            .executed
-            .drain(..segment.len())
-            .fold(false, |changed, ran| changed | ran.rights_changed);
+        let covered: Vec<_> = self.executed.drain(..segment.len()).collect();
+        let rights_changed = covered.iter().any(|ran| ran.rights_changed);
         if rights_changed {
             self.rights = system_tables::rights(&self.state()?.final_rows(RIGHT)?);
             self.abandoned_stale = true;
         }
+        let mut bodies = Vec::with_capacity(segment.len());
         for ordered in segment {
             self.accepted_at.remove(&ordered.entry.id);
             self.logged.remove(&ordered.entry.id);
             self.told_events.remove(&ordered.entry.id);
-            self.bodies.forget(&ordered.entry.id);
+            bodies.extend(self.bodies.forget(&ordered.entry.id));
             self.ration.forget(&ordered.entry);
+        }
+        if let Some(state) = &mut self.state {
+            let calls: usize = covered.iter().map(|ran| ran.outcomes.len()).sum();
+            state.discard(calls, (covered, bodies));
         }
         self.tail_since = self.accepted_at.values().min().copied();
         // Only a change of rights takes anything else out of the tail.
