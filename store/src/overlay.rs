@@ -56,6 +56,20 @@ pub(crate) struct Overlay {
     bytes: usize,
 }
 
+/// What was forgotten, to be dropped: that takes longer than to forget it.
+#[derive(Debug)]
+pub(crate) struct Forgotten {
+    commits: Vec<Commit>,
+    versions: Vec<Version>,
+}
+
+impl Forgotten {
+    /// How many pieces it is.
+    pub(crate) fn len(&self) -> usize {
+        self.commits.len() + self.versions.len()
+    }
+}
+
 /// What a version costs beside its row: itself, its place among its commit's keys and its share of
 /// the map.
 const VERSION_BYTES: usize = ROW_OVERHEAD_BYTES + size_of::<Version>() + 2 * size_of::<Key>();
@@ -500,29 +514,27 @@ impl Overlay {
         self.next
     }
 
-    /// Forgets the commits before `end`: the base holds what they wrote. Gives back what is to be dropped, which takes
-    /// longer.
-    pub(crate) fn forget(&mut self, end: u64) -> impl Send + use<> {
-        let settled = self.commits.iter();
-        let settled = settled.take_while(|commit| commit.label < end);
-        for (slot, change) in settled.flat_map(|commit| &commit.counts) {
+    /// Forgets the commits before `end`: the base holds what they wrote.
+    pub(crate) fn forget(&mut self, end: u64) -> Forgotten {
+        let forgotten = self.hand_over(end);
+        for (slot, change) in forgotten.commits.iter().flat_map(|commit| &commit.counts) {
             self.counts[*slot] -= change;
         }
-        self.hand_over(end)
+        forgotten
     }
 
     /// Forgets the commits before `end`, but not that they change row counts: the spill holds what
-    /// they wrote. Gives back the same.
-    pub(crate) fn hand_over(&mut self, end: u64) -> impl Send + use<> {
+    /// they wrote.
+    pub(crate) fn hand_over(&mut self, end: u64) -> Forgotten {
         self.changed_from = 0;
-        let written = self.written_before(end);
-        self.versions -= written;
-        let all = self.walks_all(written);
-        let bytes = &mut self.bytes;
-        let mut versions = Vec::with_capacity(written);
         let settled = self.commits.partition_point(|commit| commit.label < end);
         let commits: Vec<_> = self.commits.drain(..settled).collect();
-        if all {
+        let written: usize = commits.iter().map(|commit| commit.keys.len()).sum();
+        self.versions -= written;
+        let walks_all = self.walks_all(written);
+        let bytes = &mut self.bytes;
+        let mut versions = Vec::with_capacity(written);
+        if walks_all {
             self.keys
                 .rebuild(|key, held| held.forget(end, key, bytes, &mut versions));
         } else {
@@ -536,7 +548,7 @@ impl Overlay {
         }
         self.floor = self.floor.max(end);
         self.next = self.next.max(end);
-        (commits, versions)
+        Forgotten { commits, versions }
     }
 
     /// Whether it is cheaper to walk past all keys than to look for those of so many versions.

@@ -350,8 +350,8 @@ impl State {
                 base.apply(changes, spilled, height, schema)?;
                 let counts = spill.forget(end)?;
                 overlay.take_back_counts(&counts);
-                let parts = overlay.written_before(end);
-                discarder.discard(base.aside(), parts, overlay.forget(end));
+                let forgotten = overlay.forget(end);
+                discarder.discard(base.aside(), forgotten.len(), forgotten);
             }
             Some(moves) => {
                 let new = Arc::clone(moves.migration.schema());

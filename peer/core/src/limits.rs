@@ -60,8 +60,9 @@ pub(crate) const BYTES_PER_S: u64 = 16 << 20;
 /// that use all that an entry may are not.
 pub(crate) const UNITS_AT_ONCE: u64 = 8_000_000_000;
 
-/// Units that another member's calls may use every second after that: half a core.
-pub(crate) const UNITS_PER_S: u64 = 500_000_000;
+/// Units that another member's calls may use every second after that: three quarters of a core, so that half of what
+/// a peer can do is not held back.
+pub(crate) const UNITS_PER_S: u64 = 750_000_000;
 
 /// Units of a member's calls that run again when a database is opened: a minute's work. A tail of
 /// millions of ordinary calls is below it, and a start must come to an end whatever was held back.
