@@ -145,6 +145,11 @@ impl Overlay {
         self.versions
     }
 
+    /// Keys that have versions here.
+    pub(crate) fn keys_len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Commits held.
     pub(crate) fn commits_len(&self) -> usize {
         self.commits.len()

@@ -292,7 +292,7 @@ impl State {
 
     /// A label above those of the commits that `through` covers, and of no others; of the oldest one
     /// if there is no `through`.
-    fn end_of(&self, through: Option<&Position>) -> Result<u64, StoreError> {
+    pub(crate) fn end_of(&self, through: Option<&Position>) -> Result<u64, StoreError> {
         let Inner { overlay, spill, .. } = &*self.0;
         let Some(through) = through else {
             return Ok(spill.labels().map_or(overlay.start(), |(first, _)| first));

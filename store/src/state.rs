@@ -67,6 +67,9 @@ pub(crate) struct Inner {
     pub(crate) discarder: Discarder,
 }
 
+/// Versions of a key from which on it is written over and over.
+const REWRITES: usize = 8;
+
 impl State {
     /// Opens the base file, creating it if it is empty. The overlay starts empty: the tail has to
     /// be executed again.
@@ -148,6 +151,14 @@ impl State {
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         self.0.spill.is_pressed(&self.0.overlay)
+    }
+
+    /// Whether the tail in memory wrote so many versions or more, and a few keys over and over: each version takes time
+    /// at a cut, each key too, and a cut sooner leaves fewer versions for the same keys.
+    #[must_use]
+    pub fn is_rewritten(&self, versions: usize) -> bool {
+        let Inner { overlay, .. } = &*self.0;
+        overlay.len() >= versions && overlay.keys_len() * REWRITES <= overlay.len()
     }
 
     /// Height of the last cut that was settled; `None` before the first.
@@ -312,6 +323,24 @@ impl State {
         table: TableId,
     ) -> Result<impl Iterator<Item = Result<Row, StoreError>>, DataError> {
         Ok(self.view()?.rows(self.plan(table)?)?)
+    }
+
+    /// The same as they were after the calls up to and with `through`.
+    ///
+    /// # Errors
+    /// As [`State::rows`].
+    pub fn rows_through(
+        &self,
+        table: TableId,
+        through: &Position,
+    ) -> Result<impl Iterator<Item = Result<Row, StoreError>>, DataError> {
+        let end = self.end_of(Some(through))?;
+        let view = View {
+            spill: self.0.spill.at(end)?,
+            before: end,
+            ..self.view()?
+        };
+        Ok(view.rows(self.plan(table)?)?)
     }
 
     /// How many visible rows a table has. Counted as they change, so it costs nothing.

@@ -129,8 +129,9 @@ impl Unborn {
     /// Runs the genesis on the empty tables and plans the settling of cut 0.
     pub(crate) fn run(mut self) -> Result<Newborn, Stop> {
         let (state, run) = self.executor.run(self.state, &self.entry, None)?;
-        let extra = right_rows(&state, &Rights::default(), 0, &BTreeSet::new())?;
-        let settlement = state.plan_settle(Some(&self.entry.position(0)), extra)?;
+        let through = self.entry.position(0);
+        let extra = right_rows(&state, &through, &Rights::default(), 0, &BTreeSet::new())?;
+        let settlement = state.plan_settle(Some(&through), extra)?;
         let nothing = || CallOutcome::Refused("a genesis holds one call".to_owned());
         let outcome = run.outcomes.into_iter().next().unwrap_or_else(nothing);
         Ok(Newborn {

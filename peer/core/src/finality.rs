@@ -13,7 +13,9 @@ pub(crate) mod recovery;
 use std::collections::BTreeSet;
 
 use store::{RowWrite, Settlement};
-use sync_protocol::{Cut, DeviceKey, EntryId, Ordered, Role, Struck, SystemCall, order_root};
+use sync_protocol::{
+    Cut, DeviceKey, EntryId, Ordered, Position, Role, Struck, SystemCall, order_root,
+};
 
 use crate::effect::{Effect, NoteLevel};
 use crate::error::Stop;
@@ -176,8 +178,7 @@ impl Replica {
         }
     }
 
-    /// Brings execution to where `segment`, and for a change of rights nothing else, has run; plans
-    /// the settling.
+    /// Brings execution to where `segment`, and if it publishes a module nothing else, has run; plans the settling.
     fn run_segment(
         &mut self,
         segment: &[Ordered],
@@ -203,15 +204,19 @@ impl Replica {
                 let from = ran.entry.position(0);
                 self.rewind_state(&from)?;
             }
-        } else if rights_changed || publishes {
-            // Both are read off the state at the end of the segment.
+        } else if publishes {
+            // It is judged by the state at the end of the segment.
             self.rewind(segment.len())?;
         }
-        let mut extra = if rights_changed {
-            let admitted = self.admitted_within(segment.len())?;
-            right_rows(self.state()?, &self.rights, height, &admitted)?
-        } else {
-            Vec::new()
+        let last = segment
+            .last()
+            .map(|ordered| making::last_position(&ordered.entry));
+        let mut extra = match &last {
+            Some(last) if rights_changed => {
+                let admitted = self.admitted_within(segment.len())?;
+                right_rows(self.state()?, last, &self.rights, height, &admitted)?
+            }
+            _ => Vec::new(),
         };
         self.judged = if publishes {
             self.judge(height, ctx)?
@@ -223,7 +228,6 @@ impl Replica {
             extra.append(&mut judged.rows);
             migration = judged.migration.take();
         }
-        let last = segment.last().map(making::last_position);
         let state = self.state()?;
         Ok(match migration {
             Some(migration) => state.plan_migration(last.as_ref(), extra, migration)?,
@@ -349,18 +353,19 @@ fn root_of(segment: &[Ordered]) -> sync_protocol::OrderRoot {
     order_root(&ids)
 }
 
-/// Lines to add to the history of rights at `height`: where the visible rows of `state` differ from it,
-/// and who of the `admitted` is no member after all. Such a device could write for those who built on its
+/// Lines to add to the history of rights at `height`: where the rows of `state` after the calls up to and with
+/// `through` differ from it, and who of the `admitted` is no member after all. Such a device could write for those who built on its
 /// admission, so what they wrote on top of it stays (`docs/decisions/0024-revocations-strike.md`).
 pub(crate) fn right_rows(
     state: &store::State,
+    through: &Position,
     known: &sync_protocol::Rights,
     height: u64,
     admitted: &BTreeSet<DeviceKey>,
 ) -> Result<Vec<RowWrite>, Stop> {
     let mut rights = Vec::new();
     let mut seen = BTreeSet::new();
-    for row in state.rows(system_tables::MEMBER)? {
+    for row in state.rows_through(system_tables::MEMBER, through)? {
         let (device, role) = system_tables::read_member(&row?);
         seen.insert(device);
         if known.role_at(&device, height) != role {
@@ -389,7 +394,7 @@ pub(crate) fn right_rows(
             role,
         }));
     }
-    for row in state.rows(system_tables::TICKET)? {
+    for row in state.rows_through(system_tables::TICKET, through)? {
         let row = TicketRow::read(&row?);
         if !known.tickets.contains_key(&row.ticket) {
             rights.push(RightRow::Ticket {
@@ -400,7 +405,7 @@ pub(crate) fn right_rows(
             });
         }
     }
-    for row in state.rows(system_tables::EQUIVOCATION)? {
+    for row in state.rows_through(system_tables::EQUIVOCATION, through)? {
         let author = system_tables::read_equivocation(&row?);
         if !known.frozen.contains_key(&author) {
             rights.push(RightRow::Frozen { author, height });

@@ -15,6 +15,14 @@ use crate::replica::{Context, FinalsAt, Health, Replica};
 /// Milliseconds between two cuts at least.
 pub(crate) const CUT_EVERY_MS: u64 = 1_000;
 
+/// Versions of rows in the tail from which on cuts are made [`BUSY`] times as often, if few rows have many versions: a cut
+/// takes the core's thread some milliseconds for each ten thousand, and everybody waits meanwhile. Where less happens
+/// the log is spared.
+const BUSY_VERSIONS: usize = 16_000;
+
+/// How much more often.
+const BUSY: u64 = 4;
+
 /// A long tail is covered so many times sooner and more often: it costs less to settle than to spill.
 const PRESSED: u64 = 4;
 
@@ -45,7 +53,9 @@ impl Replica {
             return None; // looked after by itself
         }
         let settled = Tick(self.tail_since?.0.saturating_add(self.settle_us()));
-        let every_ms = CUT_EVERY_MS / self.haste();
+        let state = self.state.as_ref();
+        let is_busy = state.is_some_and(|state| state.is_rewritten(BUSY_VERSIONS));
+        let every_ms = CUT_EVERY_MS / self.haste().max(if is_busy { BUSY } else { 1 });
         Some(
             settled
                 .max(self.last_cut_at.plus_ms(every_ms))
@@ -122,7 +132,7 @@ impl Replica {
         let Some(last) = segment.last().filter(|_| has_run && !reads) else {
             return Ok(None);
         };
-        let last = last_position(last);
+        let last = last_position(&last.entry);
         match &mut self.state {
             Some(state) => Ok(state.plan_aside(&last)?),
             None => Ok(None),
@@ -239,7 +249,7 @@ impl Replica {
 }
 
 /// Where the last call of an entry has its place.
-pub(super) fn last_position(ordered: &Ordered) -> sync_protocol::Position {
-    let invocations = ordered.entry.header.invocations;
-    ordered.entry.position(invocations.saturating_sub(1))
+pub(super) fn last_position(entry: &Stub) -> sync_protocol::Position {
+    let invocations = entry.header.invocations;
+    entry.position(invocations.saturating_sub(1))
 }

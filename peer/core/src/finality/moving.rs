@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sync_protocol::{Cut, DeviceKey, Role};
 
+use super::making::last_position;
 use crate::error::Stop;
 use crate::replica::Replica;
 use crate::reply::FinaliserInfo;
@@ -12,23 +13,24 @@ use crate::system_tables;
 impl Replica {
     /// Whom the cut over the first `segment` executed entries has to name: the device of the last
     /// move among them, or those whom the cut before names; the owner instead of one whom they leave
-    /// without the right to write. Where rights changed, the visible rows must be those after the
-    /// segment.
+    /// without the right to write.
     pub(super) fn finalisers_after(&self, segment: usize) -> Result<Vec<DeviceKey>, Stop> {
         let moves = self.executed[..segment].iter().rev();
         let named = match moves.filter_map(|ran| ran.finaliser).next() {
             Some(to) => vec![to],
             None => self.cut.finalisers.clone(),
         };
-        if !self.executed[..segment]
-            .iter()
-            .any(|ran| ran.rights_changed)
-        {
+        let covered = &self.executed[..segment];
+        let Some(last) = covered
+            .last()
+            .filter(|_| covered.iter().any(|ran| ran.rights_changed))
+        else {
             return Ok(named);
-        }
+        };
+        let last = last_position(&last.entry);
         let mut owner = None;
         let mut writers = BTreeSet::new();
-        for row in self.state()?.rows(system_tables::MEMBER)? {
+        for row in self.state()?.rows_through(system_tables::MEMBER, &last)? {
             let (device, role) = system_tables::read_member(&row?);
             if role.is_some_and(Role::may_write) {
                 writers.insert(device);

@@ -312,8 +312,8 @@ fn run_serially(module: &Module, set: &EntrySet) -> Result {
 
 fn settled(mut state: State, last: &Entry, height: u64) -> State {
     let known = system_tables::rights(&state.final_rows(RIGHT).expect("reads"));
-    let extra = right_rows(&state, &known, height, &BTreeSet::new()).expect("reads");
     let through = last.position(u16::MAX);
+    let extra = right_rows(&state, &through, &known, height, &BTreeSet::new()).expect("reads");
     let settlement = state.plan_settle(Some(&through), extra).expect("plans");
     state.settle(settlement, height).expect("settles");
     state
