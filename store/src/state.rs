@@ -329,11 +329,11 @@ impl State {
     ///
     /// # Errors
     /// As [`State::rows`].
-    pub fn rows_through(
-        &self,
+    pub fn rows_through<'a>(
+        &'a self,
         table: TableId,
         through: &Position,
-    ) -> Result<impl Iterator<Item = Result<Row, StoreError>>, DataError> {
+    ) -> Result<impl Iterator<Item = Result<Row, StoreError>> + use<'a>, DataError> {
         let end = self.end_of(Some(through))?;
         let view = View {
             spill: self.0.spill.at(end)?,

@@ -253,3 +253,24 @@ fn a_tail_of_small_rows_fits_until_it_is_long() {
         "{per_call} bytes a call"
     );
 }
+
+#[test]
+fn rows_are_read_as_they_were_after_a_call_in_spill_and_memory() {
+    let unlimited = OverlayBudget {
+        bytes: usize::MAX,
+        commits: usize::MAX,
+    };
+    for budget in [ROOM, unlimited] {
+        let mut state = written(spilling(&MemoryDisk::new(), budget), 1..=4).expect("memory");
+        settle(&mut state, 2, 1);
+        let state = written(state, 5..=20).expect("memory");
+        assert_eq!(state.spilled_bytes() > 0, budget.commits == ROOM.commits);
+        // Of what is final only the last is known.
+        for n in 2..=20 {
+            let then = written(open(&MemoryDisk::new()), 1..=n).expect("memory");
+            let rows = state.rows_through(ACCOUNT, &position(n)).expect("known");
+            let rows: Result<Vec<Row>, _> = rows.collect();
+            assert_eq!(rows.expect("memory"), rows_of(&then, ACCOUNT), "{n}");
+        }
+    }
+}

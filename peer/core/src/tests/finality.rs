@@ -1,13 +1,13 @@
 //! Finality under failure: handing it over, recovering it, forks, divergence, unknown engines.
 
 use store::{Disk, Log};
-use sync_protocol::{DatabaseId, DeviceKey, Role, SecretKey};
+use sync_protocol::{ConnectionId, DatabaseId, DeviceKey, Role, SecretKey};
 
 use super::forge::{forged_cut, show_cut};
 use super::harness::{Mesh, modules};
 use crate::rebuild::REBUILD_NOTE;
 use crate::reply::{Called, DatabaseStatus, ErrorKind, FinaliserInfo};
-use crate::{Core, CoreOptions, Reply, Request, RequestError};
+use crate::{Arguments, Core, CoreOptions, Reply, Request, RequestError};
 
 pub(super) const CHAT: &str = "chat";
 
@@ -510,5 +510,42 @@ fn a_rebuild_survives_a_loss_of_power_at_any_write() {
             Some(&expected),
             "after {fails_after} writes"
         );
+    }
+}
+
+/// A cut takes time for each version, and calls wait meanwhile: where few rows are rewritten often it is made sooner.
+#[test]
+fn cuts_are_made_sooner_where_few_rows_are_rewritten_often() {
+    for (calls, is_busy) in [(8_200, true), (20, false)] {
+        let mut mesh = Mesh::new(1, 131);
+        mesh.publish_only();
+        mesh.call(0, "open_accounts", "[2]").expect("it is there");
+        // A client that stays: each that comes and goes writes a row of its own.
+        let connection = ConnectionId([1; 16]);
+        let connect = Request::Connect {
+            database: CHAT.to_owned(),
+            connection,
+        };
+        mesh.ask(0, connect).expect("it may");
+        mesh.pass_ms(3_000);
+        for pause_ms in [500, 1_100] {
+            for n in 0..calls {
+                let there_or_back = ["[0, 1, 1]", "[1, 0, 1]"][n % 2];
+                let request = Request::Call {
+                    database: CHAT.to_owned(),
+                    reducer: "transfer".to_owned(),
+                    arguments: Arguments::Json(there_or_back.into()),
+                    connection,
+                    one_shot: false,
+                    client: None,
+                };
+                mesh.ask(0, request).expect("it runs");
+            }
+            mesh.pass_ms(pause_ms);
+        }
+        let tail = mesh.status(0).tail;
+        assert_eq!(tail == 0, is_busy, "{tail} of {calls} calls are not final");
+        mesh.pass_ms(600);
+        assert_eq!(mesh.status(0).tail, 0);
     }
 }

@@ -378,3 +378,28 @@ fn clients_of_a_device_that_is_put_out_are_gone() {
     mesh.pass_ms(5_000);
     assert_eq!(visits(&mut mesh), Some(("1".to_owned(), "1".to_owned())));
 }
+
+/// What a cut makes of rights is read off the rows as they were at its end: nothing is taken back for it.
+#[test]
+fn a_cut_over_a_change_of_rights_runs_nothing_again() {
+    let mut mesh = three(119);
+    mesh.pass_ms(3_000);
+    set_role(&mut mesh, 0, 2, Role::Reader).expect("the owner may");
+    mesh.pass_ms(600);
+    for at in [0, 1, 0] {
+        say(&mut mesh, at, "later").expect("a writer");
+    }
+    mesh.settle();
+    let before: Vec<_> = (0..3).map(|at| mesh.status(at)).collect();
+    mesh.pass_ms(700);
+    for (at, before) in before.iter().enumerate() {
+        let after = mesh.status(at);
+        assert_eq!(after.cut.height, before.cut.height + 1, "peer {at}");
+        assert!(after.tail > 0, "peer {at}: what came later is not covered");
+        assert_eq!(after.executions, before.executions, "peer {at}");
+    }
+    mesh.pass_ms(3_000);
+    let roots: Vec<_> = (0..3).map(|at| mesh.status(at).state_root).collect();
+    assert!(roots.iter().all(|root| *root == roots[0]));
+    assert_eq!(role_of(&mut mesh, 1, 2), Some("reader".to_owned()));
+}
