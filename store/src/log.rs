@@ -18,9 +18,7 @@ use redb::{
     Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition,
 };
-use sync_protocol::{
-    Cut, CutId, DeviceKey, Entry, EntryId, FinalEntry, Hlc, POSITION_BYTES, Position, Stub, Term,
-};
+use sync_protocol::{Cut, CutId, Entry, EntryId, FinalEntry, POSITION_BYTES, Position, Stub};
 
 use crate::aside::{Aside, Worker};
 use crate::backend;
@@ -30,16 +28,14 @@ use crate::error::StoreError;
 use appending::Appending;
 use journal::Journal;
 use merging::{News, insert};
-use record::CutRecord;
+use record::{CutRecord, FINAL_BYTES};
+pub(crate) use record::{decode_final, encode_final, final_entry, split_cut, stored_cut};
 
 /// Format of the log that this release writes. It reads those before: one had no journal, one only entries there,
 /// in a file of half the size.
 const FORMAT: u32 = 3;
 const FORMAT_WITHOUT_JOURNAL: u32 = 1;
 const FORMAT_WITH_HALF: u32 = 2;
-
-/// Bytes of what is kept of a final entry.
-const FINAL_BYTES: usize = 80;
 
 type Id = [u8; 32];
 /// Height of a cut and place in its segment.
@@ -225,11 +221,14 @@ impl Log {
         }
         self.settle()?;
         let record = Arc::new(CutRecord::new(cut, segment));
-        let is_in = self.journal().append_cut(&record)?;
+        if !self.journal().append_cut(&record)? {
+            return self.write_cut(record, &[]);
+        }
         self.refresh();
-        match is_in {
-            true => self.recent.get_mut().push(record),
-            false => self.write_cut(record, &[])?,
+        let recent = self.recent.get_mut();
+        // A half that was turned may have been merged at once; then it is among them.
+        if recent.last().is_none_or(|last| last.height() < cut.height) {
+            recent.push(record);
         }
         Ok(())
     }
@@ -363,7 +362,8 @@ impl Log {
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
         let recent = self.recent.borrow();
-        let known = recent.iter().find_map(|cut| cut.final_entry(id));
+        // What is asked for is mostly what entries build on, in the last of them.
+        let known = recent.iter().rev().find_map(|cut| cut.final_entry(id));
         if known.is_some() {
             return Ok(known);
         }
@@ -535,64 +535,4 @@ fn entry_of(readers: &Readers, id: &Id) -> Result<Vec<u8>, StoreError> {
 
 fn missing(id: &EntryId) -> StoreError {
     StoreError::damaged(format!("log: entry {id} is missing"))
-}
-
-/// A cut as stored: its id is asked for often, and would cost a decoding and a hash.
-pub(crate) fn stored_cut(cut: &Cut) -> Vec<u8> {
-    [cut.id().as_bytes(), &**cut.encoded()].concat()
-}
-
-pub(crate) fn split_cut(stored: &[u8]) -> Result<(CutId, &[u8]), StoreError> {
-    let (id, cut) = stored
-        .split_first_chunk::<32>()
-        .ok_or_else(|| StoreError::damaged("log: a cut"))?;
-    Ok((CutId(*id), cut))
-}
-
-pub(crate) fn final_entry(entry: &Stub, height: u64) -> FinalEntry {
-    FinalEntry {
-        author: entry.header.author,
-        epoch: entry.header.epoch,
-        seq: entry.header.seq,
-        last_time: entry.last_time(),
-        base_term: entry.header.base.term,
-        base_height: entry.header.base.height,
-        height,
-    }
-}
-
-pub(crate) fn encode_final(entry: &FinalEntry) -> [u8; FINAL_BYTES] {
-    let mut bytes = [0; FINAL_BYTES];
-    bytes[..32].copy_from_slice(&entry.author.0);
-    let numbers = [
-        entry.epoch,
-        entry.seq,
-        entry.last_time.0,
-        entry.base_term.0,
-        entry.base_height,
-        entry.height,
-    ];
-    for (bytes, number) in bytes[32..].as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
-        *bytes = number.to_le_bytes();
-    }
-    bytes
-}
-
-pub(crate) fn decode_final(bytes: &[u8; FINAL_BYTES]) -> FinalEntry {
-    let mut author = DeviceKey::ZERO;
-    author.0.copy_from_slice(&bytes[..32]);
-    let mut numbers = [0; 6];
-    for (number, bytes) in numbers.iter_mut().zip(bytes[32..].as_chunks::<8>().0) {
-        *number = u64::from_le_bytes(*bytes);
-    }
-    let [epoch, seq, last_time, base_term, base_height, height] = numbers;
-    FinalEntry {
-        author,
-        epoch,
-        seq,
-        last_time: Hlc(last_time),
-        base_term: Term(base_term),
-        base_height,
-        height,
-    }
 }
