@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Builder, JoinHandle};
 
 /// Where long work is done: of a cut, summing up its rows and writing them to the base; of entries,
-/// writing them to the log.
+/// writing them to the log; of the journal, merging a full half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aside {
     /// At once, by whoever starts it.

@@ -5,8 +5,8 @@
 mod appending;
 pub(crate) mod frames;
 pub(crate) mod journal;
+pub(crate) mod logged_cut;
 mod merging;
-pub(crate) mod record;
 mod retreat;
 
 use std::cell::{Cell, RefCell};
@@ -27,9 +27,9 @@ use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use appending::Appending;
 use journal::Journal;
+use logged_cut::{FINAL_BYTES, LoggedCut};
+pub(crate) use logged_cut::{decode_final, encode_final, final_entry, split_cut, stored_cut};
 use merging::{News, insert};
-use record::{CutRecord, FINAL_BYTES};
-pub(crate) use record::{decode_final, encode_final, final_entry, split_cut, stored_cut};
 
 /// Format of the log that this release writes. It reads those before: one had no journal, one only entries there,
 /// in a file of half the size.
@@ -81,7 +81,7 @@ pub struct Log {
     /// before, which makes a difference to entries and tail alone.
     readers: RefCell<Option<Arc<Readers>>>,
     /// The cuts that are in the journal and not in these, by height.
-    recent: RefCell<Vec<Arc<CutRecord>>>,
+    unmerged: RefCell<Vec<Arc<LoggedCut>>>,
     /// How often the journal had been merged when it was last looked at.
     merges: Cell<u64>,
     /// Waited for before anything is read or written that it changes.
@@ -114,7 +114,7 @@ impl Log {
         }
         Ok(Self {
             readers: RefCell::default(),
-            recent: RefCell::default(),
+            unmerged: RefCell::default(),
             merges: Cell::default(),
             appending: RefCell::default(),
             aside: Aside::Never,
@@ -200,7 +200,7 @@ impl Log {
     pub fn put_cut(&mut self, cut: &Cut, segment: &[Arc<Entry>]) -> Result<(), StoreError> {
         let stubs = segment.iter().map(|entry| &**entry.stub());
         if self.is_next(cut)? {
-            self.write_cut(Arc::new(CutRecord::new(cut, stubs)), segment)?;
+            self.write_cut(Arc::new(LoggedCut::new(cut, stubs)), segment)?;
         }
         Ok(())
     }
@@ -220,15 +220,18 @@ impl Log {
             return Ok(());
         }
         self.settle()?;
-        let record = Arc::new(CutRecord::new(cut, segment));
-        if !self.journal().append_cut(&record)? {
-            return self.write_cut(record, &[]);
+        let logged = Arc::new(LoggedCut::new(cut, segment));
+        if !self.journal().append_cut(&logged)? {
+            return self.write_cut(logged, &[]);
         }
         self.refresh();
-        let recent = self.recent.get_mut();
+        let unmerged = self.unmerged.get_mut();
         // A half that was turned may have been merged at once; then it is among them.
-        if recent.last().is_none_or(|last| last.height() < cut.height) {
-            recent.push(record);
+        if unmerged
+            .last()
+            .is_none_or(|last| last.height() < cut.height)
+        {
+            unmerged.push(logged);
         }
         Ok(())
     }
@@ -250,7 +253,7 @@ impl Log {
     }
 
     /// Puts a cut into the tables, and of its entries those that are new.
-    fn write_cut(&mut self, cut: Arc<CutRecord>, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
+    fn write_cut(&mut self, cut: Arc<LoggedCut>, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
         let mut write = self.begin_write()?;
         if planted!(CutBeforeSync) {
             leave_unsynced(&mut write);
@@ -268,7 +271,7 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.stored_cut(height, |_, cut| cut.to_vec())
+        self.read_cut(height, |_, cut| cut.to_vec())
     }
 
     /// The bytes of the highest cut.
@@ -287,7 +290,7 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn last_height(&self) -> Result<Option<u64>, StoreError> {
-        if let Some(last) = self.recent.borrow().last() {
+        if let Some(last) = self.unmerged.borrow().last() {
             return Ok(Some(last.height()));
         }
         let readers = self.readers()?;
@@ -300,16 +303,16 @@ impl Log {
     /// # Errors
     /// If the disk fails or the log is damaged.
     pub fn cut_id(&self, height: u64) -> Result<Option<CutId>, StoreError> {
-        self.stored_cut(height, |id, _| id)
+        self.read_cut(height, |id, _| id)
     }
 
-    fn stored_cut<T>(
+    fn read_cut<T>(
         &self,
         height: u64,
         read: impl FnOnce(CutId, &[u8]) -> T,
     ) -> Result<Option<T>, StoreError> {
         let split = |stored: &[u8]| split_cut(stored).map(|(id, cut)| Some(read(id, cut)));
-        if let Some(cut) = self.recent(height) {
+        if let Some(cut) = self.unmerged_at(height) {
             return split(cut.stored());
         }
         match self.readers()?.cuts.get(height)? {
@@ -319,9 +322,9 @@ impl Log {
     }
 
     /// The cut at `height`, if it is one that has perhaps not come into the tables.
-    fn recent(&self, height: u64) -> Option<Arc<CutRecord>> {
-        let recent = self.recent.borrow();
-        recent.iter().find(|cut| cut.height() == height).cloned()
+    fn unmerged_at(&self, height: u64) -> Option<Arc<LoggedCut>> {
+        let unmerged = self.unmerged.borrow();
+        unmerged.iter().find(|cut| cut.height() == height).cloned()
     }
 
     /// Entries that the cut at `height` covers, from place `from` on, in order: as many as fit
@@ -335,7 +338,7 @@ impl Log {
         from: u32,
         bytes_max: usize,
     ) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
-        let readers = match self.recent(height) {
+        let readers = match self.unmerged_at(height) {
             Some(_) => self.merged()?,
             None => self.readers()?,
         };
@@ -361,9 +364,9 @@ impl Log {
     /// # Errors
     /// If the disk fails.
     pub fn final_entry(&self, id: &EntryId) -> Result<Option<FinalEntry>, StoreError> {
-        let recent = self.recent.borrow();
+        let unmerged = self.unmerged.borrow();
         // What is asked for is mostly what entries build on, in the last of them.
-        let known = recent.iter().rev().find_map(|cut| cut.final_entry(id));
+        let known = unmerged.iter().rev().find_map(|cut| cut.final_entry(id));
         if known.is_some() {
             return Ok(known);
         }
@@ -448,7 +451,7 @@ impl Log {
         let journal = self.journal();
         if self.merges.replace(journal.merges()) != journal.merges() {
             self.readers.take();
-            self.recent.replace(journal.cuts());
+            self.unmerged.replace(journal.cuts());
         }
     }
 

@@ -354,8 +354,8 @@ fn root_of(segment: &[Ordered]) -> sync_protocol::OrderRoot {
 }
 
 /// Lines to add to the history of rights at `height`: where the rows of `state` after the calls up to and with
-/// `through` differ from it, and who of the `admitted` is no member after all. Such a device could write for those who built on its
-/// admission, so what they wrote on top of it stays (`docs/decisions/0024-revocations-strike.md`).
+/// `through` differ from it, and who of the `admitted` is no member after all. Such a device could write for those
+/// who built on its admission, so what they wrote on top of it stays (`docs/decisions/0024-revocations-strike.md`).
 pub(crate) fn right_rows(
     state: &store::State,
     through: &Position,

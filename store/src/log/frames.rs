@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sync_protocol::{Cut, Entry, EntryId};
 
-use super::record::CutRecord;
+use super::logged_cut::LoggedCut;
 use crate::error::StoreError;
 use crate::xxh64::xxh64;
 
@@ -50,12 +50,12 @@ pub(crate) fn entries_frame(entries: &[Arc<Entry>]) -> Vec<u8> {
 }
 
 /// Bytes of the frame of a cut.
-pub(super) fn cut_frame_bytes(cut: &CutRecord) -> usize {
+pub(super) fn cut_frame_bytes(cut: &LoggedCut) -> usize {
     frame_bytes(4 + cut.encoded().len() + size_of::<EntryId>() * cut.covered().len())
 }
 
 /// The frame of a cut and what it covers. It is no longer than the journal.
-pub(crate) fn cut_frame(cut: &CutRecord) -> Vec<u8> {
+pub(crate) fn cut_frame(cut: &LoggedCut) -> Vec<u8> {
     let mut frame = begin_frame(cut_frame_bytes(cut));
     put(&mut frame, cut.encoded());
     for covered in cut.covered() {

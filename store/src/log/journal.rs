@@ -15,8 +15,8 @@ use sync_protocol::{Entry, EntryId};
 use super::frames::{
     ALIGN, Found, cut_frame, cut_frame_bytes, entries_frame, entries_frame_bytes, read_frames,
 };
+use super::logged_cut::LoggedCut;
 use super::merging::{News, insert, insert_entries, insert_found};
-use super::record::CutRecord;
 use crate::aside::{Aside, Work};
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
@@ -148,7 +148,7 @@ impl Journal {
     }
 
     /// The cuts that are here and perhaps not in the tables, by height.
-    pub(super) fn cuts(&self) -> Vec<Arc<CutRecord>> {
+    pub(super) fn cuts(&self) -> Vec<Arc<LoggedCut>> {
         let merging = self.merging.iter().flat_map(|merging| &merging.news.cuts);
         merging.chain(&self.news.cuts).cloned().collect()
     }
@@ -175,7 +175,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::append`].
-    pub(super) fn append_cut(&mut self, cut: &Arc<CutRecord>) -> Result<bool, StoreError> {
+    pub(super) fn append_cut(&mut self, cut: &Arc<LoggedCut>) -> Result<bool, StoreError> {
         if !self.make_room(cut_frame_bytes(cut))? {
             return Ok(false);
         }

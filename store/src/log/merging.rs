@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use redb::{ReadableTable, WriteTransaction};
-use sync_protocol::{Entry, EntryId};
+use sync_protocol::{Entry, EntryId, Stub};
 
 use super::frames::Found;
-use super::record::CutRecord;
+use super::logged_cut::LoggedCut;
 use super::{CUTS, ENTRIES, FINALS, ORDER, TAIL, encode_final, missing};
 use crate::error::StoreError;
 
@@ -17,7 +17,7 @@ pub(super) struct News {
     /// In the order in which they came.
     pub(super) entries: Vec<Arc<Entry>>,
     /// By height.
-    pub(super) cuts: Vec<Arc<CutRecord>>,
+    pub(super) cuts: Vec<Arc<LoggedCut>>,
 }
 
 impl News {
@@ -69,7 +69,7 @@ pub(super) fn insert_entries(
 }
 
 /// Puts a cut into the tables, unless it is there already.
-fn insert_cut(write: &WriteTransaction, cut: &CutRecord) -> Result<(), StoreError> {
+fn insert_cut(write: &WriteTransaction, cut: &LoggedCut) -> Result<(), StoreError> {
     let height = cut.height();
     let mut cuts = write.open_table(CUTS)?;
     let last = cuts.last()?.map(|(last, _)| last.value());
@@ -114,16 +114,20 @@ pub(super) fn insert_found(write: &WriteTransaction, mut found: Found) -> Result
         found.cuts.iter().any(|(_, segment)| segment.contains(id))
     })?;
     for (cut, segment) in &found.cuts {
-        let entries: Result<Vec<_>, _> = segment.iter().map(|id| held_entry(write, id)).collect();
-        let entries = entries?;
-        let stubs = entries.iter().map(|entry| &**entry.stub());
-        insert_cut(write, &CutRecord::new(cut, stubs))?;
+        // Without their bodies, which may be more than fits into memory.
+        let stubs: Result<Vec<_>, _> = segment.iter().map(|id| held_stub(write, id)).collect();
+        let stubs = stubs?;
+        let stubs = stubs.iter().map(|stub| &**stub);
+        insert_cut(write, &LoggedCut::new(cut, stubs))?;
     }
     Ok(())
 }
 
-fn held_entry(write: &WriteTransaction, id: &EntryId) -> Result<Entry, StoreError> {
+fn held_stub(write: &WriteTransaction, id: &EntryId) -> Result<Arc<Stub>, StoreError> {
     let held = write.open_table(ENTRIES)?;
     let stored = held.get(id.0)?.ok_or_else(|| missing(id))?;
-    Entry::open(stored.value()).map_err(|_| StoreError::damaged(format!("log: entry {id}")))
+    match Entry::open(stored.value()) {
+        Ok(entry) => Ok(Arc::clone(entry.stub())),
+        Err(_) => Err(StoreError::damaged(format!("log: entry {id}"))),
+    }
 }

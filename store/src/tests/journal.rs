@@ -187,7 +187,7 @@ fn one_entry_after_the_other_until_it_is_full() {
 
 #[test]
 fn the_power_fails_while_a_full_journal_comes_into_the_tables() {
-    let entries = chain(1_200);
+    let entries = chain(1_400);
     let prepare = || {
         let disk = MemoryDisk::new();
         let mut log = open_log(&disk).expect("memory");
@@ -206,7 +206,7 @@ fn the_power_fails_while_a_full_journal_comes_into_the_tables() {
         let held = log.entries_len().expect("memory");
         assert_eq!(log.tail().expect("memory").len() as u64, held);
         assert!(
-            [500, 700, 1_200].contains(&held) && (!done || held == 1_200),
+            [500, 700, 1_400].contains(&held) && (!done || held == 1_400),
             "{held}"
         );
     });

@@ -7,7 +7,8 @@ use sync_protocol::Entry;
 use super::crash::{crash_everywhere, open_log};
 use super::{DATABASE, chain, cut};
 use crate::log::frames::{Found, cut_frame, read_frames};
-use crate::log::record::CutRecord;
+use crate::log::journal::HALF_BYTES;
+use crate::log::logged_cut::LoggedCut;
 use crate::{Aside, Disk, Log, MemoryDisk, StoreError};
 
 fn put(log: &mut Log, height: u64, segment: &[Arc<Entry>]) -> Result<(), StoreError> {
@@ -36,7 +37,7 @@ fn a_frame_of_a_cut() {
         cut(7, &entries),
         entries.iter().map(|entry| &**entry.stub()),
     );
-    let frame = cut_frame(&CutRecord::new(&cut, stubs));
+    let frame = cut_frame(&LoggedCut::new(&cut, stubs));
     let body = cut.encoded().len() + 4 + 64;
     assert_eq!(
         frame[16..20],
@@ -88,7 +89,7 @@ fn a_cut_is_seen_alike_before_and_after_it_has_come_into_the_tables() {
 /// Both halves hold entries and cuts; the power fails at each write, those of a merge aside too.
 #[test]
 fn the_power_fails_while_cuts_are_in_both_halves() {
-    let entries = chain(900);
+    let entries = chain(1_400);
     let prepare = || {
         let disk = MemoryDisk::new();
         let mut log = open_log(&disk).expect("memory");
@@ -103,11 +104,16 @@ fn the_power_fails_while_cuts_are_in_both_halves() {
         let work = |disk: &MemoryDisk| -> Result<(), StoreError> {
             let mut log = open_log(disk)?;
             log.set_aside(aside);
-            log.append(&entries[500..700])?;
-            put(&mut log, 1, &entries[200..600])?;
+            log.append(&entries[500..1_200])?;
+            put(&mut log, 1, &entries[200..800])?;
             // These are too many for what is left of the half.
-            log.append(&entries[700..])?;
-            put(&mut log, 2, &entries[600..800])
+            log.append(&entries[1_200..])?;
+            put(&mut log, 2, &entries[800..1_300])?;
+            let turned = disk.log(&DATABASE)?.journal;
+            let mut second = [0; 64];
+            turned.read(HALF_BYTES as u64, &mut second).expect("memory");
+            assert_ne!(second, [0; 64], "the second half is written to");
+            Ok(())
         };
         crash_everywhere(prepare, work, |disk, done| {
             let log = open_log(disk).expect("it opens");
@@ -116,11 +122,11 @@ fn the_power_fails_while_cuts_are_in_both_halves() {
                 .last_height()
                 .expect("memory")
                 .expect("one was prepared");
-            let covered = [200, 600, 800][cuts as usize];
+            let covered = [200, 800, 1_300][cuts as usize];
             assert_eq!(log.tail().expect("memory").len() as u64, held - covered);
             let (segment, _) = log.segment(cuts, 0, usize::MAX).expect("memory");
             assert!(!segment.is_empty());
-            assert!(!done || (held, cuts) == (900, 2), "{held} {cuts}");
+            assert!(!done || (held, cuts) == (1_400, 2), "{held} {cuts}");
         });
     }
 }

@@ -9,7 +9,7 @@ pub(super) const FINAL_BYTES: usize = 80;
 
 /// A cut, and what it covers.
 #[derive(Debug)]
-pub(crate) struct CutRecord {
+pub(crate) struct LoggedCut {
     height: u64,
     stored: Vec<u8>,
     /// By place in the final order.
@@ -31,7 +31,7 @@ impl Covered {
     }
 }
 
-impl CutRecord {
+impl LoggedCut {
     pub(crate) fn new<'a>(cut: &Cut, segment: impl Iterator<Item = &'a Stub>) -> Self {
         let covered: Vec<_> = segment
             .map(|entry| Covered {
