@@ -22,6 +22,9 @@ const IN_FLIGHT: u64 = 256;
 
 const CALLS: u64 = 100_000;
 
+/// As `tombolo start --cache-mib 4096` has it: more than many rows take on disk.
+const LARGE_CACHE_BYTES: usize = 4 << 30;
+
 pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let many = u32::try_from(options.amount(MANY.into()))?;
     let calls = options.amount(CALLS);
@@ -32,6 +35,10 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     open_accounts(&mut mesh, FEW, many)?;
     let same = rate(&mut mesh, FEW, calls)?;
     let all = rate(&mut mesh, many, calls)?;
+    mesh.restart_with_cache(LARGE_CACHE_BYTES)?;
+    // As many calls as there are rows in tens: most pages of the table are in the cache then.
+    rate(&mut mesh, many, u64::from(many) / 10)?;
+    let cached = rate(&mut mesh, many, calls)?;
     Ok(vec![
         Row::note(format!("calls on {FEW} rows"), few, "calls/s"),
         Row::note(format!("the same rows among {many}"), same, "calls/s"),
@@ -43,6 +50,12 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
             Better::More,
             0.7,
         ),
+        Row::note(
+            "calls on all of them, with a page cache of 4 GiB",
+            cached,
+            "calls/s",
+        ),
+        Row::note("times as many as on few rows", cached / few, "×"),
     ])
 }
 

@@ -263,6 +263,39 @@ impl Mesh {
         }
     }
 
+    /// Stops the only peer and starts it again, with so much page cache.
+    ///
+    /// # Errors
+    /// If its directory cannot be read.
+    pub(crate) fn restart_with_cache(&mut self, caches_bytes: usize) -> anyhow::Result<()> {
+        anyhow::ensure!(self.peers.len() == 1, "the links of others would be lost");
+        let Peer {
+            core,
+            key,
+            owner,
+            data,
+            longest,
+            ..
+        } = self.peers.swap_remove(0);
+        drop(core);
+        let disk = DirDisk::open(data.path())?;
+        let mut options = CoreOptions::new(self.dice.draw());
+        options.replay = self.replay;
+        options.memory.caches_bytes = caches_bytes;
+        let secret = SecretKey::from_bytes(&key);
+        let core = Core::open(Box::new(disk), secret, &options, self.clock.now())?;
+        self.peers.push(Peer {
+            core,
+            wake_at: None,
+            key,
+            owner,
+            data,
+            longest,
+        });
+        self.settle();
+        self.wait_until_final()
+    }
+
     /// Stops the first peer and makes its directory one that the program can be started on.
     ///
     /// # Errors

@@ -21,8 +21,8 @@ pub enum Aside {
     AtLook(u32),
 }
 
-/// Writes of a cut from which on they are long work: some milliseconds.
-const LONG_WRITES: usize = 1_000;
+/// Writes of a cut from which on they are long work: a millisecond, in which some thirty calls could run.
+const LONG_WRITES: usize = 400;
 
 /// How much less of a processor such a thread gets than others where all want one (`nice`, of 19): a tenth.
 #[cfg(target_os = "linux")]

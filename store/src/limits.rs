@@ -91,8 +91,8 @@ pub const CHECKED_KEYS_MAX: usize = 1 << 21;
 /// Bytes of cache for a spill file. It is there only while a tail is too long for memory.
 pub const SPILL_CACHE_BYTES: usize = 8 << 20;
 
-/// Bytes of cache for a base file, unless the options say otherwise, and at most. redb would take
-/// 1 GiB. Beyond a few MiB a cache saves only the copy from the system's.
+/// Bytes of cache for a base file, unless the options say otherwise. redb would take 1 GiB. Beyond
+/// a few MiB a cache saves the copy from the system's and the sum over the page.
 pub const BASE_CACHE_BYTES: usize = 16 << 20;
 
 /// Bytes of cache for a log file at most: it is appended to, and read mostly where it ends.

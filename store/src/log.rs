@@ -191,6 +191,19 @@ impl Log {
         Ok((entries, None))
     }
 
+    /// Their ids alone, by position.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn tail_ids(&self) -> Result<Vec<EntryId>, StoreError> {
+        let readers = self.merged()?;
+        let mut ids = Vec::new();
+        for item in readers.tail.iter()? {
+            ids.push(Position::from_bytes(&item?.0.value()).entry);
+        }
+        Ok(ids)
+    }
+
     /// Adds a cut and the entries it covers, by position, durably. Entries that the log does not hold yet are
     /// appended. A cut that it holds already changes nothing.
     ///

@@ -18,6 +18,7 @@ mod clean;
 mod equivocation;
 mod held;
 mod pending;
+mod quiet;
 mod rights;
 mod strikes;
 mod tail;
@@ -166,6 +167,9 @@ pub struct Dag {
     quarantine: Quarantine,
     changed_from: Option<Position>,
     faults: Vec<Fault>,
+    /// Cuts after which not all was judged anew.
+    #[cfg(test)]
+    quiet_cuts: usize,
 }
 
 /// A valid entry and what follows for it from its ancestors and the rows of the last cut.
@@ -220,6 +224,8 @@ impl Dag {
             quarantine: Quarantine::default(),
             changed_from: None,
             faults: Vec::new(),
+            #[cfg(test)]
+            quiet_cuts: 0,
         };
         dag.sort_out();
         dag
@@ -378,12 +384,18 @@ impl Dag {
     ///
     /// Gives back the entries that came in, each after its parents.
     pub fn advance(&mut self, cut: &Cut, rights: Rights, finals: &dyn Finals) -> Vec<Arc<Entry>> {
+        let same_rights = self.rights == rights;
         self.cut = cut.reference();
         self.frontier = cut.frontier.iter().copied().collect();
         self.rights = rights;
-        self.cover();
-        self.judge_all_again(finals);
-        self.sort_out();
+        let covered = self.cover();
+        if !same_rights || !self.advance_quietly(&covered) {
+            self.judge_all_again(finals);
+            self.sort_out();
+        } else {
+            #[cfg(test)]
+            self.check_quiet(finals);
+        }
         self.equivocations.after_cut(&self.rights, &self.clean);
         let mut accepted = Vec::new();
         let mut queue: VecDeque<_> = self.pending.waiting_for_cut(self.cut).into();
@@ -393,8 +405,9 @@ impl Dag {
         accepted
     }
 
-    /// Removes what the frontier covers.
-    fn cover(&mut self) {
+    /// Removes what the frontier covers, and tells what that was.
+    fn cover(&mut self) -> BTreeSet<EntryId> {
+        let mut covered = BTreeSet::new();
         let mut covered_until = None;
         let mut stack: Vec<EntryId> = self.frontier.iter().copied().collect();
         while let Some(id) = stack.pop() {
@@ -404,7 +417,10 @@ impl Dag {
             let position = node.position();
             covered_until = covered_until.max(Some(position));
             self.bytes -= node.entry.bytes;
-            self.clean.forget(&position);
+            covered.insert(id);
+            if node.clean {
+                self.clean.forget(&position, &node.entry.header.parents);
+            }
             self.held.remove(&node.entry);
             self.equivocations.cover(&node.entry);
             stack.extend(&node.entry.header.parents);
@@ -414,6 +430,7 @@ impl Dag {
         if let Some(first) = first.filter(|first| covered_until.is_some_and(|end| *first < end)) {
             self.changed(first);
         }
+        covered
     }
 
     fn changed(&mut self, from: Position) {

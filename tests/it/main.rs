@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod abi_page;
+mod backup;
 mod browser;
 mod cabinet;
 mod client;

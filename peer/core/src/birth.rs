@@ -242,6 +242,8 @@ pub(crate) fn living(
         publishers: Vec::new(),
         pending_cut: None,
         making: None,
+        taking: None,
+        cut_before: None,
         cut_here: false,
         last_cut_at: ctx.now.tick,
         asks_since: None,

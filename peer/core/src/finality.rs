@@ -9,6 +9,7 @@ pub(crate) mod contest;
 pub(crate) mod making;
 mod moving;
 pub(crate) mod recovery;
+pub(crate) mod taking;
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ use crate::system_tables::{self, RIGHT, RightRow, TicketRow};
 pub(crate) enum TakenCut {
     /// It is ours now.
     Taken,
-    /// It was ours already.
+    /// It was ours already, or it is being taken.
     Known,
     /// It waits for these entries.
     Missing(Vec<EntryId>),
@@ -45,8 +46,13 @@ impl Replica {
         self.cut.finalisers == [ctx.device]
     }
 
-    /// Takes a cut that a remote sent.
-    pub(crate) fn take_cut(&mut self, cut: Cut, ctx: &mut Context<'_>) -> Result<TakenCut, Stop> {
+    /// Takes a cut that a remote sent. Its rows may have been summed up aside.
+    fn take_cut_with(
+        &mut self,
+        cut: Cut,
+        planned: Option<Settlement>,
+        ctx: &mut Context<'_>,
+    ) -> Result<TakenCut, Stop> {
         if cut.database != self.id {
             return Ok(TakenCut::Bad("a cut of another database".to_owned()));
         }
@@ -96,7 +102,20 @@ impl Replica {
             self.fork_over(cut, ctx)?;
             return Ok(TakenCut::Known);
         }
-        let settlement = self.run_segment(&segment, cut.height, ctx)?;
+        let cut = match planned.is_some() {
+            true => cut,
+            false => match self.begin_taking(cut, &segment)? {
+                Some(cut) => cut,
+                None => return Ok(TakenCut::Known),
+            },
+        };
+        let settlement = match planned {
+            Some(planned) if self.is_good(&planned, &segment)? => {
+                self.judged = None;
+                planned
+            }
+            _ => self.run_segment(&segment, cut.height, ctx)?,
+        };
         if !recovery && cut.finalisers != self.finalisers_after(segment.len())? {
             self.fork_over(cut, ctx)?;
             return Ok(TakenCut::Known);
@@ -280,6 +299,7 @@ impl Replica {
         // Lines of the history of rights are written only where rights changed.
         let covered: Vec<_> = self.executed.drain(..segment.len()).collect();
         let rights_changed = covered.iter().any(|ran| ran.rights_changed);
+        let publishes = covered.iter().any(|ran| ran.publishes);
         if rights_changed {
             self.rights = system_tables::rights(&self.state()?.final_rows(RIGHT)?);
             self.abandoned_stale = true;
@@ -307,6 +327,11 @@ impl Replica {
         self.final_time = self.final_time.max(latest_final(&cut, &finals));
         finals.checked()?;
         self.note_dropped(&before)?;
+        let is_plain = !rights_changed
+            && !publishes
+            && cut.term == self.cut.term
+            && cut.finalisers == self.cut.finalisers;
+        self.cut_before = is_plain.then(|| (self.cut.reference(), ctx.now.tick));
         self.cut = cut;
         self.dirty = true;
         self.take_effect(ctx)?;

@@ -16,6 +16,7 @@
 mod planted;
 
 mod addresses;
+pub mod backup;
 mod batch;
 mod birth;
 mod bodies;

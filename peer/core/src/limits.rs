@@ -106,3 +106,7 @@ pub(crate) const SELECTIVE_WINDOW_CALLS: usize = if cfg!(test) { 24 } else { 256
 
 /// With fewer calls than these after the first change it does not matter.
 pub(crate) const SELECTIVE_CALLS_MIN: usize = 16;
+
+/// Microseconds after which entries name a cut that changed rows alone. In a local network members have taken it
+/// by then, and what names it need not wait there.
+pub(crate) const NAMED_AFTER_US: u64 = 100_000;

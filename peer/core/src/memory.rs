@@ -9,7 +9,8 @@ use crate::limits::{CACHE_BYTES_MIN, CACHES_BYTES};
 pub struct MemoryBudget {
     /// Row versions of one database's tail; what is beyond goes to its spill file.
     pub overlay: OverlayBudget,
-    /// Bytes of page cache for the files of all databases together.
+    /// Bytes of page cache for the files of all databases together. Each database has at least a
+    /// mebibyte, however many there are.
     pub caches_bytes: usize,
 }
 
@@ -27,10 +28,11 @@ impl MemoryBudget {
     /// so a database that comes later gets a share of its own beside those that are out.
     pub(crate) fn share(&self, databases: usize) -> FileCaches {
         let share = self.caches_bytes / databases.max(1);
+        // Rows are read in any order, entries where they were appended last.
+        let log_bytes = (share / 4).clamp(CACHE_BYTES_MIN, limits::LOG_CACHE_BYTES);
         FileCaches {
-            // Rows are read in any order, entries where they were appended last.
-            base_bytes: (share / 4 * 3).clamp(CACHE_BYTES_MIN, limits::BASE_CACHE_BYTES),
-            log_bytes: (share / 4).clamp(CACHE_BYTES_MIN, limits::LOG_CACHE_BYTES),
+            base_bytes: share.saturating_sub(log_bytes).max(CACHE_BYTES_MIN),
+            log_bytes,
         }
     }
 }
@@ -66,6 +68,10 @@ mod tests {
             caches_bytes: 1 << 30,
             ..budget
         };
-        assert_eq!(large.share(1).base_bytes, limits::BASE_CACHE_BYTES);
+        assert_eq!(large.share(1).log_bytes, limits::LOG_CACHE_BYTES);
+        assert_eq!(
+            large.share(1).base_bytes,
+            (1 << 30) - limits::LOG_CACHE_BYTES
+        );
     }
 }

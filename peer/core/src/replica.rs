@@ -9,8 +9,8 @@ use std::sync::Arc;
 use store::{Disk, Log, State, StoreError};
 use sync_protocol::limits::AHEAD_US_MAX;
 use sync_protocol::{
-    AwaitedBodies, Cut, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry, Finals,
-    Genesis, Hlc, Now, Offered, Rights, Role, SecretKey, Struck, Stub, Tick,
+    AwaitedBodies, Cut, CutRef, Dag, DatabaseId, DeviceKey, Draft, Entry, EntryId, FinalEntry,
+    Finals, Genesis, Hlc, Now, Offered, Rights, Role, SecretKey, Struck, Stub, Tick,
 };
 
 use crate::addresses::Addresses;
@@ -23,7 +23,9 @@ use crate::error::Stop;
 use crate::execute::{Event, Executor, Trace};
 use crate::finality::contest::Contest;
 use crate::finality::making::CutInMaking;
+use crate::finality::taking::CutInTaking;
 use crate::leftovers::Leftovers;
+use crate::limits::NAMED_AFTER_US;
 use crate::local_views::RecentCalls;
 use crate::memory::{FileCaches, MemoryBudget};
 use crate::modules::Modules;
@@ -248,10 +250,14 @@ pub(crate) struct Replica {
     pub(crate) judged: Option<Judged>,
     /// Clients whose publish waits for its cut.
     pub(crate) publishers: Vec<Publisher>,
+    /// The cut before the last one, and when that came, if it changed rows alone.
+    pub(crate) cut_before: Option<(CutRef, Tick)>,
     /// A cut that waits for entries.
     pub(crate) pending_cut: Option<Cut>,
     /// The cut that is being made, while its rows are summed up aside.
     pub(crate) making: Option<CutInMaking>,
+    /// The cut that is being taken, while its rows are summed up aside.
+    pub(crate) taking: Option<CutInTaking>,
     /// The next cut is made at once: what the last one was to cover changed meanwhile.
     pub(crate) cut_here: bool,
     pub(crate) last_cut_at: Tick,
@@ -338,6 +344,7 @@ impl Replica {
         self.disconnect_leftovers(ctx)?;
         self.disconnect_abandoned(ctx)?;
         self.fire_due(ctx)?;
+        self.go_on_taking(ctx)?;
         self.make_cut(ctx)?;
         self.sweep(ctx)?;
         self.answer_late_publishers(ctx);
@@ -371,6 +378,7 @@ impl Replica {
         let earliest = time
             .max(self.latest_time(&parents)?)
             .max(self.own.last_time);
+        let base = self.base_for_next(&parents, ctx.now.tick);
         let draft = Draft {
             database: self.id,
             epoch: self.own.epoch,
@@ -378,7 +386,7 @@ impl Replica {
             parents,
             hlc: stamp(earliest, stride, place),
             stride,
-            base: self.cut.reference(),
+            base,
         };
         let entry = Entry::seal(draft, body, ctx.key)
             .unwrap_or_else(|error| unreachable!("a batch stays within the limits: {error}"));
@@ -401,6 +409,23 @@ impl Replica {
             other => unreachable!("an own entry builds on what is here: {other:?}"),
         }
         Ok(())
+    }
+
+    /// The cut that the next entry names. For a moment after one that changed rows alone it is the one before, if
+    /// none of `parents` names a later one: a member cannot run what names a cut that it has not taken.
+    fn base_for_next(&self, parents: &[EntryId], now: Tick) -> CutRef {
+        let last = self.cut.reference();
+        let lagging = self.cut_before.as_ref();
+        let lagging = lagging.filter(|(_, since)| now.since(*since) < NAMED_AFTER_US);
+        let Some((before, _)) = lagging else {
+            return last;
+        };
+        let mut parents = parents.iter().filter_map(|id| self.dag.get(id));
+        let is_past = |parent: &Stub| parent.header.base.place() > before.place();
+        match parents.any(|parent| is_past(parent)) {
+            true => last,
+            false => *before,
+        }
     }
 
     /// Waits until all that was appended to the log is on the disk if an own entry is among it; otherwise

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sync_protocol::{CutId, DatabaseId, DeviceKey, EntryId, IssuerKey, StateRoot, TrustedIssuer};
 
+use crate::backup::BackupPage;
 use crate::conduct::CutOff;
 use crate::subscriptions::TableRows;
 
@@ -49,6 +50,8 @@ pub enum Reply {
     Recovered(bool),
     /// To `Dump`: the folder's name, beside the database's files.
     Dumped(String),
+    /// To `Backup`.
+    BackedUp(BackupPage),
     /// To `Issuers` and `IssuersNamed`.
     Issuers(Vec<IssuerInfo>),
     /// To `Bindings`.

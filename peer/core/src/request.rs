@@ -4,6 +4,8 @@ use std::fmt;
 
 use sync_protocol::{ConnectionId, DeviceKey, IssuerKey, Role, SecretKey, TrustedIssuer};
 
+use crate::backup::BackupCursor;
+
 /// Chosen by the driver to match answers with questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
@@ -275,6 +277,13 @@ pub enum Request {
         database: String,
         /// Of which cut; `None`: the last.
         height: Option<u64>,
+    },
+    /// The next page of a backup. Owner only.
+    Backup {
+        /// Of which database.
+        database: String,
+        /// What the page before said; `None` begins.
+        cursor: Option<Box<BackupCursor>>,
     },
     /// Takes tokens of a provider from here on, or takes them of others than before. Owner only.
     TrustIssuer {

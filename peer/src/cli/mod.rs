@@ -1,9 +1,10 @@
-//! The command line: one file a verb. All but `start`, `check`, `generate`, `demo` and `version` are clients of a
+//! The command line: one file a verb. All but `start`, `check`, `restore`, `generate`, `demo` and `version` are clients of a
 //! running peer over HTTP, with no more rights than any other client that holds the same token.
 //!
 //! Results go to standard output and nothing else does; progress and errors go to standard error.
 //! Exit status: 0, 1 when it failed, 2 when the command line was wrong.
 
+mod backup;
 mod call;
 mod check;
 mod client;
@@ -26,6 +27,7 @@ mod peers;
 mod publish;
 mod rebuild;
 mod rename;
+mod restore;
 mod role;
 mod sql;
 mod start;
@@ -118,6 +120,10 @@ enum Verb {
     Rebuild(rebuild::Rebuild),
     /// Write the rows of one cut down as text
     Dump(dump::Dump),
+    /// Write a database's history into a file, while the peer runs
+    Backup(backup::Backup),
+    /// Put a backup into a data directory, while no peer runs on it
+    Restore(restore::Restore),
     /// List connected peers
     Peers(peers::Peers),
     /// Unplug this peer from all others, or plug it in again
@@ -166,6 +172,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Finaliser(verb) => verb.run(target),
         Verb::Rebuild(verb) => verb.run(target),
         Verb::Dump(verb) => verb.run(target),
+        Verb::Backup(verb) => verb.run(target),
+        Verb::Restore(verb) => verb.run(target),
         Verb::Peers(verb) => verb.run(target),
         Verb::Network(verb) => verb.run(target),
         Verb::Issuer(verb) => verb.run(target),

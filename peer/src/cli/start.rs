@@ -13,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 use super::Target;
 use super::client::data_dir;
 use crate::driver::config::{
-    Config, Protection, default_listen, parse_dial, parse_listen, parse_origin, parse_p2p,
+    CACHE_MIB_DEFAULT, Config, Protection, default_listen, parse_cache, parse_dial, parse_listen,
+    parse_origin, parse_p2p,
 };
 use crate::driver::run;
 
@@ -64,6 +65,10 @@ pub(crate) struct Start {
     /// let no program make code
     #[arg(long, env = "TOMBOLO_INTERPRETER", value_parser = FalseyValueParser::new())]
     interpreter: bool,
+    /// Memory for pages of all databases' files, in MiB: for databases that are much larger and whose
+    /// rows are used in any order
+    #[arg(long, value_name = "MIB", value_parser = parse_cache, default_value_t = CACHE_MIB_DEFAULT)]
+    cache_mib: u32,
     /// Stop when standard input is closed
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -87,6 +92,7 @@ impl Start {
             allow_origins: self.allow_origin,
             allow_hosts: self.allow_host,
             interpreter: self.interpreter,
+            caches_bytes: usize::try_from(self.cache_mib)? << 20,
             until_stdin_closes: self.until_stdin_closes,
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) allow_hosts: Vec<String>,
     /// Interpret modules instead of compiling them.
     pub(crate) interpreter: bool,
+    /// Bytes of page cache for the files of all databases.
+    pub(crate) caches_bytes: usize,
     /// Stop when standard input is closed, so that no child outlives its parent.
     pub(crate) until_stdin_closes: bool,
 }
@@ -67,6 +69,28 @@ impl Protection {
                  the way"
             )),
         }
+    }
+}
+
+/// Page cache of a peer unless told otherwise, in MiB: an idle one shall stay below 64 MiB.
+pub(crate) const CACHE_MIB_DEFAULT: u32 = 16;
+
+/// Less would have each file read its inner pages again and again.
+const CACHE_MIB_MIN: u32 = 1;
+
+/// More is a mistake in typing, or in the unit.
+const CACHE_MIB_MAX: u32 = 1 << 20;
+
+/// Reads `--cache-mib`.
+///
+/// # Errors
+/// The sentence for the command line.
+pub(crate) fn parse_cache(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(mib @ CACHE_MIB_MIN..=CACHE_MIB_MAX) => Ok(mib),
+        _ => Err(format!(
+            "expected a number of MiB from {CACHE_MIB_MIN} to {CACHE_MIB_MAX}"
+        )),
     }
 }
 
@@ -188,6 +212,15 @@ mod tests {
         expect("[::1]:3000", "[::1]:3000");
         for text in ["", "localhost", "example.com:80", "127.0.0.1", "70000"] {
             assert!(parse_listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cache_is_a_number_of_mebibytes() {
+        assert_eq!(parse_cache("16"), Ok(CACHE_MIB_DEFAULT));
+        assert_eq!(parse_cache("4096"), Ok(4_096));
+        for text in ["", "0", "-1", "16M", "1.5", "1048577"] {
+            assert!(parse_cache(text).is_err(), "{text}");
         }
     }
 

@@ -47,6 +47,11 @@ pub(crate) enum DataDirError {
          a member of the databases here"
     )]
     DamagedKey(PathBuf),
+    /// The directory belongs to another peer.
+    #[error(
+        "{0} is another key already: a directory is one peer's; choose an empty one with --data-dir"
+    )]
+    OtherKey(PathBuf),
     /// The file system refused.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -176,6 +181,23 @@ impl DataDir {
         };
         protect(&path)?;
         parse_key(&path, &text)
+    }
+
+    /// Becomes the peer whose key is in `file`, if this directory has none yet or that one.
+    ///
+    /// # Errors
+    /// If it has another, or `file` does not hold a key.
+    pub(crate) fn take_key(&self, file: &Path) -> Result<(), DataDirError> {
+        let text = read_small(file).map_err(io("read", file))?;
+        let key = parse_key(file, &text)?;
+        if !Self::look_at_key(&self.dir)? {
+            let text = format!("{}\n", data_encoding::HEXLOWER.encode(&key.to_bytes()));
+            return write_whole(&self.dir.join("peer.key"), 0o600, text.as_bytes());
+        }
+        match self.peer_key()?.public() == key.public() {
+            true => Ok(()),
+            false => Err(DataDirError::OtherKey(self.dir.join("peer.key"))),
+        }
     }
 
     /// Makes the store's folders, for the owner alone. The directory itself may have been made by

@@ -164,6 +164,7 @@ fn open_core(
     clock: Clock,
 ) -> impl FnOnce() -> Result<Core, String> + Send + use<> {
     let data_dir = config.data_dir.clone();
+    let caches_bytes = config.caches_bytes;
     let secret = SecretKey::from_bytes(&secret.to_bytes());
     let backend = if config.interpreter {
         Backend::Pulley
@@ -173,7 +174,8 @@ fn open_core(
     move || {
         let modules = Modules::with(backend).map_err(|error| error.to_string())?;
         let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
-        let options = CoreOptions::new(u64::from_le_bytes(dice()));
+        let mut options = CoreOptions::new(u64::from_le_bytes(dice()));
+        options.memory.caches_bytes = caches_bytes;
         Core::open_sharing(modules, Box::new(disk), secret, &options, clock.now())
             .map_err(|error| error.to_string())
     }

@@ -30,6 +30,10 @@ pub trait Holdings {
         let cut = Cut::open(&self.cut_bytes(height)?).ok()?;
         Some(cut.reference())
     }
+    /// Whether the cut at a height has been handed over and is being taken: it becomes the last one soon.
+    fn is_taking(&self, _height: u64) -> bool {
+        false
+    }
     /// The last cut of the branch that is being looked at to see whether it beats our own history.
     fn branch_tip(&self) -> Option<CutRef> {
         None

@@ -449,6 +449,9 @@ impl Conversation {
     fn next_cut(&mut self, own: Option<CutRef>, turn: &Turn<'_>) -> Option<Want> {
         let theirs = self.theirs?.cut?;
         let height = own.map_or(0, |own| own.height.saturating_add(1));
+        if turn.holdings.is_taking(height) {
+            return None;
+        }
         if let Some(stalled) = self.pull.stalled
             && stalled.height == height
         {

@@ -101,9 +101,23 @@ impl Clean {
         self.order.keys().next().copied()
     }
 
-    pub(super) fn forget(&mut self, position: &Position) {
+    /// Forgets a clean entry that a cut covers. Who built on its parents builds on what is final, or is final too.
+    pub(super) fn forget(&mut self, position: &Position, parents: &[EntryId]) {
         self.order.remove(position);
         self.index.remove(&item(position));
+        for parent in parents {
+            if let Some(children) = self.children.get_mut(parent) {
+                *children -= 1;
+                if *children == 0 {
+                    self.children.remove(parent);
+                }
+            }
+        }
+    }
+
+    /// Whether no author is struck or reported.
+    pub(super) fn accuses_nobody(&self) -> bool {
+        self.struck.is_empty() && self.reports.is_empty() && self.anchors.is_empty()
     }
 
     /// Notes a report by a sound entry. True if somebody else is struck by it, or if it may take
@@ -179,11 +193,7 @@ impl Dag {
                     .add(&position.author, bytes, node.standing.sound);
             }
         }
-        let ids = self.clean.order.keys().map(|position| position.entry);
-        let all = ids.chain(self.frontier.iter().copied());
-        self.clean.heads = all
-            .filter(|id| !self.clean.children.contains_key(id))
-            .collect();
+        self.find_heads();
 
         self.clean.index_again(&before);
         self.forget_unclean_held();
@@ -198,6 +208,17 @@ impl Dag {
         if let Some(from) = first_difference(old, new) {
             self.changed(from);
         }
+    }
+}
+
+impl Dag {
+    /// Works out which entries nobody builds on.
+    pub(super) fn find_heads(&mut self) {
+        let ids = self.clean.order.keys().map(|position| position.entry);
+        let all = ids.chain(self.frontier.iter().copied());
+        self.clean.heads = all
+            .filter(|id| !self.clean.children.contains_key(id))
+            .collect();
     }
 }
 

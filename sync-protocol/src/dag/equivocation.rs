@@ -43,6 +43,9 @@ impl Equivocations {
     /// still an equivocator.
     pub(super) fn cover(&mut self, entry: &Stub) {
         let place = place_of(entry);
+        if self.places.get(&place) == Some(&entry.id) {
+            self.places.remove(&place);
+        }
         if self.covered.insert(place, entry.signed_header()).is_none() {
             self.covered_order.push_back(place);
         }
@@ -51,6 +54,11 @@ impl Equivocations {
         {
             self.covered.remove(&oldest);
         }
+    }
+
+    /// Whether no author is known to have equivocated.
+    pub(super) fn knows_nobody(&self) -> bool {
+        self.proofs.is_empty()
     }
 
     /// Frozen authors need no proof any more; a report that had no effect is made again.

@@ -81,6 +81,10 @@ impl Grants {
         self.admitted.clear();
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.invites.is_empty() && self.admitted.is_empty()
+    }
+
     /// Whether somebody in the tail admits the device.
     pub(super) fn knows(&self, member: &DeviceKey) -> bool {
         self.admitted.contains_key(member)

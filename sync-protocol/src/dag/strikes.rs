@@ -55,6 +55,11 @@ impl Strikes {
         self.noted.clear();
     }
 
+    /// Whether nobody revokes anything, and nothing was struck.
+    pub(super) fn is_empty(&self) -> bool {
+        self.noted.is_empty() && self.active.is_empty() && self.marks.is_empty()
+    }
+
     /// Notes a revocation of a sound entry. True if it may strike.
     pub(super) fn note(&mut self, at: Position) -> bool {
         let noted = self.noted.entry(at.author).or_default();

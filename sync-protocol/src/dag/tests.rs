@@ -4,6 +4,7 @@ mod held;
 mod maker;
 mod model;
 mod properties;
+mod quiet;
 mod rights;
 mod strikes;
 mod tail;

@@ -55,6 +55,10 @@ impl Holdings for View<'_> {
         Some(cut.reference())
     }
 
+    fn is_taking(&self, height: u64) -> bool {
+        self.replica.is_taking(height)
+    }
+
     fn branch_tip(&self) -> Option<CutRef> {
         self.replica.contest.branch_tip()
     }

@@ -78,7 +78,8 @@ impl Replica {
     /// When to look whether what is done aside is done.
     pub(crate) fn aside_due(&self, ctx: &Context<'_>) -> Option<Tick> {
         let is_settling = self.state.as_ref().is_some_and(State::is_settling);
-        let is_busy = is_settling || self.making.is_some() || self.log.is_appending();
+        let is_summing_up = self.making.is_some() || self.taking.is_some();
+        let is_busy = is_settling || is_summing_up || self.log.is_appending();
         is_busy.then(|| ctx.now.tick.plus_ms(LOOK_MS))
     }
 
@@ -124,7 +125,7 @@ impl Replica {
     }
 
     /// Starts to sum up what a cut over `segment` changes, if that can be done aside.
-    fn plan_aside(&mut self, segment: &[Ordered]) -> Result<Option<Planning>, Stop> {
+    pub(super) fn plan_aside(&mut self, segment: &[Ordered]) -> Result<Option<Planning>, Stop> {
         let has_run = self.common(0, segment) == segment.len();
         let ran = &self.executed[..segment.len().min(self.executed.len())];
         // Either of these is read off the state at the end of the segment.
@@ -161,9 +162,7 @@ impl Replica {
             && self.contest.pledge.is_empty()
             && self.asks_since.is_none()
             && self.cut.height + 1 == height;
-        let is_good = may
-            && self.common(0, &segment) == segment.len()
-            && self.state()?.can_settle(&settlement);
+        let is_good = may && self.is_good(&settlement, &segment)?;
         if !is_good {
             self.cut_here = true;
             return Ok(());

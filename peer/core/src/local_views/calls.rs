@@ -1,6 +1,6 @@
 //! `st_invocation`: what became of the newest calls. A caller sees its own, the owner all.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use store::Log;
 use sync_protocol::{DatabaseId, DeviceKey, Entry, EntryId, Hlc, Struck};
@@ -28,15 +28,24 @@ struct Called {
 }
 
 impl Called {
-    fn of(entry: &Entry, index: u16, outcome: &CallOutcome) -> Self {
+    /// `callers`: identities of the entry's callers, as far as they are known.
+    fn of(
+        entry: &Entry,
+        index: u16,
+        outcome: &CallOutcome,
+        callers: &mut BTreeMap<u16, [u8; 32]>,
+    ) -> Self {
         let invocation = &entry.body.invocations[usize::from(index)];
         let caller = &entry.body.callers[usize::from(invocation.caller)];
+        let identity = callers
+            .entry(invocation.caller)
+            .or_insert_with(|| identity_of(&caller.issuer, &caller.subject));
         let name = &entry.body.names[usize::from(invocation.name)];
         Self {
             entry: entry.id,
             index,
             author: entry.header.author,
-            caller: identity_of(&caller.issuer, &caller.subject),
+            caller: *identity,
             reducer: name.name.clone(),
             time: entry.time_of(index),
             outcome: outcome.clone(),
@@ -98,11 +107,12 @@ impl RecentCalls {
         let mut newest = Vec::new();
         'entries: for ran in executed.iter().rev() {
             let entry = bodies.get(&ran.entry.id, log, database)?;
+            let mut callers = BTreeMap::new();
             for (index, outcome) in numbered(&entry, ran).rev() {
                 if newest.len() == RECENT_CALLS_MAX {
                     break 'entries;
                 }
-                newest.push(Called::of(&entry, index, outcome));
+                newest.push(Called::of(&entry, index, outcome, &mut callers));
             }
         }
         self.take(newest);
@@ -123,11 +133,17 @@ impl RecentCalls {
         let mut newest = Vec::new();
         'entries: for (id, why) in dropped.iter().rev() {
             let entry = bodies.get(id, log, database)?;
+            let mut callers = BTreeMap::new();
             for index in (0..entry.header.invocations).rev() {
                 if newest.len() == RECENT_CALLS_MAX {
                     break 'entries;
                 }
-                newest.push(Called::of(&entry, index, &CallOutcome::Void(*why)));
+                newest.push(Called::of(
+                    &entry,
+                    index,
+                    &CallOutcome::Void(*why),
+                    &mut callers,
+                ));
             }
             self.dropped.insert(*id);
         }
@@ -168,8 +184,9 @@ impl LocalViews<'_> {
             let Ok(entry) = replica.bodies.get(&ran.entry.id, &replica.log, replica.id) else {
                 break;
             };
+            let mut callers = BTreeMap::new();
             for (index, outcome) in numbered(&entry, ran).rev() {
-                let called = Called::of(&entry, index, outcome);
+                let called = Called::of(&entry, index, outcome, &mut callers);
                 if is_shown(&called.caller) {
                     rows.push(called.row(false));
                 }

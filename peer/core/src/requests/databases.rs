@@ -143,7 +143,7 @@ impl Core {
     }
 }
 
-fn check_name(name: &str) -> Result<(), RequestError> {
+pub(crate) fn check_name(name: &str) -> Result<(), RequestError> {
     let sound = !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && name

@@ -2,7 +2,7 @@
 //! entry is durable and has run; everything else is answered at once from the visible state.
 
 mod calls;
-mod databases;
+pub(crate) mod databases;
 mod finality;
 mod following;
 mod issuers;
@@ -224,6 +224,7 @@ impl Core {
             } => self.recover(now, &database, &key, to, pick.as_ref(), force)?,
             Request::Rebuild { database } => self.rebuild(now, &database)?,
             Request::Dump { database, height } => self.dump(now, &database, height)?,
+            Request::Backup { database, cursor } => self.back_up(&database, cursor)?,
             Request::Issuers { database } => Reply::Issuers(self.issuers(database.as_deref())?),
             Request::IssuersNamed { database, issuer } => {
                 Reply::Issuers(self.issuers_named(database.as_deref(), &issuer)?)
@@ -512,6 +513,7 @@ fn only_for_owner(request: &Request) -> bool {
             | Request::Recover { .. }
             | Request::Rebuild { .. }
             | Request::Dump { .. }
+            | Request::Backup { .. }
             | Request::TrustIssuer { .. }
             | Request::DistrustIssuer { .. }
             | Request::SetIssuerKeys { .. }

@@ -146,3 +146,63 @@ fn calls_whose_entry_could_not_be_written_are_not_called_done() {
         assert_eq!(texts(&mut mesh, other).len(), 2 + at);
     }
 }
+
+#[test]
+fn calls_go_on_while_a_member_takes_a_cut() {
+    let mut mesh = Mesh::new(2, 4_106);
+    mesh.publish_and_join();
+    mesh.pass_ms(3_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    mesh.crash(1);
+    mesh.set_aside(1, Aside::AtLook(200));
+    mesh.start(1);
+    mesh.settle();
+    mesh.pass_ms(1_000);
+    let height = mesh.status(1).cut.height;
+    say(&mut mesh, 0, "covered");
+    let mut waited = 0;
+    while mesh.status(0).cut.height == height {
+        mesh.pass_ms(50);
+        waited += 1;
+        assert!(waited < 100, "a cut comes");
+    }
+    assert_eq!(mesh.status(1).cut.height, height, "it is being taken");
+    // What is said right after the cut does not wait for whoever has not taken it.
+    for n in 0..4 {
+        say(&mut mesh, n % 2, &format!("later {n}"));
+        assert_eq!(texts(&mut mesh, 1).len(), 2 + n);
+    }
+    mesh.pass_ms(30_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+    assert_eq!(texts(&mut mesh, 0), texts(&mut mesh, 1));
+}
+
+#[test]
+fn a_late_call_amid_what_a_member_sums_up_has_it_summed_up_again() {
+    let mut mesh = Mesh::new(3, 4_107);
+    mesh.publish_and_join();
+    mesh.pass_ms(3_000);
+    all_final_and_equal(&mut mesh, &[0, 1, 2]);
+    mesh.crash(1);
+    mesh.set_aside(1, Aside::AtLook(60));
+    mesh.start(1);
+    mesh.settle();
+    mesh.pass_ms(1_000);
+    let height = mesh.status(1).cut.height;
+    // The third member knows of nothing and is known to nobody.
+    mesh.cut_link(0, 2);
+    mesh.cut_link(1, 2);
+    mesh.settle();
+    say(&mut mesh, 2, "late");
+    say(&mut mesh, 0, "covered");
+    mesh.pass_ms(1_200);
+    assert_eq!(mesh.status(1).cut.height, height, "it is being taken");
+    mesh.heal_link(1, 2);
+    mesh.settle();
+    assert_eq!(texts(&mut mesh, 1).len(), 2);
+    mesh.heal_link(0, 2);
+    mesh.pass_ms(30_000);
+    assert!(mesh.status(1).cut.height > height);
+    all_final_and_equal(&mut mesh, &[0, 1, 2]);
+    assert_eq!(texts(&mut mesh, 1), texts(&mut mesh, 0));
+}

@@ -1,6 +1,7 @@
 //! The core as a whole, with the real module and a disk in memory.
 
 mod aside;
+mod backup;
 mod clearing;
 mod clocks;
 mod determinism;

@@ -5,6 +5,7 @@
 //! are checked here.
 
 pub(crate) mod answer;
+mod backup;
 mod caller;
 mod database;
 mod finality;
@@ -193,6 +194,7 @@ fn small_routes() -> Router<Arc<Api>> {
         )
         .route("/v1/database/{database}/rebuild", post(finality::rebuild))
         .route("/v1/database/{database}/dump", post(finality::dump))
+        .route("/v1/database/{database}/backup", get(backup::backup))
         .route("/v1/metrics", get(metrics::metrics))
         .route("/v1/peer", get(peer::peer))
         .route("/v1/peer/databases", get(peer::databases))

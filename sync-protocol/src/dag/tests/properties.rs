@@ -110,6 +110,7 @@ struct Reached {
     anchored: usize,
     held_back: usize,
     waited: usize,
+    quiet: usize,
 }
 
 impl Reached {
@@ -133,9 +134,10 @@ impl Reached {
         );
         self.anchored += usize::from(heads.into_iter().any(|e| is_struck(&e.header.author)));
         self.held_back += usize::from(tail.len() > dag.tail(NOW).count());
+        self.quiet += usize::from(dag.quiet_cuts > 0);
     }
 
-    /// Rights lapse with cuts only.
+    /// Rights lapse with cuts only, and some of these are quiet.
     fn check(&self, with_cuts: bool) {
         let Self {
             void,
@@ -147,6 +149,7 @@ impl Reached {
             anchored,
             held_back,
             waited,
+            quiet,
         } = *self;
         let reached = [
             void,
@@ -158,6 +161,7 @@ impl Reached {
             held_back,
             waited,
             lapsed.max(usize::from(!with_cuts) * 5),
+            quiet.max(usize::from(!with_cuts) * 5),
         ];
         assert!(reached.into_iter().min() >= Some(5), "{self:?}");
     }
