@@ -21,7 +21,7 @@ pub(crate) const CUT_EVERY_MS: u64 = 1_000;
 const BUSY_VERSIONS: usize = 16_000;
 
 /// How much more often.
-const BUSY: u64 = 4;
+const BUSY: u64 = 8;
 
 /// A long tail is covered so many times sooner and more often: it costs less to settle than to spill.
 const PRESSED: u64 = 4;

@@ -1,6 +1,7 @@
 //! Cuts whose rows are summed up and written aside, while calls go on.
 
 use store::{Aside, Disk};
+use sync_protocol::Entry;
 
 use super::finality::all_final_and_equal;
 use super::harness::Mesh;
@@ -205,4 +206,54 @@ fn a_late_call_amid_what_a_member_sums_up_has_it_summed_up_again() {
     assert!(mesh.status(1).cut.height > height);
     all_final_and_equal(&mut mesh, &[0, 1, 2]);
     assert_eq!(texts(&mut mesh, 1), texts(&mut mesh, 0));
+}
+
+/// The heights of the cuts that the newest entries of a peer's log name, the newest last.
+fn named(mesh: &Mesh, at: usize) -> Vec<u64> {
+    let replicas = mesh.core(at).replicas.values();
+    let tails = replicas.flat_map(|replica| replica.log.tail().expect("the disk is sound"));
+    let entries = tails.map(|bytes| Entry::open(&bytes).expect("an entry"));
+    entries.map(|entry| entry.header.base.height).collect()
+}
+
+/// Lets time pass until there is another cut.
+fn until_next_cut(mesh: &mut Mesh) -> u64 {
+    let height = mesh.status(0).cut.height;
+    for _ in 0..100 {
+        mesh.pass_ms(50);
+        if mesh.status(0).cut.height > height {
+            return height + 1;
+        }
+    }
+    panic!("no cut came after {height}");
+}
+
+#[test]
+fn entries_name_a_cut_that_changed_rows_alone_a_moment_later() {
+    let mut mesh = Mesh::new(2, 4_108);
+    mesh.publish_and_join();
+    mesh.pass_ms(3_000);
+    say(&mut mesh, 0, "covered");
+    let height = until_next_cut(&mut mesh);
+    say(&mut mesh, 0, "at once");
+    assert_eq!(named(&mesh, 0), [height - 1]);
+    say(&mut mesh, 1, "the other at once");
+    assert_eq!(named(&mesh, 0), [height - 1, height - 1]);
+    mesh.pass_ms(100);
+    say(&mut mesh, 1, "later");
+    say(&mut mesh, 0, "on top of that");
+    assert_eq!(named(&mesh, 0)[2..], [height, height]);
+    mesh.pass_ms(5_000);
+    all_final_and_equal(&mut mesh, &[0, 1]);
+}
+
+#[test]
+fn entries_name_a_cut_that_changed_rights_at_once() {
+    let mut mesh = Mesh::new(2, 4_109);
+    mesh.publish_and_join();
+    mesh.pass_ms(3_000);
+    mesh.invite(0);
+    let height = until_next_cut(&mut mesh);
+    say(&mut mesh, 0, "at once");
+    assert_eq!(named(&mesh, 0), [height]);
 }

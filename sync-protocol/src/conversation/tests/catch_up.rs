@@ -72,3 +72,23 @@ fn when_the_one_that_sends_stalls_another_goes_on() {
         }
     }
 }
+
+#[test]
+fn a_cut_that_is_being_taken_is_not_asked_for() {
+    let mut mesh = Mesh::new(3, 2, 0, b"");
+    mesh.link(0, 1);
+    mesh.write(0, vec![1; 100]);
+    mesh.settle(5_000);
+    let cuts_of = |mesh: &Mesh, at: usize| mesh.peers[at].held.history.cuts.len();
+    let height = cuts_of(&mesh, 1);
+    mesh.unlink(0, 1);
+    mesh.cut();
+    assert_eq!(cuts_of(&mesh, 0), height + 1);
+    mesh.peers[1].held.taking = Some(height as u64);
+    mesh.link(0, 1);
+    mesh.run_ms(5_000);
+    assert_eq!(cuts_of(&mesh, 1), height, "nobody has asked for it");
+    mesh.peers[1].held.taking = None;
+    mesh.settle(60_000);
+    assert_eq!(cuts_of(&mesh, 1), height + 1);
+}

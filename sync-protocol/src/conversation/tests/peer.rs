@@ -50,6 +50,8 @@ pub(super) struct Held {
     pub(super) parts: BTreeMap<EntryId, Vec<u8>>,
     /// What other conversations than the one that is asked are pulling.
     pulled: Vec<Bulk>,
+    /// The height of the cut that is being taken.
+    pub(super) taking: Option<u64>,
     /// Members known to be such from the beginning.
     founders: Vec<DeviceKey>,
     /// Sorted by device.
@@ -72,6 +74,10 @@ impl Holdings for Held {
     fn cut_bytes(&self, height: u64) -> Option<Vec<u8>> {
         let cut = self.history.cuts.get(usize::try_from(height).ok()?)?;
         Some(cut.encoded().to_vec())
+    }
+
+    fn is_taking(&self, height: u64) -> bool {
+        self.taking == Some(height)
     }
 
     fn segment_entries(&self, height: u64, from: u32, bytes_max: usize) -> (Vec<Vec<u8>>, bool) {
@@ -300,6 +306,7 @@ impl Peer {
                 wanted: BTreeMap::new(),
                 bodies: AwaitedBodies::default(),
                 parts: BTreeMap::new(),
+                taking: None,
                 pulled: Vec::new(),
                 founders: founders.to_vec(),
                 addresses: Vec::new(),
