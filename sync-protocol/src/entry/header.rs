@@ -38,7 +38,7 @@ pub struct Header {
     pub hlc: Hlc,
     /// Invocation `i` happens `i << stride` microseconds later, at most [`STRIDE_MAX`].
     pub stride: u8,
-    /// The newest cut its author knew.
+    /// A cut that its author knew: the newest, or for a moment the one before.
     pub base: CutRef,
     /// Hash of the body's bytes.
     pub body_root: [u8; 32],
