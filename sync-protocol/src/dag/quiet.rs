@@ -1,5 +1,5 @@
 //! Moving on to a cut that changes nobody's rights, as nearly all are: what stays in the tail keeps its place, and
-//! only how far each entry has seen is to be worked out again. It costs a quarter of judging all anew.
+//! only how far each entry has seen is to be worked out again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
