@@ -1,26 +1,21 @@
 //! `tombolo backup`: the history of one database in a file, while the peer runs.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use peer_core::backup::{About, Reader, Summary};
 use serde_json::json;
 
 use super::Target;
 use super::client::{Client, database};
-use super::output::{print_json, print_line, shown};
+use super::output::{bar, print_json, print_line, shown};
 
 /// Bytes that are copied at a time.
 const COPIED_BYTES: usize = 256 << 10;
-
-/// The bar comes up when it takes longer than this.
-const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -111,7 +106,7 @@ impl Part {
     }
 
     fn fill(&self, mut stream: impl Read) -> anyhow::Result<u64> {
-        let bar = bar();
+        let bar = bar("{spinner} {bytes} {bytes_per_sec}");
         let mut buffer = vec![0; COPIED_BYTES];
         let mut copied = 0;
         loop {
@@ -150,16 +145,4 @@ impl Drop for Part {
         // It has another name by now if it was kept.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-fn bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} {bytes_per_sec}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(BAR_AFTER);
-    bar
 }

@@ -1,12 +1,9 @@
 //! `tombolo check`: looks at a data directory while no peer runs on it.
 
-use std::io::IsTerminal;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use peer_core::Modules;
 use peer_core::check::{DatabaseCheck, check_database, replay};
 use serde_json::{Value, json};
@@ -15,12 +12,9 @@ use sync_protocol::DatabaseId;
 
 use super::Target;
 use super::client::data_dir;
-use super::output::{print, print_json, shown, shown_whole};
+use super::output::{bar, print, print_json, shown, shown_whole};
 use crate::driver::clock::Clock;
 use crate::driver::data_dir::DataDir;
-
-/// Bars come up when something takes longer than this.
-const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// Where a base is built anew, below the databases: a start clears it away if a crash left it.
 const SCRATCH: &str = "databases/unfinished-check";
@@ -91,7 +85,7 @@ impl Check {
             false => Vec::new(),
         };
         for database in databases {
-            let bar = bar();
+            let bar = bar("{spinner} {msg} {pos}/{len} {wide_bar}");
             let mut progress = |what: &'static str, done: u64, total: u64| {
                 bar.set_length(total);
                 bar.set_position(done);
@@ -262,18 +256,6 @@ fn files(count: usize) -> String {
         1 => "1 file".to_owned(),
         count => format!("{count} files"),
     }
-}
-
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos}/{len} {wide_bar}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(BAR_AFTER);
-    bar
 }
 
 impl Found {

@@ -1,9 +1,14 @@
 //! Printing: tables for people, JSON for programs.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::exit;
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+
+/// Bars come up when something takes longer than this.
+const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// Characters of a cell in a table; longer ones are cut, `--json` has them whole.
 const CELL_CHARS_MAX: usize = 120;
@@ -32,6 +37,19 @@ pub(crate) fn print_line(line: &str) {
 /// Writes a value as JSON for programs, readable for people.
 pub(crate) fn print_json(value: &Value) {
     print_line(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// A progress bar on a terminal, for what takes over a second; elsewhere none.
+pub(crate) fn bar(template: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(BAR_AFTER);
+    bar
 }
 
 /// Asks whoever sits at the terminal.

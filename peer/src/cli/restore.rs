@@ -1,13 +1,11 @@
 //! `tombolo restore`: puts a backup into a data directory on which no peer runs.
 
 use std::fs::{self, File};
-use std::io::{BufReader, IsTerminal};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use peer_core::Modules;
 use peer_core::backup::{Reader, Restored, Summary, restore};
 use peer_core::check::{check_database, replay};
@@ -17,15 +15,12 @@ use sync_protocol::DatabaseId;
 
 use super::Target;
 use super::client::data_dir;
-use super::output::{print_json, print_line, shown, shown_whole};
+use super::output::{bar, print_json, print_line, shown, shown_whole};
 use crate::driver::clock::Clock;
 use crate::driver::data_dir::DataDir;
 
 /// Where it is put together, below the databases: a start clears it away if a crash left it.
 const SCRATCH: &str = "databases/unfinished-restore";
-
-/// The bar comes up when it takes longer than this.
-const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
@@ -182,16 +177,4 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn bar(template: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(BAR_AFTER);
-    bar
 }

@@ -150,8 +150,6 @@ impl<R: Read> Reader<R> {
         if self.is_over {
             return Ok(None);
         }
-        // The end's hash is over what stands before the end.
-        let before = self.hasher.clone();
         let kind = self.read_frame()?;
         if kind != Kind::Blob {
             self.blob = None;
@@ -182,7 +180,7 @@ impl<R: Read> Reader<R> {
                     entries: end.entries,
                     blobs: end.blobs,
                 };
-                if end.hash != *before.finalize().as_bytes() || counted != self.found {
+                if end.hash != *self.hasher.finalize().as_bytes() || counted != self.found {
                     return Err(BackupError::Damaged("its sum is another"));
                 }
                 if self.source.read(&mut [0]).map_err(BackupError::Io)? != 0 {
@@ -205,8 +203,11 @@ impl<R: Read> Reader<R> {
         }
         self.frame.resize(len, 0);
         read(&mut self.source, &mut self.frame)?;
-        self.hasher.update(&head);
-        self.hasher.update(&self.frame);
+        // The end's hash is over what stands before the end.
+        if kind != Kind::End {
+            self.hasher.update(&head);
+            self.hasher.update(&self.frame);
+        }
         Ok(kind)
     }
 }

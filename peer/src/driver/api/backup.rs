@@ -1,6 +1,5 @@
 //! `/v1/database/:db/backup`: the database's history in one file.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ struct Sending {
     api: Arc<Api>,
     caller: Caller,
     database: String,
-    ready: VecDeque<Bytes>,
+    ready: Option<Bytes>,
     next: Option<Box<BackupCursor>>,
 }
 
@@ -38,7 +37,7 @@ pub(super) async fn backup(
         api,
         caller,
         database: super::hex(&info.database),
-        ready: VecDeque::new(),
+        ready: None,
         next: None,
     };
     // The first page here, so that a refusal has its status.
@@ -62,19 +61,19 @@ impl Sending {
     }
 
     fn take(&mut self, page: BackupPage) {
-        self.ready.push_back(Bytes::from(page.bytes));
+        self.ready = Some(Bytes::from(page.bytes));
         self.next = page.next;
     }
 }
 
 async fn next_page(mut sending: Sending) -> Option<(io::Result<Bytes>, Sending)> {
-    if sending.ready.is_empty() {
+    if sending.ready.is_none() {
         let cursor = sending.next.take()?;
         match sending.ask(Some(cursor)).await {
             Ok(page) => sending.take(page),
             Err(Refusal(_, why)) => return Some((Err(io::Error::other(why)), sending)),
         }
     }
-    let bytes = sending.ready.pop_front()?;
+    let bytes = sending.ready.take()?;
     Some((Ok(bytes), sending))
 }
