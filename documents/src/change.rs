@@ -124,7 +124,7 @@ impl Change {
         let mut actors = vec![own];
         let seq = reader.unsigned()?;
         let start_op = reader.unsigned()?;
-        reader.signed()?; // When it was made, as its author says.
+        reader.signed()?; // When it was made, as its actor says.
         reader.text("bytes in a message", NAME_BYTES_MAX)?;
         for _ in 0..reader.count("actors", CHANGE_ACTORS_MAX)? {
             actors.push(actor(&mut reader)?);
@@ -161,7 +161,7 @@ impl Change {
         self.hash
     }
 
-    /// Who made it: bytes that its author chose.
+    /// Who made it: bytes that whoever made it chose.
     #[must_use]
     pub fn actor(&self) -> &[u8] {
         &self.actors[0]

@@ -161,7 +161,7 @@ fn check_counter(change: &Change, seen: u32) -> Result<(), ChangeError> {
 ///
 /// # Errors
 /// [`ChangeError::Reference`].
-pub(crate) fn judge<'a>(
+fn judge<'a>(
     change: &'a Change,
     find: impl Fn(&[u8], u32) -> Option<&'a Change>,
 ) -> Result<(), ChangeError> {
@@ -190,13 +190,13 @@ impl<'a> Found<'a> {
         &self.change.ops()[self.at]
     }
 
-    /// Author and number.
+    /// Actor and number.
     fn id(&self) -> (&'a [u8], u32) {
         (self.change.actor(), self.change.start_op() + self.at as u32)
     }
 }
 
-/// The author and number that an id of a change stands for.
+/// The actor and number that an id of a change stands for.
 fn named<'a>(change: &'a Change, id: OpId) -> (&'a [u8], u32) {
     (&change.actors()[id.actor as usize], id.counter)
 }
@@ -320,5 +320,71 @@ impl<'a, F: Fn(&[u8], u32) -> Option<&'a Change>> Judged<'a, '_, F> {
 impl Op {
     const fn element_is_key(&self) -> bool {
         matches!(self.element, Element::Key(_))
+    }
+}
+
+/// Operations of one actor, by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need<'a> {
+    /// Whose they are.
+    pub actor: &'a [u8],
+    /// The first.
+    pub first: u32,
+    /// The last; the same for one.
+    pub last: u32,
+}
+
+impl Change {
+    /// The operations of other changes that its own refer to, in order: for whoever keeps changes
+    /// apart and gives [`Change::check`] those that are needed.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let mut ids: Vec<OpId> = Vec::new();
+        for op in self.ops() {
+            if let ObjectId::Made(id) = op.object {
+                ids.push(id);
+            }
+            if let Element::At(id) = op.element {
+                ids.push(id);
+            }
+            ids.extend_from_slice(self.predecessors(op));
+        }
+        // The actors beside its own are in order, so numbers are as good as names.
+        ids.retain(|id| id.actor != 0 || id.counter < self.start_op());
+        ids.sort_unstable_by_key(|id| (id.actor, id.counter));
+        ids.dedup();
+        let mut needs: Vec<Need<'_>> = Vec::new();
+        for id in ids {
+            let (actor, counter) = named(self, id);
+            match needs.last_mut() {
+                Some(last) if last.actor == actor && last.last + 1 == counter => {
+                    last.last = counter
+                }
+                _ => needs.push(Need {
+                    actor,
+                    first: counter,
+                    last: counter,
+                }),
+            }
+        }
+        needs
+    }
+
+    /// Judges a change beside the ones that hold what it [needs](Change::needs). Whoever asks sees to it
+    /// that it has seen those, that it is the next of its actor, and that `seen` is the highest number of
+    /// an operation of all changes that it depends on, near and far.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when it refers to what none of them holds, or to what is something else.
+    pub fn check(&self, others: &[Self], seen: u32) -> Result<(), ChangeError> {
+        check_counter(self, seen)?;
+        let mut by_start: Vec<&Self> = others.iter().collect();
+        by_start.sort_unstable_by_key(|change| (change.actor(), change.start_op()));
+        judge(self, |actor, counter| {
+            let after = by_start
+                .partition_point(|change| (change.actor(), change.start_op()) <= (actor, counter));
+            let change = *by_start.get(after.checked_sub(1)?)?;
+            (change.actor() == actor).then_some(change)
+        })
     }
 }

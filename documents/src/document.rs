@@ -90,12 +90,24 @@ impl Document {
     /// [`DocumentError`] when one of them is refused, depends on one that is neither there nor among
     /// them, or would make the document too large. Then none was merged.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<usize, DocumentError> {
+        self.merge_paying(bytes, |_| true)
+    }
+
+    /// The same, paying for it: see [`read_all`].
+    ///
+    /// # Errors
+    /// As [`Document::merge`], and [`DocumentError::Unpaid`] when `pay` says no.
+    pub fn merge_paying(
+        &mut self,
+        bytes: &[u8],
+        pay: impl FnMut(usize) -> bool,
+    ) -> Result<usize, DocumentError> {
         self.whole()?;
         if bytes.len() > DOCUMENT_BYTES_MAX {
             return Err(too_many("bytes", DOCUMENT_BYTES_MAX));
         }
         self.commit_pending()?;
-        let fresh = self.read_fresh(bytes)?;
+        let fresh = self.read_fresh(bytes, pay)?;
         let fresh = self.in_order(fresh)?;
         let mut changes = Vec::with_capacity(fresh.len());
         let before = self.order.len();
@@ -128,26 +140,15 @@ impl Document {
         check_size(&self.definitions)
     }
 
-    /// The changes in these bytes that are not there yet, each once.
-    fn read_fresh(&self, bytes: &[u8]) -> Result<Vec<Change>, DocumentError> {
-        let mut fresh: Vec<Change> = Vec::new();
-        let (mut rest, mut inflated, mut ops) = (bytes, 0, 0);
-        while !rest.is_empty() {
-            let (change, after) = Change::read_first(rest)?;
-            rest = after;
-            inflated += change.bytes().len();
-            ops += change.ops().len();
-            if inflated > DOCUMENT_BYTES_MAX {
-                return Err(too_many("bytes", DOCUMENT_BYTES_MAX));
-            }
-            if ops > DOCUMENT_OPS_MAX {
-                return Err(too_many("operations", DOCUMENT_OPS_MAX));
-            }
-            if !self.definitions.contains(&change.hash()) {
-                fresh.push(change);
-            }
-        }
-        Ok(fresh)
+    /// The changes in these bytes that are not there yet.
+    fn read_fresh(
+        &self,
+        bytes: &[u8],
+        pay: impl FnMut(usize) -> bool,
+    ) -> Result<Vec<Change>, DocumentError> {
+        let mut changes = read_all(bytes, pay)?;
+        changes.retain(|change| !self.definitions.contains(&change.hash()));
+        Ok(changes)
     }
 
     /// The changes, each once and after all that it depends on; as they came where that leaves a choice.
@@ -375,6 +376,36 @@ impl Document {
             }
         }
     }
+}
+
+/// Reads changes that stand one after another, at most as many as a document may have. `pay` is asked after
+/// each whether it is to go on, and hears how many operations it has: that is not known before.
+///
+/// # Errors
+/// [`DocumentError`] when one of them is none, when they are too many, or when `pay` says no.
+pub fn read_all(
+    bytes: &[u8],
+    mut pay: impl FnMut(usize) -> bool,
+) -> Result<Vec<Change>, DocumentError> {
+    let mut changes: Vec<Change> = Vec::new();
+    let (mut rest, mut inflated, mut ops) = (bytes, 0, 0);
+    while !rest.is_empty() {
+        let (change, after) = Change::read_first(rest)?;
+        rest = after;
+        if !pay(change.ops().len()) {
+            return Err(DocumentError::Unpaid);
+        }
+        inflated += change.bytes().len();
+        ops += change.ops().len();
+        if inflated > DOCUMENT_BYTES_MAX {
+            return Err(too_many("bytes", DOCUMENT_BYTES_MAX));
+        }
+        if ops > DOCUMENT_OPS_MAX {
+            return Err(too_many("operations", DOCUMENT_OPS_MAX));
+        }
+        changes.push(change);
+    }
+    Ok(changes)
 }
 
 pub(crate) const fn too_many(what: &'static str, max: usize) -> DocumentError {

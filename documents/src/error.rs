@@ -60,6 +60,9 @@ pub enum DocumentError {
     /// A change was refused.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// Who asked did not want to pay for it.
+    #[error("the changes cost more than was left")]
+    Unpaid,
     /// There is more of something than [`limits`](crate::limits) allow.
     #[error("the document has more {what} than {max}")]
     TooMany {

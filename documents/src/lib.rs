@@ -1,7 +1,7 @@
 //! Documents that people write together: Automerge's changes, read within bounds and judged before
 //! anything is done with them, and documents made of them.
 //!
-//! A change says which changes its author had seen (its *dependencies*), and what it does to the
+//! A change says which changes its actor had seen (its *dependencies*), and what it does to the
 //! objects that those made. [`Change::read`] reads one from bytes of anybody and bounds what they cost
 //! before it costs it. [`Definitions`] holds what changes have made, and says whether another change
 //! refers to nothing else: the library that merges them takes that for granted, and breaks off where
@@ -27,8 +27,8 @@ mod ops;
 mod path;
 
 pub use change::{Change, Hash};
-pub use definitions::Definitions;
-pub use document::Document;
+pub use definitions::{Definitions, Need};
+pub use document::{Document, read_all};
 pub use error::{ChangeError, DocumentError};
 pub use ops::{Action, Element, ObjectId, Op, OpId, Value};
 

@@ -10,7 +10,7 @@ pub const CHANGE_OPS_MAX: usize = 16 << 10;
 /// Operations that the operations of a change take the place of, all told.
 pub const CHANGE_PREDECESSORS_MAX: usize = 2 * CHANGE_OPS_MAX;
 
-/// Changes that a change directly depends on: one for each branch that its author had seen.
+/// Changes that a change directly depends on: one for each branch that its actor had seen.
 pub const CHANGE_DEPENDENCIES_MAX: usize = 256;
 
 /// Actors that a change names beside its own.
@@ -31,7 +31,7 @@ pub const DOCUMENT_OPS_MAX: usize = 500_000;
 /// The highest counter of an operation. Automerge has room for twice as many.
 pub const COUNTER_MAX: u64 = (1 << 31) - 1;
 
-/// How far the first counter of a change may lie beyond all that it has seen: an author who looks
+/// How far the first counter of a change may lie beyond all that it has seen: an actor who looks
 /// at an earlier state of a document goes on from the counter of the latest.
 pub const COUNTER_GAP_MAX: u64 = 1 << 20;
 

@@ -5,12 +5,12 @@ use crate::columns::{booleans, differences, numbers, rows_of_runs, runs};
 use crate::error::ChangeError;
 use crate::limits::{CHANGE_OPS_MAX, CHANGE_PREDECESSORS_MAX, COUNTER_MAX, NAME_BYTES_MAX};
 
-/// An operation by its author and number, in terms of one change.
+/// An operation by its actor and number, in terms of one change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpId {
-    /// Its number: above that of all operations that its author had seen.
+    /// Its number: above that of all operations that its actor had seen.
     pub counter: u32,
-    /// Its author: a place in [`Change::actors`](crate::Change::actors).
+    /// Whose: a place in [`Change::actors`](crate::Change::actors).
     pub actor: u32,
 }
 

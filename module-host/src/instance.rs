@@ -306,6 +306,7 @@ impl Live {
         session.transaction = Some(transaction);
         session.sink_is_open = true;
         session.caller = Caller {
+            author: Some((call.sender, call.time)),
             connection: Some(call.connection).filter(|id| id.0 != [0; 16]),
             claims: call.claims.map(str::to_owned),
             database: Some(call.database),
@@ -349,6 +350,7 @@ impl Live {
         session.sink_is_open = true;
         session.sink_bytes_max = VIEW_BYTES_MAX;
         session.caller = Caller {
+            author: None,
             connection: None,
             claims: None,
             database: Some(call.database),

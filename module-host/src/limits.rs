@@ -163,6 +163,9 @@ pub const ITERATOR_BYTES_MAX: usize = 256 << 20;
 /// Byte sources that a call may hold open.
 pub const SOURCES_MAX: usize = 64;
 
+/// Documents that a call may hold open. What is in them is bounded by what merging costs.
+pub const DOCUMENTS_MAX: usize = 16;
+
 /// Console timers that a call may hold open.
 pub const TIMERS_MAX: usize = 64;
 

@@ -84,6 +84,28 @@ pub(crate) const ROW_WRITTEN: u64 = 3_000;
 /// Units of a console line.
 pub(crate) const CONSOLE_LINE: u64 = 1_000;
 
+/// Units of anything that is done with a document, beside what it costs by size.
+pub(crate) const DOCUMENT: u64 = 20_000;
+
+/// Units of each operation of a document when more is merged into it: the library goes through all.
+pub(crate) const DOCUMENT_OP_THERE: u64 = 250;
+
+/// Units of each operation of a document when something in it is looked for or edited.
+pub(crate) const DOCUMENT_OP_SOUGHT: u64 = 50;
+
+/// Units of each operation of a change that is read and judged.
+pub(crate) const DOCUMENT_OP_READ: u64 = 200;
+
+/// Units of a change with so many operations that is merged or made.
+pub(crate) const fn document_change(ops: usize) -> u64 {
+    5_000 + 3_000 * ops as u64
+}
+
+/// Units of so many bytes of changes that are read: hashing them, mostly.
+pub(crate) const fn document_bytes(bytes: usize) -> u64 {
+    1_000 + 5 * bytes as u64
+}
+
 /// Units of so many bytes that an import copies within memory.
 pub(crate) const fn copied(bytes: usize) -> u64 {
     bytes as u64 >> BYTES_PER_UNIT_LOG2

@@ -29,6 +29,7 @@ mod modules;
 mod network;
 mod network_namespaces;
 mod node;
+mod notes;
 mod oidc;
 mod old_modules;
 mod repository;

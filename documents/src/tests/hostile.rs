@@ -139,7 +139,7 @@ impl There {
     }
 }
 
-/// A change of the hostile author after all that there is.
+/// A change of the hostile actor after all that there is.
 fn hostile(
     writers: &mut Writers,
     choices: &[Choice],

@@ -98,3 +98,31 @@ fn one_bad_change_among_good_ones_leaves_the_document_as_it_was() {
     );
     assert_eq!(Change::read(&fork).map(|change| change.seq()), Ok(1));
 }
+
+proptest! {
+    #[test]
+    fn a_change_is_judged_the_same_beside_only_what_it_needs(steps in steps()) {
+        let changes = Writers::run(&steps).changes();
+        let changes: Vec<Change> = changes
+            .iter()
+            .map(|change| Change::read(change.raw_bytes()).expect("an honest change"))
+            .collect();
+        for (at, change) in changes.iter().enumerate() {
+            let holds = |need: &crate::Need<'_>, other: &Change| {
+                other.actor() == need.actor && other.start_op() <= need.last && other.max_op() >= need.first
+            };
+            let needs = change.needs();
+            let needed: Vec<Change> = changes[..at]
+                .iter()
+                .filter(|other| needs.iter().any(|need| holds(need, other)))
+                .cloned()
+                .collect();
+            prop_assert_eq!(change.check(&needed, change.start_op() - 1), Ok(()));
+            for left_out in 0..needed.len() {
+                let mut fewer = needed.clone();
+                fewer.remove(left_out);
+                prop_assert!(change.check(&fewer, change.start_op() - 1).is_err());
+            }
+        }
+    }
+}

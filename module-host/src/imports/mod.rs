@@ -7,6 +7,7 @@
 mod bytes;
 mod caller;
 mod console;
+mod documents;
 mod guest;
 pub(crate) mod session;
 mod tables;
@@ -88,7 +89,7 @@ const V5: &str = "spacetime_10.5";
 /// Known, and refused: every peer that replays the call would fire it again.
 pub(crate) const REFUSED: (&str, &str) = (V0, "volatile_nonatomic_schedule_immediate");
 
-/// Everything that is offered.
+/// Everything that is offered of the module ABI.
 pub(crate) const OFFERED: &[Import] = &[
     import(V0, "table_id_from_name", &[I32; 3], &[I32]),
     import(V0, "index_id_from_name", &[I32; 3], &[I32]),
@@ -135,6 +136,11 @@ pub(crate) const OFFERED: &[Import] = &[
     ),
     import(V5, "datastore_clear", &[I32; 2], &[I32]),
 ];
+
+/// Everything that is offered: the module ABI of SpacetimeDB, and what is our own.
+pub(crate) fn offered() -> impl Iterator<Item = &'static Import> {
+    OFFERED.iter().chain(documents::OFFERED)
+}
 
 /// The code of everything that is offered.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Session>> {
@@ -184,5 +190,6 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Session>> {
         tables::delete_point,
     )?;
     linker.func_wrap(V5, "datastore_clear", tables::clear)?;
+    documents::link(&mut linker)?;
     Ok(linker)
 }

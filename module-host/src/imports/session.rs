@@ -1,8 +1,9 @@
 //! What the imports see of one invocation. It lives in the instance's store and is filled anew for
 //! every call, so that nothing of one call can be seen by the next.
 
+use documents::Document;
 use store::{Row, Transaction};
-use sync_protocol::ConnectionId;
+use sync_protocol::{ConnectionId, Hlc};
 use wasmtime::{Global, Memory, ResourceLimiter};
 
 use crate::call::{ConsoleLevel, ConsoleLine};
@@ -45,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) given: u64,
     /// Units of them that imports took. What the module's own code took, the instance counts.
     pub(crate) owed: u64,
+    /// Documents that are open.
+    pub(crate) documents: Handles<Document>,
     /// Our own failure, which ends the call without an outcome.
     pub(crate) fault: Option<HostError>,
 }
@@ -63,6 +66,8 @@ pub(crate) struct Reach {
 /// The invocation's own facts.
 #[derive(Default)]
 pub(crate) struct Caller {
+    /// Who calls, an `Identity`, and the call's time; none while a view is computed.
+    pub(crate) author: Option<([u8; 32], Hlc)>,
     /// The connection it came over.
     pub(crate) connection: Option<ConnectionId>,
     /// The payload of the caller's token.
@@ -184,7 +189,7 @@ impl Console {
 impl Session {
     /// Nothing in it yet.
     pub(crate) fn new() -> Self {
-        use crate::limits::{ITERATORS_MAX, SOURCES_MAX, TIMERS_MAX};
+        use crate::limits::{DOCUMENTS_MAX, ITERATORS_MAX, SOURCES_MAX, TIMERS_MAX};
         Self {
             reach: None,
             transaction: None,
@@ -198,6 +203,7 @@ impl Session {
             iterator_bytes: 0,
             spare_rows: Vec::new(),
             timers: Handles::new(TIMERS_MAX),
+            documents: Handles::new(DOCUMENTS_MAX),
             console: Console::default(),
             given: 0,
             owed: 0,
@@ -222,6 +228,7 @@ impl Session {
         self.iterators.clear();
         self.iterator_bytes = 0;
         self.timers.clear();
+        self.documents.clear();
         self.console = Console::default();
         self.given = 0;
         self.owed = 0;

@@ -9,7 +9,7 @@ use wasmparser::{
 
 use crate::engine::GUEST_FEATURES;
 use crate::error::PrepareError;
-use crate::imports::{ABI_MAJOR, ABI_MINOR, OFFERED, REFUSED};
+use crate::imports::{ABI_MAJOR, ABI_MINOR, REFUSED, offered};
 use crate::limits::{
     EXPORTS_MAX, FUNCTION_BRANCHED_LOCALS_MAX, FUNCTION_BYTES_MAX, FUNCTION_PARAMS_MAX,
     FUNCTION_SLOTS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_MAX, Limits,
@@ -232,9 +232,7 @@ impl<'a> Checker<'a> {
             ));
             return;
         }
-        let Some(offered) = OFFERED
-            .iter()
-            .find(|known| known.module == module && known.name == name)
+        let Some(offered) = offered().find(|known| known.module == module && known.name == name)
         else {
             self.reasons.add(why_not_offered(&module, &name));
             return;

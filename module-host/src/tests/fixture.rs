@@ -16,7 +16,7 @@ use wasm_encoder::{
     MemorySection, MemoryType, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
-use crate::imports::OFFERED;
+use crate::imports::offered;
 use crate::{
     Backend, Call, HostEngine, HostError, Limits, Module, Outcome, PrepareError, Report, Runner,
     ViewCall, ViewDef, ViewRows,
@@ -47,7 +47,7 @@ pub(super) const COUNTER: u32 = 0;
 
 /// The number of an import's function.
 pub(super) fn import(name: &str) -> u32 {
-    let place = OFFERED.iter().position(|import| import.name == name);
+    let place = offered().position(|import| import.name == name);
     u32::try_from(place.expect("the import is offered")).unwrap()
 }
 
@@ -131,7 +131,7 @@ impl Fixture {
 
     /// The number of the first helper.
     pub(super) fn helper(&self) -> u32 {
-        u32::try_from(OFFERED.len() + self.extra_imports.len() + self.reducers.len()).unwrap()
+        u32::try_from(offered().count() + self.extra_imports.len() + self.reducers.len()).unwrap()
     }
 
     /// The module's bytes.
@@ -139,7 +139,8 @@ impl Fixture {
         use ValType::{I32, I64};
         let description = self.description.clone().unwrap_or_else(|| self.describe());
         let functions = self.reducers.len() + self.helpers.len();
-        let describe = u32::try_from(OFFERED.len() + self.extra_imports.len() + functions).unwrap();
+        let describe =
+            u32::try_from(offered().count() + self.extra_imports.len() + functions).unwrap();
 
         let mut types = TypeSection::new();
         types.ty().function([I64, I32, I32], [I32]);
@@ -150,7 +151,7 @@ impl Fixture {
         types.ty().function([], []);
         types.ty().function([I32, I32, I32], [I32]);
         let mut imports = ImportSection::new();
-        for import in OFFERED {
+        for import in offered() {
             let val = |ty: &wasmparser::ValType| ValType::try_from(*ty).unwrap();
             let number = types.len();
             types.ty().function(

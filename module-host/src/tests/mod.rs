@@ -9,6 +9,7 @@ mod columns;
 mod conventions;
 mod descriptions;
 mod determinism;
+mod documents;
 mod fixture;
 mod hostile;
 mod initialising;

@@ -5,7 +5,7 @@ use store::{TableId, TableSchema};
 use wasm_encoder::{Instruction as I, ValType};
 
 use super::fixture::{Bench, Fixture, ITEM, SCRATCH, TEXTS, at, import, item};
-use crate::imports::OFFERED;
+use crate::imports::offered;
 use crate::{ViewDef, ViewRows};
 
 /// All imports that change rows.
@@ -25,7 +25,7 @@ const READ_ONLY: u8 = 19;
 /// The third parameter of what computes a view.
 const VIEW_SINK: u32 = 2;
 
-fn definition() -> ViewDef {
+pub(super) fn definition() -> ViewDef {
     ViewDef {
         table: TableSchema {
             id: TableId(2_200),
@@ -68,7 +68,7 @@ fn a_view_changes_no_rows() {
     let mut body = Vec::new();
     for (place, name) in (0..).zip(WRITES) {
         body.push(I::I32Const(SCRATCH + place));
-        let offered = OFFERED.iter().find(|import| import.name == name).unwrap();
+        let offered = offered().find(|import| import.name == name).unwrap();
         for param in offered.params {
             body.push(match ValType::try_from(*param).unwrap() {
                 ValType::I64 => I::I64Const(0),

@@ -11,6 +11,7 @@
 #![cfg(not(test))]
 
 mod arguments;
+mod changes;
 mod clients;
 mod description;
 mod frame;
@@ -41,6 +42,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("arguments", arguments::arguments),
     ("body", protocol::body),
+    ("change", changes::change),
     ("client_v1", clients::client_v1),
     ("client_v1_json", clients::client_v1_json),
     ("client_v2", clients::client_v2),
@@ -58,6 +60,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("system_call", protocol::system_call),
     ("ticket", protocol::ticket),
 ];
+
+pub use changes::seeds as change_seeds;
 
 /// Runs one target.
 ///

@@ -53,7 +53,11 @@ pub(super) fn all() -> Vec<(String, Vec<u8>)> {
     let genesis = genesis();
     let (one, two) = (entry(b"one"), entry(b"two"));
     let proof = Box::new(EquivocationProof::of(&one, &two));
-    let mut all = vec![
+    let changes = fuzz_targets::change_seeds().into_iter().enumerate();
+    let mut all: Vec<(String, Vec<u8>)> = changes
+        .map(|(number, bytes)| (format!("change/{number}"), bytes))
+        .collect();
+    all.extend([
         seed("entry/genesis", genesis.encoded()),
         seed("entry/golden", one.encoded()),
         seed("header/genesis", &genesis.header.encode()),
@@ -61,7 +65,7 @@ pub(super) fn all() -> Vec<(String, Vec<u8>)> {
         seed("body/genesis", &genesis.body.encode()),
         seed("body/golden", &one.body.encode()),
         seed("cut/golden", cut().encoded()),
-    ];
+    ]);
     for (name, call) in calls(&genesis, proof) {
         let bytes = call.encode();
         if name == "equivocation" {
