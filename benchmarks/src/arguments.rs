@@ -19,16 +19,17 @@ Usage: benchmarks [--quick] [--runs N] [--compare FILE] [--against RIVAL=PATH]â€
   --against RIVAL=PATH
                   has another system do the same work, into target/bench/against.json: spacetimedb,
                   autobase, automerge, yjs. `cargo xtask bench --against RIVAL` installs it first
-  NAME            calls, catch-up, offline, late, latency, memory, rows, growth, tail, reconcile,
+  NAME            calls, catch-up, offline, late, latency, memory, documents, rows, growth, tail, reconcile,
                   following, fan-out, websocket, binary; all if neither a name nor a rival is given";
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "calls",
     "catch-up",
     "offline",
     "late",
     "latency",
     "memory",
+    "documents",
     "rows",
     "growth",
     "tail",

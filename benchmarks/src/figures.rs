@@ -35,8 +35,11 @@ pub(crate) fn shown(number: f64) -> String {
     } else {
         format!("{number}")
     };
+    let (sign, text) = text
+        .strip_prefix('-')
+        .map_or(("", &text[..]), |text| ("-", text));
     let whole = text.find('.').unwrap_or(text.len());
-    let mut grouped = String::new();
+    let mut grouped = sign.to_owned();
     for (at, digit) in text.char_indices() {
         if at > 0 && at < whole && (whole - at).is_multiple_of(3) {
             grouped.push(',');
@@ -67,6 +70,7 @@ mod tests {
     fn numbers_are_read_by_people() {
         assert_eq!(shown(1_234_567.0), "1,234,567");
         assert_eq!(shown(999.5), "999.5");
+        assert_eq!([shown(-120.8), shown(-1_200.0)], ["-120.8", "-1,200"]);
         assert_eq!(rounded(41_234.567), 41_230.0);
         assert_eq!(rounded(0.0), 0.0);
     }

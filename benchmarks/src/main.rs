@@ -20,6 +20,7 @@ mod clock;
 mod compare;
 mod connection;
 mod dice;
+mod documents;
 mod fan_out;
 mod figures;
 mod follower;
@@ -93,6 +94,7 @@ fn measure(options: &Options) -> anyhow::Result<bool> {
     report.measure("late", late::measure);
     report.measure("latency", latency::measure);
     report.measure("memory", memory::measure);
+    report.measure("documents", documents::measure);
     report.measure("rows", rows::measure);
     report.measure("growth", growth::measure);
     report.measure("tail", tail::measure);

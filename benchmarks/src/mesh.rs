@@ -1,6 +1,8 @@
 //! Peers in this process: real cores on real disks, with messages carried from one to the other by
 //! hand, and no driver in between.
 
+mod counting;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -73,6 +75,7 @@ pub(crate) struct Mesh {
     queue: VecDeque<(usize, Input)>,
     replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
     next_id: u64,
+    sent_bytes: u64,
     dice: Dice,
 }
 
@@ -101,6 +104,7 @@ impl Mesh {
             queue: VecDeque::new(),
             replies: BTreeMap::new(),
             next_id: 1,
+            sent_bytes: 0,
             dice: Dice(1),
         };
         for _ in 0..peers {
@@ -224,6 +228,7 @@ impl Mesh {
                 }
                 Effect::Send { remote, bytes } if self.linked => {
                     let to = self.by_device[&remote];
+                    self.sent_bytes += bytes.len() as u64;
                     self.queue.push_back((
                         to,
                         Input::Message {

@@ -335,8 +335,8 @@ pub struct Need<'a> {
 }
 
 impl Change {
-    /// The operations of other changes that its own refer to, in order: for whoever keeps changes
-    /// apart and gives [`Change::check`] those that are needed.
+    /// The operations of other changes that its own refer to, each once, those of its own actor first: for
+    /// whoever keeps changes apart and gives [`Change::check`] those that are needed.
     #[must_use]
     pub fn needs(&self) -> Vec<Need<'_>> {
         let mut ids: Vec<OpId> = Vec::new();

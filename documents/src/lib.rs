@@ -14,6 +14,8 @@
 //! The bytes of changes are those of Automerge's binary format, as its libraries read and write them
 //! in every language: <https://automerge.org/automerge-binary-format-spec/>.
 
+#![forbid(unsafe_code)]
+
 mod bytes;
 mod change;
 mod columns;

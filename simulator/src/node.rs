@@ -11,6 +11,7 @@ use crate::seed::{Dice, Seed};
 use crate::workload::Client;
 use crate::world::deluge;
 use crate::world::follower::Follower;
+use crate::world::pages::Page;
 
 /// A peer of the world.
 pub(crate) struct Node {
@@ -33,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) is_member: bool,
     /// Who follows its tables.
     pub(crate) follower: Option<Follower>,
+    /// What somebody types beside it.
+    pub(crate) page: Page,
     /// Who is connected to it.
     pub(crate) clients: Vec<Client>,
     /// Its disk is full or wrong, or was: until its next start it may refuse to work.
@@ -69,6 +72,7 @@ impl Node {
             is_member: false,
             follower: None,
             clients: Vec::new(),
+            page: Page::default(),
             in_trouble: false,
             is_gone: false,
             is_out: false,

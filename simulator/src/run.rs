@@ -555,7 +555,10 @@ impl Run {
             ledger
                 .complete(&history.places(), excused, !world.clocks_are_far_off())
                 .map_err(unsafe_at)?;
-            ledger.readable(&shown, excused).map_err(unsafe_at)?;
+            let nothing_is_void = !self.faults.lies.any() && !self.has_contested();
+            ledger
+                .readable(&shown, excused, nothing_is_void)
+                .map_err(unsafe_at)?;
             ledger.plausible(&shown).map_err(unsafe_at)?;
             if let Some(why) = difference(&self.model_of(&history).shown(), &shown) {
                 return Err(unsafe_at(format!(

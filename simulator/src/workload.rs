@@ -30,6 +30,9 @@ pub(crate) enum Deed {
     Say(String),
     /// The same by somebody whose word does not count for ever: a device that signs two histories.
     Mumble(String),
+    /// Types a character that nobody else ever types into the one document, behind what its page shows. It fails
+    /// only if what is before it there is void.
+    Type(String),
     /// Something that may fail, and may fail later where it did not at first.
     Compete,
 }
@@ -55,11 +58,16 @@ pub(crate) struct Planned {
 pub(crate) struct Workload {
     dice: Dice,
     said: u64,
+    typed: u32,
 }
 
 impl Workload {
     pub(crate) fn new(dice: Dice) -> Self {
-        Self { dice, said: 0 }
+        Self {
+            dice,
+            said: 0,
+            typed: 0,
+        }
     }
 
     pub(crate) fn dice(&mut self) -> &mut Dice {
@@ -156,6 +164,40 @@ impl Workload {
         let arguments = format!("[{text:?}]");
         let client = self.client(device);
         call(database, Deed::Say(text), client, true, "say", arguments)
+    }
+
+    /// A character that was not typed yet: ideographs are many, and none is two characters to anybody.
+    pub(crate) fn character(&mut self) -> String {
+        self.typed += 1;
+        let typed = char::from_u32(0x4e00 + self.typed % 0x5000);
+        typed.unwrap_or('?').to_string()
+    }
+
+    /// The call that sends what was typed: these changes, the last of them this character.
+    pub(crate) fn typing(
+        &mut self,
+        database: &str,
+        device: &DeviceKey,
+        text: String,
+        changes: &[Vec<u8>],
+    ) -> Planned {
+        let hex = |change: &Vec<u8>| -> String {
+            let digits: String = change.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("\"{digits}\"")
+        };
+        let changes: Vec<String> = changes.iter().map(hex).collect();
+        let arguments = format!("[[{}]]", changes.join(","));
+        let client = self.client(device);
+        let mut planned = call(
+            database,
+            Deed::Type(text),
+            client,
+            true,
+            "type_changes",
+            arguments,
+        );
+        planned.what = format!("type_changes of {}", changes.len());
+        planned
     }
 
     /// The call that opens the accounts.

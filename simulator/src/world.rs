@@ -8,6 +8,7 @@ mod false_root;
 pub(crate) mod follower;
 mod links;
 mod once;
+pub(crate) mod pages;
 mod restore;
 mod rogues;
 

@@ -11,10 +11,11 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     ("sync-protocol", "sync-protocol", &["plants"]),
     ("client-messages", "client-messages", &[]),
     ("store", "store", &["plants", "sync-protocol"]),
+    ("documents", "documents", &[]),
     (
         "module-host",
         "module-host",
-        &["plants", "sync-protocol", "store"],
+        &["plants", "sync-protocol", "store", "documents"],
     ),
     // Client code follows from a definition alone.
     ("bindings", "bindings", &["module-host"]),
@@ -68,7 +69,13 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "fuzz-targets",
         "tests/fuzz-targets",
-        &["sync-protocol", "client-messages", "store", "module-host"],
+        &[
+            "sync-protocol",
+            "client-messages",
+            "store",
+            "documents",
+            "module-host",
+        ],
     ),
     (
         "benchmarks",

@@ -6,6 +6,7 @@ use crate::harness::{PATIENCE, Peer, turn, wait_for, wait_until_equal};
 use automerge::transaction::Transactable as _;
 use automerge::{ActorId, AutoCommit, ObjId, ReadDoc as _, TextEncoding, Value as Automerged};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const NOTE: u64 = 7;
 
@@ -88,16 +89,28 @@ fn write(peer: &Peer, changes: &[Vec<u8>]) -> Called {
     peer.call("notes", "write", &json!([NOTE, changes]))
 }
 
-/// Who the module takes this peer's command line and tests for.
+/// Who the module takes this peer's command line and tests for: whoever makes a note.
 fn identity(peer: &Peer) -> Vec<u8> {
-    assert_eq!(peer.call("notes", "append", &json!([NOTE, ""])), Called::Ok);
-    let rows = peer.sql("notes", "SELECT sender, bytes FROM note_change");
-    let last = rows.last().expect("an empty line was appended");
-    let text = last[0].to_string();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    data_encoding::HEXLOWER
-        .decode(&digits.as_bytes()[digits.len() - 64..])
+    static LAST: AtomicU64 = AtomicU64::new(1_000);
+    let id = LAST.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(
+        peer.call("notes", "create", &json!([id, "whose?"])),
+        Called::Ok
+    );
+    let rows = peer.sql(
+        "notes",
+        &format!("SELECT made_by FROM note WHERE id = {id}"),
+    );
+    let text = rows[0].to_string();
+    let digits = text
+        .split("0x")
+        .nth(1)
         .expect("an identity")
+        .get(..64)
+        .expect("64 digits");
+    data_encoding::HEXLOWER
+        .decode(digits.as_bytes())
+        .expect("hex")
 }
 
 fn changes(peer: &Peer) -> Vec<automerge::Change> {
@@ -161,6 +174,7 @@ fn two_people_type_into_one_paragraph_while_they_are_apart() {
         .splice_text(&ada.text, end, 4, "")
         .expect("it was there");
     ada.send();
+    let apart = [&a, &b].map(executions);
     b.cli(&["network", "on"]).ok();
     wait_until_equal(&[&a, &b], "notes");
     ada.hears();
@@ -175,10 +189,23 @@ fn two_people_type_into_one_paragraph_while_they_are_apart() {
         assert_eq!(text.matches(words).count(), 1, "{words:?} in {text:?}");
     }
     assert!(!text.contains(" are"), "{text:?}");
-    // Each call ran once on each peer: what came late made no other run again.
-    let made = ada.calls + bob.calls - sent[0] - sent[1];
-    for (peer, before) in [&a, &b].into_iter().zip(before) {
-        assert_eq!(executions(peer) - before, made, "{}", peer.name());
+    // Each call ran once on each peer, with its connecting and disconnecting: what came late made no other run again.
+    let made = [ada.calls - sent[0], bob.calls - sent[1]];
+    let counts = [before, apart, [&a, &b].map(executions)];
+    for (at, peer) in [&a, &b].into_iter().enumerate() {
+        let (own, others) = (made[at], made[1 - at]);
+        assert_eq!(
+            counts[1][at] - counts[0][at],
+            3 * own,
+            "{}: {counts:?} {made:?}",
+            peer.name()
+        );
+        assert_eq!(
+            counts[2][at] - counts[1][at],
+            3 * others,
+            "{}: {counts:?} {made:?}",
+            peer.name()
+        );
     }
     // The module sees the same text.
     assert_eq!(a.call("notes", "print", &json!([NOTE])), Called::Ok);
@@ -309,7 +336,7 @@ fn what_is_no_honest_change_is_refused_with_a_reason() {
     let nowhere = automerge::Change::from(expanded);
     fails(
         &[nowhere.raw_bytes().to_vec()],
-        "refers to what its actor had not seen",
+        "refers to an object that it has not seen",
     );
     // A good one beside a bad one goes with it, and is taken alone.
     let good = somebody(&own_actor(&honest), 0).raw_bytes().to_vec();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sync_protocol::{Entry, EntryId};
 
-use super::Shown;
+use super::{Shown, scrawls};
 use crate::workload::{ACCOUNTS, Deed, OPENING_BALANCE};
 
 /// Place of the text in a row of `saying`.
@@ -49,7 +49,7 @@ impl Ledger {
     pub(crate) fn asked(&mut self, deed: &Deed) {
         self.asked += 1;
         match deed {
-            Deed::Say(text) => {
+            Deed::Say(text) | Deed::Type(text) => {
                 self.said.insert(text.clone(), Told::Nothing);
             }
             Deed::Mumble(text) => self.forged(text.clone()),
@@ -109,6 +109,14 @@ impl Ledger {
                 return Err(format!("\"{text}\" was said once and is there twice"));
             }
         }
+        for typed in scrawls::read(shown)?.chars().map(String::from) {
+            if !self.said.contains_key(&typed) {
+                return Err(format!("nobody ever typed \"{typed}\""));
+            }
+            if !seen.insert(typed.clone()) {
+                return Err(format!("\"{typed}\" was typed once and is there twice"));
+            }
+        }
         let mut names = BTreeSet::new();
         for name in texts(shown, "name", NAME)? {
             if !names.insert(name.clone()) {
@@ -166,19 +174,28 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether every saying that was acknowledged can be read.
+    /// Whether every saying that was acknowledged can be read, and every keystroke unless some calls are void:
+    /// what was typed behind a void change is void with it.
     pub(crate) fn readable(
         &self,
         shown: &Shown,
         excused: impl Fn(usize) -> bool,
+        nothing_is_void: bool,
     ) -> Result<(), String> {
+        let typed: BTreeSet<String> = match nothing_is_void {
+            true => scrawls::read(shown)?.chars().map(String::from).collect(),
+            false => BTreeSet::new(),
+        };
         let here: BTreeSet<_> = texts(shown, "saying", SAYING_TEXT)?.into_iter().collect();
         let calls = self.acknowledged.iter().filter(|call| !excused(call.peer));
         for call in calls {
-            if let Deed::Say(text) = &call.deed
-                && !here.contains(text)
-            {
-                return Err(format!("\"{text}\" was acknowledged and is lost"));
+            let is_lost = match &call.deed {
+                Deed::Say(text) => !here.contains(text),
+                Deed::Type(text) => nothing_is_void && !typed.contains(text),
+                Deed::Mumble(_) | Deed::Compete => false,
+            };
+            if is_lost {
+                return Err(format!("{:?} was acknowledged and is lost", call.deed));
             }
         }
         Ok(())
@@ -238,9 +255,19 @@ mod tests {
         }
         assert_eq!(ledger().plausible(&shown(&[], &[])), Ok(()));
         let none = |_| false;
-        assert_eq!(ledger().readable(&shown(&["one"], &FAIR), none), Ok(()));
-        assert!(ledger().readable(&shown(&["two"], &FAIR), none).is_err());
-        assert_eq!(ledger().readable(&shown(&[], &FAIR), |_| true), Ok(()));
+        assert_eq!(
+            ledger().readable(&shown(&["one"], &FAIR), none, true),
+            Ok(())
+        );
+        assert!(
+            ledger()
+                .readable(&shown(&["two"], &FAIR), none, true)
+                .is_err()
+        );
+        assert_eq!(
+            ledger().readable(&shown(&[], &FAIR), |_| true, true),
+            Ok(())
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! - [`ledger`]: what was acknowledged is there, once; what nobody said is not.
 //! - [`history`]: the one order, from the entries alone; causes before effects; no entry twice.
 //! - [`model`]: the rows that the calls give in that order, one after the other, with what was
-//!   due ([`deliveries`]), what the owner wrote by statements ([`statements`]), and who might at
-//!   all ([`members`]).
+//!   due ([`deliveries`]), what the owner wrote by statements ([`statements`]), what people typed into the
+//!   one document ([`scrawls`]), and who might at all ([`members`]).
 //! - [`cuts`]: what is final stays.
 //! - [`bounds`]: what a peer may send and keep.
 //!
@@ -22,18 +22,20 @@ pub(crate) mod history;
 pub(crate) mod ledger;
 mod members;
 pub(crate) mod model;
+mod scrawls;
 mod statements;
 
 use std::collections::BTreeMap;
 
 /// The tables of the module, as anybody may read them, and the one that an upgrade adds.
-pub(crate) const TABLES: [&str; 10] = [
+pub(crate) const TABLES: [&str; 11] = [
     "account",
     "delivery",
     "name",
     "note",
     "number",
     "saying",
+    "scrawl",
     "stall",
     "tally",
     "visitor",

@@ -10,6 +10,7 @@ use sync_protocol::{BlobHash, Body, ConnectionId, DeviceKey, Entry, Invocation, 
 use super::Shown;
 use super::deliveries::Delivery;
 use super::members::{Left, Members};
+use super::scrawls::Scrawls;
 
 /// 2024-01-01 in microseconds since 1970: generated ids count from there.
 const IDS_START_US: u64 = 1_704_067_200_000_000;
@@ -33,6 +34,7 @@ pub(crate) struct Model {
     pub(super) notes: BTreeMap<u64, (u32, u32)>,
     pub(super) deliveries: BTreeMap<u64, Delivery>,
     tallies: BTreeMap<u64, [u64; 6]>,
+    pub(super) scrawls: Scrawls,
     /// How often they came and left.
     visitors: BTreeMap<Who, (u32, u32)>,
     /// Once the module has receipts.
@@ -246,6 +248,7 @@ impl Model {
                 let id = calling.id(&self.notes);
                 self.notes.insert(id, note);
             }
+            "type_changes" => self.scrawl(calling)?,
             "order" => self.order(calling)?,
             "call_off" => {
                 let shelf = calling.arguments.u32()?;
@@ -339,6 +342,7 @@ impl Model {
                 .map(|(number, holder)| json!([number, who(holder)]))
                 .collect(),
         );
+        show("scrawl", self.scrawls.shown());
         let stalls = self.stalls.iter();
         show(
             "stall",
@@ -417,11 +421,15 @@ impl Arguments<'_> {
         self.take().map(i64::from_le_bytes)
     }
 
-    fn text(&mut self) -> Result<String, Failed> {
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Failed> {
         let len = usize::try_from(self.u32()?).map_err(|_| Failed)?;
-        let (text, rest) = self.0.split_at_checked(len).ok_or(Failed)?;
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Failed)?;
         self.0 = rest;
-        String::from_utf8(text.to_vec()).map_err(|_| Failed)
+        Ok(bytes.to_vec())
+    }
+
+    fn text(&mut self) -> Result<String, Failed> {
+        String::from_utf8(self.bytes()?).map_err(|_| Failed)
     }
 }
 

@@ -7,6 +7,9 @@ use super::{Event, Once, Waiting, Who, World};
 use crate::checker::{ADDED_TABLE, Shown, TABLES};
 use crate::workload::{Deed, Planned};
 
+/// Calls of a hundred that type into the document.
+const TYPED_PERCENT: u64 = 8;
+
 /// Clients of one peer that stay connected.
 const CLIENTS_MAX: usize = 3;
 
@@ -241,10 +244,15 @@ impl World {
             }
             for _ in 0..burst.min(self.calls_left) {
                 self.calls_left -= 1;
-                let node = &self.nodes[at];
-                let planned = self
-                    .workload
-                    .next(&self.database, &node.device, &node.clients);
+                let typed = self.workload.dice().percent(TYPED_PERCENT);
+                let planned = match typed.then(|| self.keystroke(at)).flatten() {
+                    Some(planned) => planned,
+                    None => {
+                        let node = &self.nodes[at];
+                        self.workload
+                            .next(&self.database, &node.device, &node.clients)
+                    }
+                };
                 self.call(at, planned);
             }
         }
@@ -337,7 +345,7 @@ impl World {
             *client = self.nodes[at].follower.as_ref().map(|it| it.client);
         }
         let deed = match deed {
-            Deed::Say(text) if self.is_rogue(at) => Deed::Mumble(text),
+            Deed::Say(text) | Deed::Type(text) if self.is_rogue(at) => Deed::Mumble(text),
             deed => deed,
         };
         self.ledger.asked(&deed);
@@ -416,7 +424,11 @@ impl World {
         for table in TABLES {
             let request = Request::Sql {
                 database: self.database.clone(),
-                text: format!("SELECT * FROM {table}"),
+                text: match table {
+                    // The other columns follow from the change.
+                    "scrawl" => "SELECT hash, bytes FROM scrawl".to_owned(),
+                    table => format!("SELECT * FROM {table}"),
+                },
             };
             let rows = match self.ask(at, request)? {
                 Ok(Reply::Rows(rows)) => rows.rows,

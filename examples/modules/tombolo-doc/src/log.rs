@@ -111,7 +111,8 @@ pub fn judge(change: &[u8], log: &impl Log) -> Result<Option<Entry>, Error> {
     for dependency in &facts.dependencies {
         let Some(known) = log.named(*dependency) else {
             return Err(Error::new(format!(
-                "the change builds on {dependency:064x}, which is not there"
+                "the change builds on {:064x}, which is not there",
+                dependency.swap_bytes()
             )));
         };
         max_op = max_op.max(known.max_op);

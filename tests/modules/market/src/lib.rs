@@ -8,6 +8,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tombolo_doc::log::{self, Entry, Log, Seen};
+
+use spacetimedb::sats::u256;
 use spacetimedb::{
     Identity, ReducerContext, ScheduleAt, Table, TimeDuration, Timestamp, reducer, table,
 };
@@ -92,6 +95,28 @@ pub struct Delivery {
     /// How many more follow it, one after the other.
     pub more: u32,
 }
+
+/// Something that somebody typed into the one document.
+#[table(accessor = scrawl, public, index(accessor = by_actor, btree(columns = [actor, seq])))]
+pub struct Scrawl {
+    /// The change's name, as hexadecimal text: every reader of rows can show it.
+    #[primary_key]
+    pub hash: String,
+    pub actor: u128,
+    pub seq: u32,
+    pub start_op: u32,
+    pub max_op: u32,
+    pub seen: Vec<Seen>,
+    pub bytes: Vec<u8>,
+}
+
+/// The change that makes the text: that of actor 0, at time 0.
+const FIRST: [u8; 57] = [
+    0x85, 0x6f, 0x4a, 0x83, 0xd7, 0x77, 0x6c, 0x7c, 0x01, 0x2f, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x01, 0x00, 0x00,
+    0x00, 0x05, 0x15, 0x06, 0x34, 0x01, 0x42, 0x02, 0x56, 0x02, 0x70, 0x02, 0x7f, 0x04, 0x74, 0x65,
+    0x78, 0x74, 0x01, 0x7f, 0x04, 0x7f, 0x00, 0x7f, 0x00,
+];
 
 /// What somebody counted.
 #[table(accessor = tally, public)]
@@ -372,4 +397,62 @@ pub fn move_heaviest(ctx: &ReducerContext, shelf: u32) -> Result<(), String> {
     note.shelf += 1;
     ctx.db.note().id().update(note);
     Ok(())
+}
+
+#[reducer(init)]
+pub fn init(ctx: &ReducerContext) -> Result<(), String> {
+    type_changes(ctx, vec![FIRST.to_vec()])
+}
+
+/// Adds changes to the document: all, or none.
+#[reducer]
+pub fn type_changes(ctx: &ReducerContext, changes: Vec<Vec<u8>>) -> Result<(), String> {
+    for change in &changes {
+        let Some(entry) = log::judge(change, &Scrawls(ctx))? else {
+            continue;
+        };
+        ctx.db.scrawl().insert(Scrawl {
+            hash: format!("{:064x}", entry.hash.swap_bytes()),
+            actor: entry.actor,
+            seq: entry.seq,
+            start_op: entry.start_op,
+            max_op: entry.max_op,
+            seen: entry.seen,
+            bytes: entry.bytes,
+        });
+    }
+    Ok(())
+}
+
+/// The changes of the document.
+struct Scrawls<'a>(&'a ReducerContext);
+
+impl Log for Scrawls<'_> {
+    fn named(&self, hash: u256) -> Option<Entry> {
+        let name = format!("{:064x}", hash.swap_bytes());
+        self.0
+            .db
+            .scrawl()
+            .hash()
+            .find(name)
+            .map(|row| entry(hash, row))
+    }
+
+    fn numbered(&self, actor: u128, seq: u32) -> Option<Entry> {
+        let row = self.0.db.scrawl().by_actor().filter((actor, seq)).next()?;
+        // Nobody asks for its name.
+        Some(entry(u256::ZERO, row))
+    }
+}
+
+fn entry(hash: u256, row: Scrawl) -> Entry {
+    Entry {
+        hash,
+        actor: row.actor,
+        seq: row.seq,
+        start_op: row.start_op,
+        max_op: row.max_op,
+        seen: row.seen,
+        bytes: row.bytes,
+    }
 }
