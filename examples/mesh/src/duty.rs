@@ -11,8 +11,13 @@ use std::collections::BTreeMap;
 
 /// How often an actuator says that it is here while it has nothing to do, in microseconds.
 const IDLE_SEEN_US: i64 = 10_000_000;
-/// How long it claims nothing after it was refused, in microseconds: a call that fails is kept, too.
-const REFUSED_WAIT_US: i64 = 5_000_000;
+/// How long it claims nothing after it was refused again and again, in microseconds: first this long, then
+/// twice as long each time. A call that fails is kept as any other.
+const REFUSED_WAIT_US: i64 = 1_000_000;
+/// Not longer than this many times that.
+const REFUSED_WAITS_MAX: i64 = 16;
+/// Out of so many of the oldest free jobs one is taken, not always the same by all.
+const CHOICE: usize = 4;
 /// Finished jobs whose finality is waited for at a time; of more than that the oldest is not told.
 const UNSETTLED_MAX: usize = 32;
 
@@ -62,6 +67,8 @@ pub(crate) struct Duty {
     told_us: i64,
     /// Until when it claims nothing.
     idle_until_us: i64,
+    /// How long the next refusal makes it wait, in multiples of [`REFUSED_WAIT_US`].
+    refused_waits: i64,
     /// Finished jobs that are not final yet.
     unsettled: Vec<(u32, CallId)>,
 }
@@ -92,6 +99,7 @@ impl Duty {
             phase: Phase::Idle,
             told_us: i64::MIN,
             idle_until_us: i64::MIN,
+            refused_waits: 1,
             unsettled: Vec::new(),
         }
     }
@@ -137,6 +145,7 @@ impl Duty {
     /// A claim was taken.
     pub(crate) fn claimed(&mut self, job: u32, call: CallId, seen: &Seen) -> Vec<Step> {
         self.told_us = seen.now_us;
+        self.refused_waits = 1;
         if self.sure {
             self.phase = Phase::Unsure { job, call };
             return vec![Step::Say(format!("job {job}: claimed, not final yet"))];
@@ -160,7 +169,8 @@ impl Duty {
     /// The greenhouse said no to a claim or to the end of a job.
     pub(crate) fn refused(&mut self, why: &str, seen: &Seen) -> Vec<Step> {
         self.phase = Phase::Idle;
-        self.idle_until_us = seen.now_us + REFUSED_WAIT_US;
+        self.idle_until_us = seen.now_us + self.refused_waits * REFUSED_WAIT_US;
+        self.refused_waits = (self.refused_waits * 2).min(REFUSED_WAITS_MAX);
         vec![Step::Say(format!("refused: {why}"))]
     }
 
@@ -200,7 +210,7 @@ impl Duty {
         Some(Step::Say(format!("job {job}: lost: {why}")))
     }
 
-    /// Goes on with a job of an earlier life, or takes the oldest that is free.
+    /// Goes on with a job of an earlier life, or takes one of the oldest that are free.
     fn begin(&mut self, seen: &Seen) -> Vec<Step> {
         let mine = |job: &&Job| job.claim.as_ref().is_some_and(|it| it.actuator == self.own);
         if let Some(job) = seen.jobs.iter().find(mine) {
@@ -213,10 +223,14 @@ impl Duty {
         if seen.now_us < self.idle_until_us {
             return vec![];
         }
-        let free = seen.jobs.iter().find(|job| job.claim.is_none());
-        free.map(|job| Step::Claim(job.number))
-            .into_iter()
-            .collect()
+        let free = seen.jobs.iter().filter(|job| job.claim.is_none());
+        let oldest: Vec<u32> = free.map(|job| job.number).take(CHOICE).collect();
+        if oldest.is_empty() {
+            return vec![];
+        }
+        // Two that look at one moment had better not want the same: each begins at a place of its own.
+        let place = self.own.to_string().bytes().map(usize::from).sum::<usize>();
+        vec![Step::Claim(oldest[place % oldest.len()])]
     }
 
     fn work(&mut self, job: u32, seen: &Seen) -> Step {

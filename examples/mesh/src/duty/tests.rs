@@ -51,9 +51,9 @@ fn acts(steps: Vec<Step>) -> (String, Vec<Step>) {
 }
 
 #[test]
-fn it_takes_the_oldest_free_job_and_finishes_it_in_its_time() {
+fn it_takes_a_free_job_and_finishes_it_in_its_time() {
     let mut duty = Duty::new(who('a'), false);
-    let jobs = [job(1, Some('b')), job(2, None), job(3, None)];
+    let jobs = [job(1, Some('b')), job(2, None)];
     assert_eq!(acts(duty.next(&seen(0, &jobs))).1, [Step::Claim(2)]);
     duty.claimed(2, call("claim"), &seen(0, &jobs));
     let mine = [job(2, Some('a'))];
@@ -116,13 +116,37 @@ fn a_finished_job_that_somebody_else_had_first_is_told_as_void() {
 }
 
 #[test]
-fn whoever_is_refused_does_not_ask_again_at_once() {
+fn of_the_oldest_free_jobs_not_all_take_the_same() {
+    let jobs: Vec<Job> = (0..20).map(|number| job(number, None)).collect();
+    let mut taken = Vec::new();
+    for digit in ['a', 'b', 'c', 'd'] {
+        let own = Identity::parse(&format!("{digit}{}", "0".repeat(63))).expect("an identity");
+        let (_, acted) = acts(Duty::new(own, false).next(&seen(0, &jobs)));
+        taken.extend(acted);
+    }
+    let numbers = |step: &Step| matches!(step, Step::Claim(0..4));
+    assert!(taken.iter().all(numbers), "{taken:?}");
+    taken.dedup();
+    assert_eq!(taken.len(), 4, "{taken:?}");
+}
+
+#[test]
+fn whoever_is_refused_waits_longer_each_time() {
     let mut duty = Duty::new(who('a'), false);
     let jobs = [job(2, None)];
-    assert_eq!(acts(duty.next(&seen(0, &jobs))).1, [Step::Claim(2)]);
-    duty.refused("no", &seen(0, &jobs));
-    assert_eq!(acts(duty.next(&seen(4, &jobs))).1, []);
-    assert_eq!(acts(duty.next(&seen(5, &jobs))).1, [Step::Claim(2)]);
+    let mut second = 0;
+    for wait in [1, 2, 4, 8, 16, 16] {
+        assert_eq!(acts(duty.next(&seen(second, &jobs))).1, [Step::Claim(2)]);
+        duty.refused("no", &seen(second, &jobs));
+        assert_eq!(acts(duty.next(&seen(second + wait - 1, &jobs))).1, []);
+        second += wait;
+    }
+    duty.claimed(2, call("claim"), &seen(second, &jobs));
+    duty.refused("no", &seen(second, &jobs));
+    assert_eq!(
+        acts(duty.next(&seen(second + 1, &jobs))).1,
+        [Step::Claim(2)]
+    );
 }
 
 #[test]

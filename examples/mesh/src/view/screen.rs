@@ -150,8 +150,8 @@ fn link_table(state: &State) -> Table<'_> {
         let key: String = plain(&link.device).chars().take(8).collect();
         let (sync, style) = match (link.connected, link.in_sync) {
             (false, _) => ("", FAINT),
-            (true, true) => ("in sync", GOOD),
-            (true, false) => ("catching up", WAITS),
+            (true, true) => ("yes", GOOD),
+            (true, false) => ("not yet", WAITS),
         };
         let reached = match link.connected {
             true => Cell::from(format!("{} {}", link.reached(), plain(link.host()))),
@@ -171,9 +171,9 @@ fn link_table(state: &State) -> Table<'_> {
         Constraint::Length(8),
         Constraint::Fill(1),
         Constraint::Length(10),
-        Constraint::Length(11),
+        Constraint::Length(7),
     ];
-    let head = Row::new(["peer", "reached", "round trip", ""]).style(FAINT);
+    let head = Row::new(["peer", "reached", "round trip", "in sync"]).style(FAINT);
     Table::new(rows, widths)
         .header(head)
         .block(titled("links", state.links.len()))

@@ -164,7 +164,7 @@ fn what_somebody_else_wrote_cannot_move_the_cursor() {
 fn the_text_says_the_same() {
     let text = as_text(&state());
     for part in [
-        "1 of 2 others reached, 1 in sync; cut 12, 3 calls not final; 2.0 readings/s",
+        "1 of 2 others reached; cut 12, 3 calls not final; 2.0 readings/s",
         "roof             temperature  aaaaaaaa  seen 1 s ago    41.5  120 readings\n",
         "0 readings  away\n",
         "00112233  QUIC 192.0.2.7  0.4 ms  in sync\n",

@@ -83,9 +83,8 @@ fn write_all(out: &mut String, state: &State) -> std::fmt::Result {
 /// The peer, how it stands with the others, and how much is measured.
 pub(super) fn headline(state: &State) -> String {
     let reached = state.links.iter().filter(|link| link.connected).count();
-    let equal = state.links.iter().filter(|link| link.in_sync).count();
     format!(
-        "{}: {reached} of {} others reached, {equal} in sync; cut {}, {} calls not final; \
+        "{}: {reached} of {} others reached; cut {}, {} calls not final; \
          {:.1} readings/s, {} kept for {} s",
         state.peer,
         state.links.len(),
@@ -105,7 +104,7 @@ pub(super) fn link_line(link: &crate::state::Link) -> String {
     let sync = match (link.connected, link.in_sync) {
         (false, _) => "",
         (true, true) => "  in sync",
-        (true, false) => "  catching up",
+        (true, false) => "  not in sync yet",
     };
     format!(
         "{}  {} {}{rtt}{sync}",
