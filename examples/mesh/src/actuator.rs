@@ -94,7 +94,7 @@ fn done(
         }
         Step::Here => match peer.call("seen", &json!([])) {
             Ok(_) => return Ok(vec![]),
-            Err(Refused::No(why)) => {
+            Err(Refused::No(_, why)) => {
                 eprintln!("{name}: {why}; registering again");
                 register(peer, name, "Actuator")?;
                 return Ok(vec![]);
@@ -107,7 +107,7 @@ fn done(
     match (peer.call(reducer, &json!([job])), reducer) {
         (Ok(call), "claim_job") => Ok(duty.claimed(job, call, seen)),
         (Ok(call), _) => Ok(duty.finished(job, call)),
-        (Err(Refused::No(why)), _) => Ok(duty.refused(&why, seen)),
+        (Err(Refused::No(_, why)), _) => Ok(duty.refused(&why, seen)),
         (Err(later), _) => Err(later.into()),
     }
 }

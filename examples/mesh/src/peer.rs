@@ -53,8 +53,9 @@ pub(crate) struct Peer {
 /// Why a call did not go through.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// The reducer said no, with this text, or the peer did for what was asked: to ask again is no use.
-    No(String),
+    /// The reducer said no, or the peer did for what was asked: a status of HTTP and a text. To ask again
+    /// is no use.
+    No(u16, String),
     /// The peer could not answer now.
     Later(anyhow::Error),
 }
@@ -62,7 +63,7 @@ pub(crate) enum Refused {
 impl From<Refused> for anyhow::Error {
     fn from(refused: Refused) -> anyhow::Error {
         match refused {
-            Refused::No(text) => anyhow!("{text}"),
+            Refused::No(_, text) => anyhow!("{text}"),
             Refused::Later(error) => error,
         }
     }
@@ -134,15 +135,18 @@ impl Peer {
         let identity = Identity::parse(&field("identity"))
             .with_context(|| format!("{} does not hold a token", file.display()))?;
         self.token = Some(field("token"));
-        let path = format!("/v1/identity/{identity}/verify");
-        self.send("GET", &path, None).with_context(|| {
-            format!(
-                "the token in {} does not count at {}; a device that moves to another peer \
-                 needs another --state",
+        // Whatever is asked, a token of another peer is refused.
+        let path = format!("/v1/database/{}/identity", self.database);
+        match self.ask("GET", &path, None) {
+            Ok(_) => {}
+            Err(Refused::No(401, why)) => bail!(
+                "the token in {} does not count at {}: {why}. A device that moves to another \
+                 peer needs another --state",
                 file.display(),
                 self.base
-            )
-        })?;
+            ),
+            Err(refused) => return Err(refused.into()),
+        }
         Ok((self, identity))
     }
 
@@ -201,7 +205,7 @@ impl Peer {
         }
         let request = request
             .body(body.unwrap_or_default().to_owned())
-            .map_err(|error| Refused::No(format!("{}: {error}", self.base)))?;
+            .map_err(|error| Refused::No(0, format!("{}: {error}", self.base)))?;
         let answer = match body.is_some() || method == "POST" {
             true => self.agent.run(request),
             false => self.agent.run(request.map(|_| ())),
@@ -224,8 +228,10 @@ impl Peer {
             200..300 => Ok(Told { text, place }),
             // Busy, starting, or its disk is full: it says which.
             503 => Err(Refused::Later(anyhow!("{}", text.trim()))),
-            _ if text.trim().is_empty() => Err(Refused::No(format!("{path}: status {status}"))),
-            _ => Err(Refused::No(text.trim().to_owned())),
+            _ if text.trim().is_empty() => {
+                Err(Refused::No(status, format!("{path}: status {status}")))
+            }
+            _ => Err(Refused::No(status, text.trim().to_owned())),
         }
     }
 }

@@ -67,7 +67,7 @@ impl Sensor {
                     eprintln!("{name}: {error}; trying again in {} s", wait.as_secs());
                     pause(wait);
                 }
-                Err(Refused::No(why)) => {
+                Err(Refused::No(_, why)) => {
                     let wait = waits.next();
                     eprintln!("{name}: {why}; registering again in {} s", wait.as_secs());
                     pause(wait);
@@ -89,7 +89,7 @@ pub(crate) fn register(peer: &Peer, name: &str, kind: &str) -> anyhow::Result<()
     loop {
         match peer.call("register", &json!([name, kind])) {
             Ok(_) => return Ok(()),
-            Err(Refused::No(why)) => anyhow::bail!("{why}"),
+            Err(Refused::No(_, why)) => anyhow::bail!("{why}"),
             Err(Refused::Later(error)) => {
                 let wait = waits.next();
                 eprintln!("{name}: {error}; trying again in {} s", wait.as_secs());

@@ -77,7 +77,8 @@ impl Watch {
         let every = Duration::from_millis(self.every);
         // Ends when the screen is gone: what it sends goes nowhere then.
         std::thread::spawn(move || serve(&peer, every, &orders, &to_screen));
-        let mut terminal = ratatui::try_init().context("the terminal cannot be used")?;
+        let mut terminal =
+            ratatui::try_init().context("there is no terminal to draw on; `--once` needs none")?;
         let outcome = show(&mut terminal, View::new(own), &news, &to_peer);
         ratatui::try_restore().context("the terminal cannot be given back")?;
         outcome

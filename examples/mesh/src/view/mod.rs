@@ -32,8 +32,8 @@ pub(crate) struct View {
     trouble: Option<String>,
     /// What the last order came to.
     said: Option<String>,
-    /// Which of the alarms is meant, counted from the top.
-    chosen: usize,
+    /// Whose alarm is meant. Not its line: others may come above it while somebody reaches for the key.
+    chosen: Option<Identity>,
     /// The text of a new job, while it is being typed.
     typed: Option<String>,
     over: bool,
@@ -46,7 +46,7 @@ impl View {
             state: None,
             trouble: None,
             said: None,
-            chosen: 0,
+            chosen: None,
             typed: None,
             over: false,
         }
@@ -54,8 +54,8 @@ impl View {
 
     /// The peer told how it stands.
     pub(crate) fn saw(&mut self, state: State) {
-        self.chosen = self.chosen.min(state.alarms.len().saturating_sub(1));
         self.state = Some(state);
+        self.choose(self.line());
         self.trouble = None;
     }
 
@@ -101,10 +101,10 @@ impl View {
             KeyCode::Char('q') | KeyCode::Esc => self.over = true,
             KeyCode::Char('n') => self.typed = Some(String::new()),
             KeyCode::Char('a') => return self.acknowledged(),
-            KeyCode::Up => self.chosen = self.chosen.saturating_sub(1),
+            KeyCode::Up => self.choose(self.line().saturating_sub(1)),
             KeyCode::Down => {
                 let last = self.alarms().len().saturating_sub(1);
-                self.chosen = (self.chosen + 1).min(last);
+                self.choose((self.line() + 1).min(last));
             }
             _ => {}
         }
@@ -112,7 +112,7 @@ impl View {
     }
 
     fn acknowledged(&mut self) -> Option<Order> {
-        let chosen = self.alarms().get(self.chosen).cloned();
+        let chosen = self.alarms().get(self.line()).cloned();
         match chosen {
             Some(alarm) if alarm.acknowledged_by.is_none() => Some(Order::Acknowledge {
                 device: alarm.device,
@@ -142,6 +142,16 @@ impl View {
         }
         self.typed = Some(text);
         None
+    }
+
+    /// The line of the chosen alarm; the first one if that is gone.
+    fn line(&self) -> usize {
+        let chosen = |alarm: &Alarm| Some(&alarm.device) == self.chosen.as_ref();
+        self.alarms().iter().position(chosen).unwrap_or(0)
+    }
+
+    fn choose(&mut self, line: usize) {
+        self.chosen = self.alarms().get(line).map(|alarm| alarm.device.clone());
     }
 
     fn alarms(&self) -> &[Alarm] {

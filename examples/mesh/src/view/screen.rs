@@ -59,8 +59,11 @@ impl View {
     }
 
     fn alarm_table<'a>(&self, state: &'a State) -> Table<'a> {
-        let rows = state.alarms.iter().enumerate().map(|(index, alarm)| {
-            let chosen = if index == self.chosen { "›" } else { " " };
+        let rows = state.alarms.iter().map(|alarm| {
+            let chosen = match Some(&alarm.device) == self.chosen.as_ref() {
+                true => "›",
+                false => " ",
+            };
             let (over, style) = match alarm.over_us {
                 Some(over) => (format!("over {} ago", ago(state.now_us, over)), GOOD),
                 None => ("not over".to_owned(), BAD),

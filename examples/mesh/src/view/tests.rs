@@ -192,11 +192,19 @@ fn the_chosen_alarm_is_acknowledged_once() {
     assert_eq!(press(&mut view, KeyCode::Char('a')), None);
     let last = drawn(&view, 100, 18).pop().unwrap_or_default();
     assert_eq!(last, "this alarm is acknowledged already");
-    // With fewer alarms, the last of them is meant.
+    // Without the chosen one, the first is meant.
     let mut fewer = state();
     fewer.alarms.truncate(1);
     view.saw(fewer);
     assert!(press(&mut view, KeyCode::Char('a')).is_some());
+    // And it stays meant when another comes above it.
+    let mut more = state();
+    more.alarms.reverse();
+    view.saw(more);
+    let order = press(&mut view, KeyCode::Char('a'));
+    let meant =
+        |order: &Order| matches!(order, Order::Acknowledge { device, .. } if *device == who('a'));
+    assert!(order.as_ref().is_some_and(meant), "{order:?}");
     view.saw(State::default());
     assert_eq!(press(&mut view, KeyCode::Char('a')), None);
 }
