@@ -92,6 +92,14 @@ fn done(
             println!("{name}: {text}");
             return Ok(vec![]);
         }
+        Step::Lost { job, to } => {
+            let sql = format!("SELECT name FROM device WHERE identity = 0x{to}");
+            let rows = peer.rows(&sql)?;
+            let who = rows.first().and_then(|row| row[0].as_str());
+            let who = who.unwrap_or(to.short());
+            println!("{name}: job {job}: lost: {who} has it, whose claim comes first");
+            return Ok(vec![]);
+        }
         Step::Here => match peer.call("seen", &json!([])) {
             Ok(_) => return Ok(vec![]),
             Err(Refused::No(_, why)) => {

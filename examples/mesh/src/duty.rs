@@ -54,6 +54,8 @@ pub(crate) enum Step {
     Here,
     /// Tell whoever watches.
     Say(String),
+    /// Tell that a job turned out to be another device's.
+    Lost { job: u32, to: Identity },
 }
 
 /// An actuator at work.
@@ -201,7 +203,9 @@ impl Duty {
         let why = match (found, claim) {
             (Some(_), Some(claim)) if claim.actuator == self.own => return None,
             (Some(_), Some(claim)) => {
-                format!("{} has it, whose claim comes first", claim.actuator.short())
+                let to = claim.actuator.clone();
+                self.phase = Phase::Idle;
+                return Some(Step::Lost { job, to });
             }
             (Some(_), None) => "it was taken from this device, which was silent".to_owned(),
             (None, _) => "it is done or cancelled".to_owned(),

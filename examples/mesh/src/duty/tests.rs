@@ -87,16 +87,21 @@ fn whoever_must_be_sure_begins_when_the_claim_is_final() {
 
 #[test]
 fn it_stops_when_the_job_is_somebody_elses_or_gone() {
-    for (now, why) in [
-        (vec![job(2, Some('b'))], "bbbbbbbb has it"),
-        (vec![job(2, None)], "was silent"),
-        (vec![], "done or cancelled"),
+    let to_b = Step::Lost {
+        job: 2,
+        to: who('b'),
+    };
+    for (now, why, lost) in [
+        (vec![job(2, Some('b'))], "", vec![to_b]),
+        (vec![job(2, None)], "was silent", vec![Step::Claim(2)]),
+        (vec![], "done or cancelled", vec![]),
     ] {
         for sure in [false, true] {
             let mut duty = Duty::new(who('a'), sure);
             duty.claimed(2, call("claim"), &seen(0, &[job(2, Some('a'))]));
-            let (said, _) = acts(duty.next(&seen(1, &now)));
-            assert!(said.contains("job 2: lost") && said.contains(why), "{said}");
+            let (said, acted) = acts(duty.next(&seen(1, &now)));
+            assert!(said.contains(why), "{said}");
+            assert_eq!(acted, lost);
             assert_eq!(duty.calls(), []);
         }
     }
