@@ -353,3 +353,28 @@ fn alarms_are_seen_to_once_and_the_job_of_one_that_vanished_is_free_again() {
     drop((pump, vent, roof));
     wait_until_equal(&[a, b], DATABASE);
 }
+
+#[test]
+fn a_job_stays_with_one_that_was_only_out_of_reach() {
+    let _turn = turn();
+    let peers = greenhouse(&["a", "b"]);
+    let (a, b) = (&peers[0], &peers[1]);
+    let folder = tempfile::tempdir().expect("a scratch directory can be made");
+    let folder = folder.path();
+    ok(a, "set_away", json!([5]));
+    let long = job(&peers, "water everything", 600);
+    // The first peer is the finaliser.
+    let pump = Device::start(folder, &["actuator", "pump"], a);
+    wait_for_claimer(b, long, &pump);
+    b.cli(&["network", "off"]).ok();
+    // To this side the pump is silent, so its job is free after a while.
+    let vent = Device::start(folder, &["actuator", "vent"], b);
+    wait_for_claimer(b, long, &vent);
+    assert_eq!(claimer(a, long), Some(pump.identity()));
+    b.cli(&["network", "on"]).ok();
+    vent.says(&format!("job {long}: lost: pump has it"));
+    wait_for_claimer(b, long, &pump);
+    assert!(!pump.output().contains("lost"), "{}", pump.output());
+    drop((pump, vent));
+    wait_until_equal(&[a, b], DATABASE);
+}
