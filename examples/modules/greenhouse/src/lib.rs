@@ -157,12 +157,13 @@ pub struct Role {
 
 #[reducer(init)]
 pub fn init(ctx: &ReducerContext) {
-    ctx.db.setting().insert(Setting {
+    let setting = ctx.db.setting().insert(Setting {
         id: 0,
         window_s: WINDOW_S,
         away_s: AWAY_S,
         made_by: ctx.sender(),
     });
+    tidying::schedule(ctx, &setting);
     for (kind, low, high) in [(Kind::Temperature, 5.0, 35.0), (Kind::Humidity, 30.0, 90.0)] {
         ctx.db.threshold().insert(Threshold {
             kind,
@@ -171,7 +172,6 @@ pub fn init(ctx: &ReducerContext) {
             streak: 3,
         });
     }
-    tidying::begin(ctx);
 }
 
 /// Makes the caller a device of this greenhouse, or gives it another name.
@@ -249,7 +249,7 @@ pub fn record(ctx: &ReducerContext, value: f64) -> Result<(), String> {
         value,
     });
     let streak = match ctx.db.threshold().kind().find(device.kind) {
-        Some(threshold) => watch(ctx, &device, &threshold, value),
+        Some(threshold) => judge(ctx, &device, &threshold, value),
         None => 0,
     };
     ctx.db.device().identity().update(Device {
@@ -263,7 +263,7 @@ pub fn record(ctx: &ReducerContext, value: f64) -> Result<(), String> {
 }
 
 /// Raises an alarm or ends one, and gives the readings in a row that were out of bounds.
-fn watch(ctx: &ReducerContext, device: &Device, threshold: &Threshold, value: f64) -> u32 {
+fn judge(ctx: &ReducerContext, device: &Device, threshold: &Threshold, value: f64) -> u32 {
     let bounds = Bounds {
         low: threshold.low,
         high: threshold.high,
@@ -417,10 +417,13 @@ pub fn give_up_job(ctx: &ReducerContext, job: u32) -> Result<(), String> {
 pub fn set_window(ctx: &ReducerContext, seconds: u32) -> Result<(), String> {
     gardener(ctx, "set the window")?;
     within("the window's seconds", seconds, rules::WINDOW_SECONDS)?;
-    ctx.db.setting().id().update(Setting {
-        window_s: seconds,
-        ..setting(ctx)?
-    });
+    set(
+        ctx,
+        Setting {
+            window_s: seconds,
+            ..setting(ctx)?
+        },
+    );
     Ok(())
 }
 
@@ -429,10 +432,13 @@ pub fn set_window(ctx: &ReducerContext, seconds: u32) -> Result<(), String> {
 pub fn set_away(ctx: &ReducerContext, seconds: u32) -> Result<(), String> {
     gardener(ctx, "set when a device is away")?;
     within("the seconds of silence", seconds, rules::AWAY_SECONDS)?;
-    ctx.db.setting().id().update(Setting {
-        away_s: seconds,
-        ..setting(ctx)?
-    });
+    set(
+        ctx,
+        Setting {
+            away_s: seconds,
+            ..setting(ctx)?
+        },
+    );
     Ok(())
 }
 
@@ -509,6 +515,11 @@ fn own_job(ctx: &ReducerContext, job: u32) -> Result<Job, String> {
 fn setting(ctx: &ReducerContext) -> Result<Setting, String> {
     let setting = ctx.db.setting().id().find(0);
     setting.ok_or_else(|| "the row of settings is gone: an owner has deleted it".to_string())
+}
+
+fn set(ctx: &ReducerContext, setting: Setting) {
+    let setting = ctx.db.setting().id().update(setting);
+    tidying::schedule(ctx, &setting);
 }
 
 /// What a device is called; of others the beginning of the identity.

@@ -12,6 +12,8 @@ pub const WINDOW_SECONDS: (u32, u32) = (5, 2_678_400);
 /// After how many seconds of silence a device may be taken for away, at least and at most. A peer's clock
 /// may be seconds off.
 pub const AWAY_SECONDS: (u32, u32) = (5, 86_400);
+/// How often the database tidies up, in seconds: each time is a call, which all peers keep.
+pub const TIDY_SECONDS: (u32, u32) = (5, 60);
 /// Readings out of bounds in a row that an alarm may ask for, at most.
 pub const STREAK_MAX: u32 = 1_000;
 
@@ -130,6 +132,11 @@ pub fn is_away(seen_us: i64, now_us: i64, away_s: u32) -> bool {
     now_us.saturating_sub(seen_us) > i64::from(away_s) * 1_000_000
 }
 
+/// How often to tidy up, in seconds: twice while the shorter of the two times passes.
+pub fn tidy_every_s(window_s: u32, away_s: u32) -> u32 {
+    (window_s.min(away_s) / 2).clamp(TIDY_SECONDS.0, TIDY_SECONDS.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +214,18 @@ mod tests {
         ] {
             let said = check_text("a name", text, NAME_BYTES_MAX).expect_err(text);
             assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn tidying_is_as_seldom_as_it_may_be() {
+        for (window_s, away_s, every_s) in [
+            (3_600, 30, 15),
+            (3_600, 600, 60),
+            (5, 600, 5),
+            (3_600, 5, 5),
+        ] {
+            assert_eq!(tidy_every_s(window_s, away_s), every_s);
         }
     }
 

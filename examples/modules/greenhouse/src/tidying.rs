@@ -1,33 +1,34 @@
-//! What the database does by itself every few seconds: old rows go, and jobs of those who vanished are free
+//! What the database does by itself from time to time: old rows go, and jobs of those who vanished are free
 //! again.
 //!
 //! Peers that are apart each do it. When they meet, all of it runs again in the one order: a job that was
 //! freed because its actuator was out of reach stays with it, if it was there all the time.
 
-use crate::rules::is_away;
-use crate::{alarm, claim, device, finished, reading};
+use crate::rules::{is_away, tidy_every_s};
+use crate::{Setting, alarm, claim, device, finished, reading};
 use spacetimedb::{ReducerContext, ScheduleAt, Table, TimeDuration, Timestamp, reducer, table};
 use std::time::Duration;
 
-/// How often.
-const EVERY: Duration = Duration::from_secs(5);
 /// Most readings, and most finished jobs, that one run deletes: a run is short, also after the window was
 /// made much smaller. The rest goes with the next ones.
 const ROWS_MAX: usize = 1_000;
 
-/// When to tidy up.
+/// When to tidy up; one row.
 #[table(accessor = tidy_timer, scheduled(tidy))]
 pub struct TidyTimer {
     #[primary_key]
-    #[auto_inc]
     pub id: u64,
     pub scheduled_at: ScheduleAt,
 }
 
-pub(crate) fn begin(ctx: &ReducerContext) {
-    ctx.db.tidy_timer().insert(TidyTimer {
+/// From now on, as often as these settings ask for.
+pub(crate) fn schedule(ctx: &ReducerContext, setting: &Setting) {
+    let every_s = tidy_every_s(setting.window_s, setting.away_s);
+    let timers = ctx.db.tidy_timer();
+    timers.id().delete(0);
+    timers.insert(TidyTimer {
         id: 0,
-        scheduled_at: EVERY.into(),
+        scheduled_at: Duration::from_secs(every_s.into()).into(),
     });
 }
 
