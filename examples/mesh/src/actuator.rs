@@ -27,20 +27,16 @@ pub(crate) struct Actuator {
     /// Milliseconds between two looks for jobs
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     every: u64,
-    /// Folder for its token, by which it is the same device the next time
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "GREENHOUSE_STATE",
-        default_value = "."
-    )]
-    state: PathBuf,
+    /// Folder for its token, by which it is the same device the next time [default: greenhouse in
+    /// $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR", env = "GREENHOUSE_STATE")]
+    state: Option<PathBuf>,
 }
 
 impl Actuator {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let peer = Peer::of(&self.place)?;
-        let (peer, identity) = peer.known_by(&state_file(&self.state, &self.name))?;
+        let (peer, identity) = peer.known_by(&state_file(self.state.as_deref(), &self.name)?)?;
         register(&peer, &self.name, "Actuator")?;
         println!("{}: {identity} at {}", self.name, peer.address());
         let mut duty = Duty::new(identity, self.sure);

@@ -1,16 +1,35 @@
 //! What all devices share: where the token is kept, and how long to wait for a peer that does not answer.
 
+use anyhow::Context;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file with a device's token. Letters that a file's name should not have are replaced.
-pub(crate) fn state_file(folder: &Path, name: &str) -> PathBuf {
+/// The file with a device's token, in this folder or in the person's own for such things. Letters that a
+/// file's name should not have are replaced.
+///
+/// # Errors
+/// When no folder is given and there is no home directory.
+pub(crate) fn state_file(folder: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = match folder {
+        Some(folder) => folder.to_path_buf(),
+        None => own_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+            .context("there is no home directory; say with --state DIR where to keep the token")?,
+    };
     let plain = |letter: char| match letter.is_ascii_alphanumeric() || letter == '-' {
         true => letter,
         false => '_',
     };
     let name: String = name.chars().map(plain).collect();
-    folder.join(format!("{name}.token"))
+    Ok(folder.join(format!("{name}.token")))
+}
+
+fn own_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let state = match variable("XDG_STATE_HOME") {
+        Some(state) => PathBuf::from(state),
+        None => PathBuf::from(variable("HOME")?).join(".local/state"),
+    };
+    Some(state.join("greenhouse"))
 }
 
 /// Seconds to wait, longer each time, so that a device does not wear out a peer that is in trouble.
@@ -48,7 +67,19 @@ mod tests {
 
     #[test]
     fn a_name_leads_into_its_folder_only() {
-        let file = state_file(Path::new("state"), "../Dach 1");
+        let file = state_file(Some(Path::new("state")), "../Dach 1").expect("fine");
         assert_eq!(file, Path::new("state/___Dach_1.token"));
+    }
+
+    #[test]
+    fn tokens_are_kept_where_the_person_keeps_such_things() {
+        let both = |name: &str| match name {
+            "XDG_STATE_HOME" => Some("/s".into()),
+            _ => Some("/h".into()),
+        };
+        assert_eq!(own_folder(both), Some("/s/greenhouse".into()));
+        let home = |name: &str| (name == "HOME").then(|| "/h".into());
+        assert_eq!(own_folder(home), Some("/h/.local/state/greenhouse".into()));
+        assert_eq!(own_folder(|_| None), None);
     }
 }

@@ -31,20 +31,16 @@ pub(crate) struct Sensor {
     /// Of a hundred readings so many begin an upset: values that raise an alarm
     #[arg(long, value_name = "PERCENT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=100))]
     upset: u8,
-    /// Folder for its token, by which it is the same device the next time
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "GREENHOUSE_STATE",
-        default_value = "."
-    )]
-    state: PathBuf,
+    /// Folder for its token, by which it is the same device the next time [default: greenhouse in
+    /// $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR", env = "GREENHOUSE_STATE")]
+    state: Option<PathBuf>,
 }
 
 impl Sensor {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let peer = Peer::of(&self.place)?;
-        let (peer, identity) = peer.known_by(&state_file(&self.state, &self.name))?;
+        let (peer, identity) = peer.known_by(&state_file(self.state.as_deref(), &self.name)?)?;
         let name = &self.name;
         register(&peer, name, self.kind.variant())?;
         println!("{name}: {identity} at {}", peer.address());

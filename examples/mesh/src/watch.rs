@@ -32,13 +32,9 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "MS", default_value_t = 500, conflicts_with_all = ["once", "json"], value_parser = clap::value_parser!(u64).range(100..=60_000))]
     every: u64,
     /// With --server: folder for the token under which alarms are acknowledged and jobs asked for
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "GREENHOUSE_STATE",
-        default_value = "."
-    )]
-    state: PathBuf,
+    /// [default: greenhouse in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR", env = "GREENHOUSE_STATE")]
+    state: Option<PathBuf>,
 }
 
 /// What the reader of the peer tells the screen.
@@ -70,7 +66,7 @@ impl Watch {
                     .context("the peer does not say who it is")?;
                 (peer, Identity::parse(identity)?)
             }
-            false => peer.known_by(&state_file(&self.state, "watch"))?,
+            false => peer.known_by(&state_file(self.state.as_deref(), "watch")?)?,
         };
         let (to_screen, news) = channel();
         let (to_peer, orders) = channel();
