@@ -90,6 +90,7 @@ fn the_architecture_names_every_package() {
         "benchmarks",
         "xtask",
         "examples/modules",
+        "examples/mesh",
     ] {
         assert!(
             architecture.contains(&format!("`{folder}`")),

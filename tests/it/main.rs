@@ -16,6 +16,7 @@ mod determinism;
 mod disk;
 mod docs;
 mod finality;
+mod greenhouse;
 mod harness;
 mod hostile_clients;
 mod hostile_modules;

@@ -5,7 +5,7 @@
 )]
 
 use crate::command::{Chore, cargo, program};
-use crate::{fuzz, places, simulate, test};
+use crate::{fuzz, mesh, places, simulate, test};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -54,7 +54,7 @@ fn format() -> anyhow::Result<()> {
             .run()?;
     }
     // Not `--all`: that would be the packages it depends on too, which have been looked at.
-    for workspace in [places::fuzz(), places::rust_client()] {
+    for workspace in [places::fuzz(), places::rust_client(), places::mesh()] {
         cargo(["fmt", "--check", "--manifest-path"])
             .args([workspace.join("Cargo.toml")])
             .run()?;
@@ -76,7 +76,8 @@ fn lints() -> anyhow::Result<()> {
         "-D",
         "warnings",
     ])
-    .run()
+    .run()?;
+    mesh::lints()
 }
 
 fn licences() -> anyhow::Result<()> {
@@ -92,6 +93,7 @@ fn licences() -> anyhow::Result<()> {
         (places::modules(), &EVERYTHING),
         (places::test_modules(), &EVERYTHING),
         (places::fuzz(), &EVERYTHING),
+        (places::mesh(), &EVERYTHING),
         (places::old_modules(), &["sources"]),
         (places::rust_client(), &["sources"]),
     ];

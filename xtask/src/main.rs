@@ -17,6 +17,7 @@ mod command;
 mod demo_module;
 mod fuzz;
 mod iproute;
+mod mesh;
 mod nightly;
 mod npm;
 mod places;

@@ -24,6 +24,11 @@ pub(crate) fn modules() -> PathBuf {
     root().join("examples/modules")
 }
 
+/// The workspace of the greenhouse's programs.
+pub(crate) fn mesh() -> PathBuf {
+    root().join("examples/mesh")
+}
+
 /// The workspace of the fuzzers.
 pub(crate) fn fuzz() -> PathBuf {
     root().join("fuzz")

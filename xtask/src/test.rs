@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::command::cargo;
-use crate::{chromium, demo_module, iproute, npm, rust_client, wasm};
+use crate::{chromium, demo_module, iproute, mesh, npm, rust_client, wasm};
 
 /// Builds what the tests need, then runs them. `arguments` are handed on to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
@@ -23,6 +23,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })?;
+    mesh::build()?;
+    // Whoever asks for some tests of the workspace wants these alone.
+    if arguments.is_empty() {
+        mesh::test()?;
+    }
     // Not the examples in the documentation of our own crates: there are none, and looking for them
     // takes as long as compiling each crate once more.
     cargo(["test", "--release", "--workspace", "--tests"])
