@@ -1,4 +1,4 @@
-import { useCell } from './cell';
+import { Cell, useCell } from './cell';
 import { Menu } from './icons';
 import type { Session } from './session';
 import type { Sync } from './system';
@@ -48,9 +48,12 @@ function LinkMark({ session }: { session: Session }) {
   return <span className={`link ${state}`} role="status" title={`${session.place.database} at ${session.place.peer}`}>{text}</span>;
 }
 
+const NOTHING = new Cell(false);
+
 /** Whether the peer has all that was typed here. */
 function UnsentMark({ session }: { session: Session }) {
-  const unsent = useCell(session.outbox.count) > 0;
+  const typing = useCell(useCell(session.desk.note)?.typing ?? NOTHING);
+  const unsent = useCell(session.outbox.count) > 0 || typing;
   // What passes at once is not worth a look.
   const waits = useLasting(unsent, 1_000);
   const kept = session.store.db !== undefined;

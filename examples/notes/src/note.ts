@@ -35,6 +35,8 @@ export interface Stand {
 /** A note that is open: one's own copy, and the ways between it, the rows, the browser's disk and what is sent. */
 export class OpenNote {
   readonly stand = new Cell<Stand>({ loaded: false, canUndo: false, canRedo: false });
+  /** Whether something was typed that is in no change yet. */
+  readonly typing = new Cell(false);
   readonly carets = new Cell<readonly Caret[]>([]);
 
   #paper: Paper;
@@ -86,6 +88,7 @@ export class OpenNote {
     this.#paper.type(splice, Date.now());
     this.#moveCarets([splice]);
     this.#gather ??= setTimeout(() => this.commit(), GATHER_MS);
+    this.typing.set(true);
   }
 
   /** Makes a change of what was typed, and has it sent. */
@@ -94,6 +97,7 @@ export class OpenNote {
     this.#gather = undefined;
     if (!this.#paper.hasTyped) return;
     this.#made(this.#paper.commit());
+    this.typing.set(false);
     this.#tell();
   }
 
@@ -195,8 +199,8 @@ export class OpenNote {
     try {
       this.#changed(this.#paper.merge(fresh.map(kept => kept.bytes)));
     } catch (error) {
-      // One of ours has the number of one of these: the peer refuses it, and without it they can be merged.
-      this.failed(error as Error);
+      // One of ours has the number of one of these. The peer refuses ours, and without it they can be merged.
+      if (this.outbox.of(this.id).length === 0) this.failed(error as Error);
     }
   }
 
@@ -246,8 +250,9 @@ export class OpenNote {
   }
 }
 
+/** A row's number has the lowest byte first of what Automerge writes first. */
 function nameOf(row: NoteChange): string {
-  return hex(row.hash, 64);
+  return (hex(row.hash, 64).match(/../g) ?? []).reverse().join('');
 }
 
 /** A number as the module and Automerge write it. */

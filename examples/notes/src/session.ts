@@ -41,7 +41,10 @@ export class Session {
   /** What to tell the calls without an answer when the connection ends. */
   readonly #unanswered = new Set<(error: Error) => void>();
   readonly #redial = new Redial(() => this.#connect());
-  readonly #leaving = () => this.desk.note.get()?.commit();
+  readonly #leaving = () => {
+    this.desk.note.get()?.commit();
+    this.store.rescue();
+  };
   readonly #notice = (error: Error) => this.#tell(error.message);
 
   constructor(
@@ -50,8 +53,7 @@ export class Session {
   ) {
     this.desk = new Desk(placeKey(place), store, this.#notice);
     this.outbox = new Outbox(store, this.#notice);
-    // Before the store looks what it has to rescue.
-    addEventListener('pagehide', this.#leaving, { capture: true });
+    addEventListener('pagehide', this.#leaving);
     void this.#begin();
   }
 
@@ -113,7 +115,7 @@ export class Session {
     this.#closed = true;
     this.#redial.stop();
     this.#leaving();
-    removeEventListener('pagehide', this.#leaving, { capture: true });
+    removeEventListener('pagehide', this.#leaving);
     this.#abandon();
     void this.#actor?.then(actor => actor.release());
   }

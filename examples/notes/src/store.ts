@@ -49,9 +49,7 @@ export class Store {
   /** Changes that are not surely on disk yet. */
   readonly #unsafe = new Set<Kept>();
 
-  private constructor(readonly db: IDBDatabase | undefined) {
-    addEventListener('pagehide', () => this.#rescue());
-  }
+  private constructor(readonly db: IDBDatabase | undefined) {}
 
   /** Where the browser does not allow it, nothing is kept, and `db` is not there. */
   static async open(): Promise<Store> {
@@ -123,7 +121,7 @@ export class Store {
   }
 
   /** A page that goes away waits for no database, but this it can do at once. */
-  #rescue(): void {
+  rescue(): void {
     if (this.#unsafe.size === 0) return;
     const changes = [...this.#unsafe].map(kept => ({ ...kept, bytes: [...kept.bytes] }));
     try {
