@@ -16,6 +16,8 @@ export class Desk {
   readonly note = new Cell<OpenNote | undefined>(undefined);
   readonly people = new Cell<readonly Person[]>([]);
 
+  /** Whether the others are told that we look at the note. */
+  isHere = false;
   #conn: DbConnection | undefined;
   #followed: { note: string; handle: SubscriptionHandle } | undefined;
   #me: string | undefined;
@@ -28,6 +30,8 @@ export class Desk {
     readonly place: string,
     readonly store: Store,
     readonly failed: (error: Error) => void,
+    /** Is told when the others are not told that we look at the note: another page of ours may have gone, for instance. */
+    readonly absent: () => void,
   ) {}
 
   /** Shows what the browser kept, until the peer answers. */
@@ -119,6 +123,8 @@ export class Desk {
   #readPeople(conn: DbConnection, note: OpenNote): void {
     const readers = [...conn.db.reader.iter()].filter(row => hex(row.note, 32) === note.id);
     const people = readers.map(row => ({ id: row.identity.toHexString(), name: row.name, at: row.cursor }));
+    this.isHere = people.some(person => person.id === this.#me);
+    if (!this.isHere) this.absent();
     people.sort((a, b) => a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1));
     if (keyOf(people) === keyOf(this.people.get())) return this.#readCarets(note, people);
     this.people.set(people);

@@ -51,7 +51,7 @@ export class Session {
     readonly place: Place,
     readonly store: Store,
   ) {
-    this.desk = new Desk(placeKey(place), store, this.#notice);
+    this.desk = new Desk(placeKey(place), store, this.#notice, () => this.#look());
     this.outbox = new Outbox(store, this.#notice);
     addEventListener('pagehide', this.#leaving);
     void this.#begin();
@@ -211,7 +211,8 @@ export class Session {
       const name = this.name.get() ?? guestName(this.me.get() ?? '');
       const cursor = this.#cursor ?? 0;
       const look = `${note?.id} ${cursor} ${name}`;
-      if (!note?.stand.get().loaded || this.link.get().state !== 'online' || look === this.#looked) return;
+      if (!note?.stand.get().loaded || this.link.get().state !== 'online') return;
+      if (look === this.#looked && this.desk.isHere) return;
       this.#looked = look;
       this.#call(({ reducers }) => reducers.look({ note: BigInt(`0x${note.id}`), name, cursor })).catch((error: Error) => {
         if (!(error instanceof Unanswered)) this.#tell(`The others do not see that you are here: ${error.message}`);

@@ -62,16 +62,16 @@ export class Notes extends Page {
   }
 
   /**
-   * Types at the end, each letter by itself, as fast as the browser takes it: by its own way of putting typed text into a
-   * box, with all the events of it.
+   * Types at the end, each letter by itself, by the browser's own way of putting typed text into a box, with all the events of
+   * it. Faster than anybody: the page gets to do other work, and to paint, after every eighth.
    */
   async typeFast(text) {
     await this.box.evaluate(async (box, text) => {
       box.focus();
       box.setSelectionRange(box.value.length, box.value.length);
-      for (const letter of text) {
+      for (const [index, letter] of [...text].entries()) {
         document.execCommand('insertText', false, letter);
-        // Other work of the page comes in between, as with keys.
+        if (index % 8 !== 7) continue;
         await new Promise(resolve => {
           const { port1, port2 } = new MessageChannel();
           port1.onmessage = resolve;

@@ -72,6 +72,28 @@ test('what one types the other sees, whose cursor stays where it was', async () 
   await bothShow('News: The tomatoes are ripe. 🍎');
 });
 
+test('what a browser is putting together is left alone until it is done', async () => {
+  const { page } = bob;
+  const keys = await page.context().newCDPSession(page);
+  await bob.cursor('ripe. 🍎');
+  await keys.send('Input.imeSetComposition', { text: 'とま', selectionStart: 2, selectionEnd: 2 });
+  await ada.box.press('Control+Home');
+  await ada.page.keyboard.type('Good ');
+  await becomes(async () => count(await ada.text(), 'Good News'), 1);
+  await ada.allSent();
+  // Bob's peer has it; the page waits.
+  await becomes(async () => (await rows()).at(0) === (await rows()).at(1), true);
+  assert.match(await bob.text(), /^News.*とま$/);
+  await keys.send('Input.insertText', { text: 'トマト' });
+  await bothShow('Good News: The tomatoes are ripe. 🍎トマト');
+  for (let n = 0; n < 3; n += 1) await page.keyboard.press('Backspace');
+  await bothShow('Good News: The tomatoes are ripe. 🍎');
+  await ada.box.evaluate(box => box.setSelectionRange(0, 5));
+  await ada.page.keyboard.press('Delete');
+  await bothShow('News: The tomatoes are ripe. 🍎');
+  await keys.detach();
+});
+
 test('the cursor of the other is drawn where it is', async () => {
   await bob.cursor('The tomatoes');
   await becomes(async () => (await ada.carets()).Bob, 'News: The tomatoes'.length);
