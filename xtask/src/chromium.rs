@@ -1,4 +1,4 @@
-//! The browser that the tests of `examples/chat` drive.
+//! The browser that the tests of `examples/chat` and `examples/notes` drive.
 
 use crate::command::program;
 use crate::wasm::{is_debian, is_root};

@@ -60,7 +60,7 @@ pub(crate) fn all_modules() -> [PathBuf; 3] {
 }
 
 /// The folders with packages from npm, and what comes with each.
-pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 5] {
+pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 6] {
     [
         (
             "tests/node",
@@ -68,6 +68,7 @@ pub(crate) fn npm_packages() -> [(PathBuf, &'static str); 5] {
         ),
         ("tests/node-v1", "the client libraries of SpacetimeDB 1.x"),
         ("examples/chat", "the same library, react, vite, typescript"),
+        ("examples/notes", "the same and Automerge"),
         ("tests/browser", "playwright-core, which drives Chromium"),
         ("tests/oidc", "oidc-provider, and the Node that it needs"),
     ]

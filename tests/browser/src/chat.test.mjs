@@ -3,6 +3,7 @@
 
 import { strict as assert } from 'node:assert';
 import { after, afterEach, before, test } from 'node:test';
+import { Chat } from './chat.mjs';
 import { start } from './pages.mjs';
 import { becomes, peers, Wire } from './peers.mjs';
 
@@ -10,7 +11,7 @@ const [a, b] = peers;
 let browser, ada, bob, wire;
 
 before(async () => {
-  browser = await start();
+  browser = await start(Chat);
   wire = await Wire.to(b);
   ada = await browser.open(a.url);
   bob = await browser.open(wire.url);

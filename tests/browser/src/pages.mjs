@@ -1,4 +1,4 @@
-// A browser, the built page on a web server of its own, and what a case does on a page.
+// A browser, the built page on a web server of its own, and what is the same on all pages.
 
 import { strict as assert } from 'node:assert';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { extname, join, normalize } from 'node:path';
 import { chromium } from 'playwright-core';
 import { PATIENCE_MS, set } from './peers.mjs';
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.wasm': 'application/wasm' };
 
 /** Serves the built files on loopback, on a port of its own or the one that others know. */
 async function serve() {
@@ -24,7 +24,8 @@ async function serve() {
   return server;
 }
 
-export async function start() {
+/** A browser whose pages are of this kind of `Page`. */
+export async function start(Kind) {
   const server = await serve();
   const profile = mkdtempSync(join(tmpdir(), 'tombolo-browser-'));
   const browser = await chromium.launch({
@@ -43,9 +44,9 @@ export async function start() {
       // Nothing but this machine: a provider's page may want fonts from somewhere.
       await context.route(({ protocol, hostname }) => protocol.startsWith('http') && hostname !== '127.0.0.1', route => route.abort());
       const page = await context.newPage();
-      const chat = new Chat(page, address);
-      await page.goto(`${address}?peer=${encodeURIComponent(peer)}&database=chat${addressEnds}`);
-      return chat;
+      const shown = new Kind(page, address);
+      await page.goto(`${address}?peer=${encodeURIComponent(peer)}&database=${set('TOMBOLO_DATABASE')}${addressEnds}`);
+      return shown;
     },
     async stop() {
       await browser.close();
@@ -56,8 +57,8 @@ export async function start() {
   };
 }
 
-/** The chat on one page. */
-class Chat {
+/** A page of an example. */
+export class Page {
   /** What the page complained of, and whom it asked that it should not. */
   complaints = [];
 
@@ -72,47 +73,9 @@ class Chat {
       if (hostname !== '127.0.0.1' && !request.url().startsWith('data:')) this.complaints.push(`asks ${request.url()}`);
     });
     this.address = address;
-    this.box = page.getByRole('textbox', { name: /^Message/ });
-    this.log = page.getByRole('log');
     this.link = page.locator('.link');
     this.sync = page.getByTestId('sync');
     this.ownName = page.getByTestId('own-name');
-  }
-
-  /** What stands in the room, in order, with who said it. */
-  messages() {
-    return this.page.locator('.said').evaluateAll(lines => lines.map(line => {
-      const name = line.querySelector('.name, .unseen').textContent.replace(/: $/, '');
-      return [line.dataset.key, line.querySelector('.text').textContent, line.querySelector('.name') ? name : ''];
-    }));
-  }
-
-  async texts() {
-    return (await this.messages()).map(([, text]) => text);
-  }
-
-  /** The marks of the messages that start with these words. */
-  async marks(start) {
-    const marks = await this.page.locator('.said').evaluateAll((lines, start) => lines
-      .filter(line => line.querySelector('.text').textContent.startsWith(start))
-      .map(line => line.querySelector('.mark').className), start);
-    return marks.map(mark => mark.replace('mark', '').trim());
-  }
-
-  /** Where the messages stand, and how high they are. */
-  places() {
-    return this.page.locator('.said').evaluateAll(lines => lines.map(line => [line.offsetTop, line.offsetHeight]));
-  }
-
-  /** The names of who is here. */
-  async here() {
-    return this.page.locator('section .person .cut-off').allTextContents();
-  }
-
-  async say(text) {
-    await this.box.fill(text);
-    await this.box.press('Enter');
-    await this.page.waitForFunction(() => document.querySelector('textarea').value === '');
   }
 
   async picture(name) {

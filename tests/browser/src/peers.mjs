@@ -13,6 +13,8 @@ export function set(name) {
   return value;
 }
 
+const DATABASE = `/v1/database/${set('TOMBOLO_DATABASE')}`;
+
 /** One peer, over HTTP, as its owner. */
 class Peer {
   constructor(name, url, token) {
@@ -29,11 +31,11 @@ class Peer {
   }
 
   async call(reducer, ...args) {
-    await this.request('POST', `/v1/database/chat/call/${reducer}`, JSON.stringify(args));
+    await this.request('POST', `${DATABASE}/call/${reducer}`, JSON.stringify(args));
   }
 
   async sql(query) {
-    return JSON.parse(await this.request('POST', '/v1/database/chat/sql', query))[0].rows;
+    return JSON.parse(await this.request('POST', `${DATABASE}/sql`, query))[0].rows;
   }
 
   /** Runs a verb of the command line against this peer, and gives what it printed. */

@@ -3,6 +3,7 @@
 
 import { strict as assert } from 'node:assert';
 import { after, before, test } from 'node:test';
+import { Chat } from './chat.mjs';
 import { start } from './pages.mjs';
 import { becomes, peers, set } from './peers.mjs';
 
@@ -12,7 +13,7 @@ const identity = set('TOMBOLO_IDENTITY');
 let browser, ann, bob;
 
 before(async () => {
-  browser = await start();
+  browser = await start(Chat);
 });
 
 after(async () => {
