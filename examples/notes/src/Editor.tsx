@@ -43,7 +43,7 @@ export function Editor({ session, note, title }: Props) {
   const missing = notes !== undefined && title === undefined;
   return (
     <>
-      <div className="tools" role="toolbar" aria-label="Editing">
+      <div className="tools" role="group" aria-label="Editing">
         <button className="icon" aria-label="Undo" title="Undo what you did (Ctrl+Z)" disabled={!canUndo} onClick={() => turn('undo')}><Undo /></button>
         <button className="icon" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled={!canRedo} onClick={() => turn('redo')}><Redo /></button>
         {!loaded && <p className="hint">{missing ? 'There is no such note here.' : online ? 'Loading…' : 'Waiting for the peer…'}</p>}

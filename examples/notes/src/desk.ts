@@ -118,6 +118,8 @@ export class Desk {
     if (fresh.length === 0 && notes.length === before.size && this.notes.get()) return;
     this.notes.set(inOrder(notes));
     this.store.putNotes(fresh).catch(this.failed);
+    const there = new Set(notes.map(note => note.id));
+    this.store.dropNotes([...before.values()].filter(note => !there.has(note.id))).catch(this.failed);
   }
 
   #readPeople(conn: DbConnection, note: OpenNote): void {

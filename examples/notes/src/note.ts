@@ -89,6 +89,7 @@ export class OpenNote {
     this.#moveCarets([splice]);
     this.#gather ??= setTimeout(() => this.commit(), GATHER_MS);
     this.typing.set(true);
+    this.#tell();
   }
 
   /** Makes a change of what was typed, and has it sent. */
@@ -243,8 +244,8 @@ export class OpenNote {
   }
 
   #tell(): void {
-    const { isThere, steps } = this.#paper;
-    const now = { loaded: isThere, canUndo: steps.canUndo, canRedo: steps.canRedo };
+    const { isThere, hasTyped, steps } = this.#paper;
+    const now = { loaded: isThere, canUndo: hasTyped || steps.canUndo, canRedo: !hasTyped && steps.canRedo };
     const before = this.stand.get();
     if (before.loaded !== now.loaded || before.canUndo !== now.canUndo || before.canRedo !== now.canRedo) this.stand.set(now);
   }

@@ -41,12 +41,12 @@ export class Outbox {
 
   /** Changes that no note has yet, or not any more. The last ones build on the first. */
   add(changes: readonly Kept[]): void {
-    for (const kept of changes) {
-      const waiting = this.of(kept.note);
-      if (waiting.some(other => other.hash === kept.hash)) continue;
-      // Those of an earlier page come when a later one may have written already.
-      const at = waiting.findLastIndex(other => other.startOp <= kept.startOp) + 1;
-      this.#waiting.set(kept.note, waiting.toSpliced(at, 0, kept));
+    for (const note of new Set(changes.map(kept => kept.note))) {
+      const waiting = [...this.of(note)];
+      const known = new Set(waiting.map(kept => kept.hash));
+      waiting.push(...changes.filter(kept => kept.note === note && !known.has(kept.hash)));
+      // Those of an earlier page may come when this one has written already.
+      this.#waiting.set(note, waiting.sort((a, b) => a.startOp - b.startOp));
     }
     this.#changed();
   }
@@ -105,8 +105,10 @@ export class Outbox {
     let count = 0;
     for (const [note, waiting] of this.#waiting) {
       count += waiting.length;
-      if (waiting.length === 0) this.#waiting.delete(note);
-      else void this.#work(note);
+      if (waiting.length === 0) {
+        this.#waiting.delete(note);
+        this.#singly.delete(note);
+      } else void this.#work(note);
     }
     this.count.set(count);
   }

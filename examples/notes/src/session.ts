@@ -155,6 +155,10 @@ export class Session {
     const note = new OpenNote(id, placeKey(this.place), actor, this.outbox, this.store, this.#notice);
     this.desk.open(note);
     this.#cursor = undefined;
+    // Who reads a note now is told of at once.
+    clearTimeout(this.#looking);
+    this.#looking = undefined;
+    this.#looked = undefined;
     this.#look();
     await note.begin();
   }

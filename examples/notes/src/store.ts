@@ -55,7 +55,8 @@ export class Store {
   static async open(): Promise<Store> {
     const db = await openDatabase().catch(() => undefined);
     const store = new Store(db);
-    await store.#bringBack();
+    // What cannot be brought back stays where it is, for the next time.
+    await store.#bringBack().catch(() => {});
     return store;
   }
 
@@ -87,6 +88,10 @@ export class Store {
 
   async putNotes(notes: readonly KeptNote[]): Promise<void> {
     if (notes.length > 0) await this.#write('notes', table => notes.forEach(note => table.put(note)));
+  }
+
+  async dropNotes(notes: readonly KeptNote[]): Promise<void> {
+    if (notes.length > 0) await this.#write('notes', table => notes.forEach(({ place, id }) => table.delete([place, id])));
   }
 
   async actor(place: string, identity: string, slot: number): Promise<string | undefined> {

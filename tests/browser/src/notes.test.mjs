@@ -308,7 +308,26 @@ test('a change that is refused is told, with its words, and one can go on withou
   await twin.page.context().close();
 });
 
-test('dark, narrow, and by keyboard alone', async () => {
+test('the keyboard is enough', async () => {
+  const { keyboard } = ada.page;
+  const isFocused = find => find.evaluate(it => document.activeElement === it);
+  await ada.page.getByRole('textbox', { name: 'Make a note' }).focus();
+  await keyboard.type('By keyboard');
+  await keyboard.press('Enter');
+  await ada.opened('By keyboard');
+  // One can write at once.
+  await becomes(() => isFocused(ada.box), true);
+  await keyboard.type('written');
+  await keyboard.press('Shift+Tab');
+  await becomes(() => isFocused(ada.page.getByRole('button', { name: 'Undo', exact: true })), true);
+  await keyboard.press('Enter');
+  await becomes(() => ada.text(), '');
+  await becomes(() => isFocused(ada.box), true);
+  await keyboard.press('Control+y');
+  await becomes(() => ada.text(), 'written');
+});
+
+test('dark and narrow', async () => {
   await bob.open('Greenhouse');
   await bob.page.emulateMedia({ colorScheme: 'dark' });
   await bob.picture('notes-dark');
