@@ -189,23 +189,16 @@ fn two_people_type_into_one_paragraph_while_they_are_apart() {
         assert_eq!(text.matches(words).count(), 1, "{words:?} in {text:?}");
     }
     assert!(!text.contains(" are"), "{text:?}");
-    // Each call ran once on each peer, with its connecting and disconnecting: what came late made no other run again.
+    // Each call ran once on each peer, with its connecting and disconnecting. What is behind the last one that came
+    // late may have run again: for so little it is not asked what it read.
     let made = [ada.calls - sent[0], bob.calls - sent[1]];
     let counts = [before, apart, [&a, &b].map(executions)];
     for (at, peer) in [&a, &b].into_iter().enumerate() {
-        let (own, others) = (made[at], made[1 - at]);
-        assert_eq!(
-            counts[1][at] - counts[0][at],
-            3 * own,
-            "{}: {counts:?} {made:?}",
-            peer.name()
-        );
-        assert_eq!(
-            counts[2][at] - counts[1][at],
-            3 * others,
-            "{}: {counts:?} {made:?}",
-            peer.name()
-        );
+        let (own, others) = (3 * made[at], 3 * made[1 - at]);
+        let said = format!("{}: {counts:?} {made:?}", peer.name());
+        assert_eq!(counts[1][at] - counts[0][at], own, "{said}");
+        let healing = counts[2][at] - counts[1][at];
+        assert!((others..=others + 3).contains(&healing), "{said}");
     }
     // The module sees the same text.
     assert_eq!(a.call("notes", "print", &json!([NOTE])), Called::Ok);
