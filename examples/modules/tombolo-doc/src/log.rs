@@ -192,11 +192,8 @@ fn seq_of(log: &impl Log, actor: u128, last: u32, op: u32) -> Result<u32, Error>
 }
 
 fn numbered(log: &impl Log, actor: u128, seq: u32) -> Result<Entry, Error> {
-    log.numbered(actor, seq).ok_or_else(|| {
-        Error::new(format!(
-            "change {seq} of actor {actor:032x} was taken away"
-        ))
-    })
+    log.numbered(actor, seq)
+        .ok_or_else(|| Error::new(format!("change {seq} of actor {actor:032x} was taken away")))
 }
 
 fn not_seen() -> Error {
