@@ -197,7 +197,7 @@ impl<'a> Found<'a> {
 }
 
 /// The actor and number that an id of a change stands for.
-fn named<'a>(change: &'a Change, id: OpId) -> (&'a [u8], u32) {
+fn named(change: &Change, id: OpId) -> (&[u8], u32) {
     (&change.actors()[id.actor as usize], id.counter)
 }
 

@@ -339,7 +339,7 @@ fn what_is_no_honest_change_is_refused_with_a_reason() {
         rows,
         "nothing of it was kept"
     );
-    assert_eq!(write(&a, &[good.clone()]), Called::Ok);
+    assert_eq!(write(&a, std::slice::from_ref(&good)), Called::Ok);
     assert_eq!(
         write(&a, &[good]),
         Called::Ok,
