@@ -137,7 +137,7 @@ impl Change {
             return Err(ChangeError::Malformed("a number in it is zero"));
         }
         let (ops, predecessors) = ops::read(&mut reader, actors.len())?;
-        if start_op + ops.len() as u64 > COUNTER_MAX {
+        if start_op.saturating_add(ops.len() as u64) > COUNTER_MAX {
             return Err(ChangeError::Malformed(
                 "a counter of an operation is out of range",
             ));

@@ -134,3 +134,21 @@ fn what_is_no_change_says_so() {
         Err("these bytes are no Automerge change: they do not begin like one".to_owned())
     );
 }
+
+#[test]
+fn a_change_that_counts_beyond_all_numbers_is_none() {
+    // One operation, numbered 2 to the power of 64, less 1.
+    let contents = [
+        &[0, 1, 7, 1][..],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        &[0, 0, 0, 5, 0x15, 3, 0x34, 1, 0x42, 2, 0x56, 2, 0x70, 2],
+        &[0x7f, 1, b'a', 1, 0x7f, 0, 0x7f, 0, 0x7f, 0],
+    ]
+    .concat();
+    let mut chunk = vec![0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 1, contents.len() as u8];
+    chunk.extend(&contents);
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&chunk[8..]);
+    chunk[4..8].copy_from_slice(&digest[..4]);
+    let refused = ChangeError::Malformed("a counter of an operation is out of range");
+    assert_eq!(Change::read(&chunk), Err(refused));
+}

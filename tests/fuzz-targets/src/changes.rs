@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use documents::{Change, Document, DocumentError};
+use documents::{Change, Definitions, Document, read_all};
 use sha2::{Digest as _, Sha256};
 
 /// What every chunk begins with; then come its sum, its kind, its length.
@@ -27,8 +27,8 @@ fn chunk(contents: &[u8]) -> Vec<u8> {
     [&MAGIC, &sum[..4], &head, contents].concat()
 }
 
-/// The contents of a change: what is read is what stood there, the library reads it too, and a document takes it or
-/// leaves it without harm.
+/// The contents of a change: what is read is what stood there, and it is judged beside a small document, the same
+/// way alone and among others.
 pub(crate) fn change(contents: &[u8]) {
     let bytes = chunk(contents);
     let Ok(change) = Change::read(&bytes) else {
@@ -38,25 +38,17 @@ pub(crate) fn change(contents: &[u8]) {
     let needs = change.needs();
     let distinct: BTreeSet<_> = needs.iter().collect();
     assert_eq!(distinct.len(), needs.len(), "each range of operations once");
-    let mut document = base();
-    let before = document.json("").expect("a small document");
-    match document.merge(&bytes) {
-        Ok(count) => {
-            assert!(count <= 1);
-            document.act_as(b"after", 0).expect("a name");
-            document
-                .put("/after", "\"text\"")
-                .expect("the root is a map");
-            document.commit().expect("an edit of an edited document");
-        }
-        Err(DocumentError::Change(_)) => {
-            assert_eq!(
-                document.json(""),
-                Ok(before),
-                "what was refused changed nothing"
-            );
-        }
-        Err(other) => panic!("the library met what should have been refused: {other}"),
+    let all = base().changes().expect("a small document");
+    let others = read_all(&all, |_| true).expect("its own changes");
+    let mut definitions = Definitions::default();
+    for other in &others {
+        definitions.add(other.clone()).expect("its own changes");
+    }
+    let seen = others.iter().map(Change::max_op).max().unwrap_or(0);
+    if definitions.add(change.clone()).is_ok() && !others.contains(&change) {
+        let depends = !change.dependencies().is_empty();
+        let checked = change.check(&others, if depends { seen } else { 0 });
+        assert_eq!(checked, Ok(()), "it was accepted among all");
     }
 }
 
