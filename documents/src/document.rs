@@ -1,5 +1,6 @@
 //! A document in memory: a set of changes that were judged, and what the library makes of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -153,7 +154,6 @@ impl Document {
 
     /// The changes, each once and after all that it depends on; as they came where that leaves a choice.
     fn in_order(&self, changes: Vec<Change>) -> Result<Vec<Change>, ChangeError> {
-        use std::collections::{BTreeMap, BTreeSet};
         let all: BTreeSet<Hash> = changes.iter().map(Change::hash).collect();
         let mut waiting: BTreeMap<Hash, Vec<Change>> = BTreeMap::new();
         let mut there: BTreeSet<Hash> = BTreeSet::new();
@@ -210,7 +210,8 @@ impl Document {
     /// Makes one change of all edits since the last, and gives its bytes: none if nothing was edited.
     ///
     /// # Errors
-    /// [`DocumentError`] when the change or the document would be too large. The edits are gone then.
+    /// [`DocumentError`] when the change or the document would be too large. Then this document does nothing any more:
+    /// it is to be opened anew, without the edits.
     pub fn commit(&mut self) -> Result<Vec<u8>, DocumentError> {
         self.whole()?;
         let time_s = self.time_s;
@@ -355,7 +356,7 @@ impl Document {
     pub(crate) fn whole(&self) -> Result<(), DocumentError> {
         if self.broken {
             return Err(DocumentError::Library(
-                "it broke off at an earlier call, open the document anew".to_owned(),
+                "it broke off before, or a change was too large: open the document anew".to_owned(),
             ));
         }
         Ok(())

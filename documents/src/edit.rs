@@ -146,9 +146,7 @@ impl Document {
     fn room_for(&self, ops: usize) -> Result<(), DocumentError> {
         self.whole()?;
         if !self.acts {
-            return Err(DocumentError::Library(
-                "nobody said in whose name the document is edited".to_owned(),
-            ));
+            return Err(DocumentError::Nameless);
         }
         if self.library.pending_ops().saturating_add(ops) > CHANGE_OPS_MAX {
             return Err(too_many("operations in one change", CHANGE_OPS_MAX));

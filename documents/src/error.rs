@@ -100,6 +100,9 @@ pub enum DocumentError {
     /// A value that is no JSON, or that no document holds.
     #[error("{0}")]
     Value(String),
+    /// An edit before anybody said whose it is.
+    #[error("nobody said in whose name the document is edited")]
+    Nameless,
     /// The library refused, for a reason of its own.
     #[error("Automerge: {0}")]
     Library(String),

@@ -119,7 +119,7 @@ fn edits_that_make_no_sense_say_why_and_change_nothing() {
     }
     assert_eq!(doc.json(""), Ok(before));
     let mut nobody = Document::new();
-    assert!(nobody.put("/a", "1").is_err(), "nobody said who edits");
+    assert_eq!(nobody.put("/a", "1"), Err(DocumentError::Nameless));
 }
 
 #[test]

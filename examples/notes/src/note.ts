@@ -251,9 +251,9 @@ export class OpenNote {
   }
 }
 
-/** A row's number has the lowest byte first of what Automerge writes first. */
+/** The name of a row's change, as Automerge writes it. */
 function nameOf(row: NoteChange): string {
-  return (hex(row.hash, 64).match(/../g) ?? []).reverse().join('');
+  return hex(row.hash, 64);
 }
 
 /** A number as the module and Automerge write it. */

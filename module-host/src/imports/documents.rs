@@ -152,23 +152,26 @@ fn act(caller: Caller<'_, Session>, handle: u32, salt: u32, salt_len: u32, out: 
     })
 }
 
-/// Edits a document: the price, the path, and what is done there.
+/// Edits a document at a path, with a value, for a price by what it holds, what comes in and what is taken out.
 fn edit(
     caller: Caller<'_, Session>,
     handle: u32,
     path: (u32, u32),
     value: (u32, u32),
+    deleted: u32,
     out: u32,
     work: impl FnOnce(&mut Document, &str, &str) -> Result<(), DocumentError>,
 ) -> Answer {
     answer(caller, |guest| {
         guest.in_bounds(out, 4)?;
+        guest.charge(prices::copied(path.1 as usize) + prices::copied(value.1 as usize))?;
         let path = guest.text(path.0, path.1)?.to_owned();
         let value = guest.text(value.0, value.1)?.to_owned();
         let ops = document(guest, handle)?.ops() as u64;
         guest.charge(prices::DOCUMENT + prices::DOCUMENT_OP_SOUGHT * ops)?;
-        // A byte says an operation at most.
-        guest.charge(prices::document_change(value.len()))?;
+        // A byte says an operation at most; and no more are taken out than a change may have.
+        let deleted = (deleted as usize).min(documents::limits::CHANGE_OPS_MAX);
+        guest.charge(prices::document_change(value.len() + deleted))?;
         let done = work(document(guest, handle)?, &path, &value);
         give(guest, out, done.map(|()| Vec::new()))
     })
@@ -189,6 +192,7 @@ fn put(
         handle,
         (path, path_len),
         (json, json_len),
+        0,
         out,
         Document::put,
     )
@@ -209,6 +213,7 @@ fn insert(
         handle,
         (path, path_len),
         (json, json_len),
+        0,
         out,
         Document::insert,
     )
@@ -228,6 +233,7 @@ fn put_counter(
         handle,
         (path, path_len),
         (path, 0),
+        0,
         out,
         |document, path, _| document.put_counter(path, start),
     )
@@ -247,6 +253,7 @@ fn increment(
         handle,
         (path, path_len),
         (path, 0),
+        0,
         out,
         |document, path, _| document.increment(path, by),
     )
@@ -259,6 +266,7 @@ fn delete(caller: Caller<'_, Session>, handle: u32, path: u32, path_len: u32, ou
         handle,
         (path, path_len),
         (path, 0),
+        0,
         out,
         |document, path, _| document.delete(path),
     )
@@ -268,7 +276,7 @@ fn delete(caller: Caller<'_, Session>, handle: u32, path: u32, path_len: u32, ou
 /// characters (Unicode scalar values).
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
 fn splice(
-    mut caller: Caller<'_, Session>,
+    caller: Caller<'_, Session>,
     handle: u32,
     path: u32,
     path_len: u32,
@@ -278,17 +286,12 @@ fn splice(
     text_len: u32,
     out: u32,
 ) -> Answer {
-    // More is refused; so much is paid for at most.
-    let deleted = delete.min(documents::limits::CHANGE_OPS_MAX as u32);
-    let session = caller.data_mut();
-    session.owed = session
-        .owed
-        .saturating_add(prices::document_change(deleted as usize));
     edit(
         caller,
         handle,
         (path, path_len),
         (text, text_len),
+        delete,
         out,
         |document, path, text| document.splice(path, at as usize, delete as usize, text),
     )
@@ -338,6 +341,7 @@ fn look(
 ) -> Answer {
     answer(caller, |guest| {
         guest.in_bounds(out, 4)?;
+        guest.charge(prices::copied(path.1 as usize))?;
         let path = guest.text(path.0, path.1)?.to_owned();
         let ops = document(guest, handle)?.ops() as u64;
         guest.charge(prices::DOCUMENT + prices::DOCUMENT_OP_SOUGHT * ops)?;
@@ -409,7 +413,7 @@ fn change_check(
     })
 }
 
-/// What a change says of itself, as BSATN: `hash: U256`, `actor: Array<U8>`, `seq: U64`, `start_op: U32`,
+/// What a change says of itself, as BSATN; names of changes are numbers whose first byte is the highest. `hash: U256`, `actor: Array<U8>`, `seq: U64`, `start_op: U32`,
 /// `max_op: U32`, `dependencies: Array<U256>`, `needs: Array<{ actor: Array<U8>, first: U32, last: U32 }>`.
 fn facts(change: &Change) -> Vec<u8> {
     let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
@@ -418,14 +422,15 @@ fn facts(change: &Change) -> Vec<u8> {
         out.extend(count(actor.len()));
         out.extend(actor);
     };
-    out.extend(change.hash().0);
+    let name = |hash: documents::Hash| hash.0.into_iter().rev();
+    out.extend(name(change.hash()));
     actor(&mut out, change.actor());
     out.extend(change.seq().to_le_bytes());
     out.extend(change.start_op().to_le_bytes());
     out.extend(change.max_op().to_le_bytes());
     out.extend(count(change.dependencies().len()));
     for dependency in change.dependencies() {
-        out.extend(dependency.0);
+        out.extend(name(*dependency));
     }
     let needs = change.needs();
     out.extend(count(needs.len()));

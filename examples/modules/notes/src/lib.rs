@@ -5,7 +5,7 @@
 
 use spacetimedb::sats::u256;
 use spacetimedb::{Identity, ReducerContext, Table, Timestamp, reducer, table};
-use tombolo_doc::log::{self as changes, Entry, Log, Seen};
+use tombolo_doc::changes::{self, ChangeRow, Changes, Seen};
 use tombolo_doc::{Doc, Document};
 
 /// Longest title and name, in bytes.
@@ -61,18 +61,18 @@ pub struct Reader {
 }
 
 /// The changes of one note.
-struct Changes<'a> {
+struct NoteChanges<'a> {
     ctx: &'a ReducerContext,
     note: u128,
 }
 
-impl Log for Changes<'_> {
-    fn named(&self, hash: u256) -> Option<Entry> {
+impl Changes for NoteChanges<'_> {
+    fn named(&self, hash: u256) -> Option<ChangeRow> {
         let row = self.ctx.db.note_change().hash().find(hash)?;
-        (row.note == self.note).then(|| entry(row))
+        (row.note == self.note).then(|| change_row(row))
     }
 
-    fn numbered(&self, actor: u128, seq: u32) -> Option<Entry> {
+    fn numbered(&self, actor: u128, seq: u32) -> Option<ChangeRow> {
         let found = self
             .ctx
             .db
@@ -80,12 +80,12 @@ impl Log for Changes<'_> {
             .by_actor()
             .filter((self.note, actor, seq))
             .next();
-        found.map(entry)
+        found.map(change_row)
     }
 }
 
-fn entry(row: NoteChange) -> Entry {
-    Entry {
+fn change_row(row: NoteChange) -> ChangeRow {
+    ChangeRow {
         hash: row.hash,
         actor: row.actor,
         seq: row.seq,
@@ -96,16 +96,16 @@ fn entry(row: NoteChange) -> Entry {
     }
 }
 
-fn insert(ctx: &ReducerContext, note: u128, entry: Entry) -> Result<(), String> {
+fn insert(ctx: &ReducerContext, note: u128, change: ChangeRow) -> Result<(), String> {
     let row = NoteChange {
-        hash: entry.hash,
+        hash: change.hash,
         note,
-        actor: entry.actor,
-        seq: entry.seq,
-        start_op: entry.start_op,
-        max_op: entry.max_op,
-        seen: entry.seen,
-        bytes: entry.bytes,
+        actor: change.actor,
+        seq: change.seq,
+        start_op: change.start_op,
+        max_op: change.max_op,
+        seen: change.seen,
+        bytes: change.bytes,
         sender: ctx.sender(),
     };
     ctx.db
@@ -126,8 +126,8 @@ pub fn create(ctx: &ReducerContext, id: u128, title: String) -> Result<(), Strin
     document.act(&id.to_le_bytes())?;
     document.put(TEXT, "\"\"")?;
     let change = document.commit()?;
-    if let Some(entry) = changes::judge(&change, &Changes { ctx, note: id })? {
-        insert(ctx, id, entry)?;
+    if let Some(row) = changes::judge(&change, &NoteChanges { ctx, note: id })? {
+        insert(ctx, id, row)?;
     }
     ctx.db.note().insert(Note {
         id,
@@ -147,15 +147,15 @@ pub fn write(ctx: &ReducerContext, note: u128, changes: Vec<Vec<u8>>) -> Result<
     if changes.len() > CHANGES_MAX {
         return Err(format!("{CHANGES_MAX} changes at a time are the most"));
     }
-    let log = Changes { ctx, note };
+    let there = NoteChanges { ctx, note };
     for change in &changes {
-        let Some(entry) = changes::judge(change, &log)? else {
+        let Some(row) = changes::judge(change, &there)? else {
             continue;
         };
-        if !changes::is_by(&entry, ctx.sender()) {
+        if !changes::is_by(&row, ctx.sender()) {
             return Err("the actor of the change is none of the one who sends it".to_string());
         }
-        insert(ctx, note, entry)?;
+        insert(ctx, note, row)?;
     }
     Ok(())
 }
@@ -170,8 +170,8 @@ pub fn append(ctx: &ReducerContext, note: u128, line: String) -> Result<(), Stri
     let end = u32::try_from(end).map_err(|_| "the note is too long".to_string())?;
     document.splice(TEXT, end, 0, &format!("{line}\n"))?;
     let change = document.commit()?;
-    if let Some(entry) = changes::judge(&change, &Changes { ctx, note })? {
-        insert(ctx, note, entry)?;
+    if let Some(row) = changes::judge(&change, &NoteChanges { ctx, note })? {
+        insert(ctx, note, row)?;
     }
     Ok(())
 }

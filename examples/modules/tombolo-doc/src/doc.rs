@@ -133,7 +133,7 @@ impl Document {
         let (heads, _) = bytes.as_chunks();
         Ok(heads
             .iter()
-            .map(|head| u256::from_le_bytes(*head))
+            .map(|head| u256::from_be_bytes(*head))
             .collect())
     }
 

@@ -10,16 +10,16 @@
 //! - **As a column**: [`Doc`] holds all changes of a small document in one row, such as settings or a list of
 //!   things to do. Whoever changes it rewrites the row, so two calls that change the same document at the same
 //!   time are run again where they were not in order.
-//! - **As rows of changes**: [`log`] judges a change that somebody made in a browser or an app, beside the
+//! - **As rows of changes**: [`changes`] judges a change that somebody made in a browser or an app, beside the
 //!   changes that it builds on, and the module inserts it into a table. Nobody reads the whole document for it, a
 //!   change that comes late makes no other call run again, and clients follow the table: each row is
 //!   what somebody typed, and they merge it with Automerge's library for their language.
 //!
 //! Whatever is refused is an [`Error`] with a sentence for people, to return from the reducer.
 
+pub mod changes;
 mod doc;
 mod host;
-pub mod log;
 
 pub use doc::{Doc, Document};
 

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tombolo_doc::log::{self, Entry, Log, Seen};
+use tombolo_doc::changes::{self, ChangeRow, Changes, Seen};
 
 use spacetimedb::sats::u256;
 use spacetimedb::{
@@ -408,17 +408,17 @@ pub fn init(ctx: &ReducerContext) -> Result<(), String> {
 #[reducer]
 pub fn type_changes(ctx: &ReducerContext, changes: Vec<Vec<u8>>) -> Result<(), String> {
     for change in &changes {
-        let Some(entry) = log::judge(change, &Scrawls(ctx))? else {
+        let Some(row) = changes::judge(change, &Scrawls(ctx))? else {
             continue;
         };
         ctx.db.scrawl().insert(Scrawl {
-            hash: format!("{:064x}", entry.hash.swap_bytes()),
-            actor: entry.actor,
-            seq: entry.seq,
-            start_op: entry.start_op,
-            max_op: entry.max_op,
-            seen: entry.seen,
-            bytes: entry.bytes,
+            hash: format!("{:064x}", row.hash),
+            actor: row.actor,
+            seq: row.seq,
+            start_op: row.start_op,
+            max_op: row.max_op,
+            seen: row.seen,
+            bytes: row.bytes,
         });
     }
     Ok(())
@@ -427,26 +427,26 @@ pub fn type_changes(ctx: &ReducerContext, changes: Vec<Vec<u8>>) -> Result<(), S
 /// The changes of the document.
 struct Scrawls<'a>(&'a ReducerContext);
 
-impl Log for Scrawls<'_> {
-    fn named(&self, hash: u256) -> Option<Entry> {
-        let name = format!("{:064x}", hash.swap_bytes());
+impl Changes for Scrawls<'_> {
+    fn named(&self, hash: u256) -> Option<ChangeRow> {
+        let name = format!("{:064x}", hash);
         self.0
             .db
             .scrawl()
             .hash()
             .find(name)
-            .map(|row| entry(hash, row))
+            .map(|row| change_row(hash, row))
     }
 
-    fn numbered(&self, actor: u128, seq: u32) -> Option<Entry> {
+    fn numbered(&self, actor: u128, seq: u32) -> Option<ChangeRow> {
         let row = self.0.db.scrawl().by_actor().filter((actor, seq)).next()?;
         // Nobody asks for its name.
-        Some(entry(u256::ZERO, row))
+        Some(change_row(u256::ZERO, row))
     }
 }
 
-fn entry(hash: u256, row: Scrawl) -> Entry {
-    Entry {
+fn change_row(hash: u256, row: Scrawl) -> ChangeRow {
+    ChangeRow {
         hash,
         actor: row.actor,
         seq: row.seq,

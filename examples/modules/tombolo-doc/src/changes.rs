@@ -1,6 +1,6 @@
 //! Documents as rows of changes.
 //!
-//! A table holds one row for each change, with what [`Entry`] has. [`judge`] looks at a change that somebody
+//! A table holds one row for each change, with what [`ChangeRow`] has. [`judge`] looks at a change that somebody
 //! sent: whether it is one, whether all that it builds on is there, whether it is the next of its actor, and whether
 //! each operation refers to what its actor had seen. For that it reads the rows that the change names, and no
 //! others. So changes of different people never wait for each other, and one that comes late makes no call run again.
@@ -31,8 +31,8 @@ pub struct Seen {
 
 /// A change, with what is needed to judge those that build on it. The columns of a table of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The change's name: SHA-256 of what is in it.
+pub struct ChangeRow {
+    /// The change's name, SHA-256 of what is in it, as a number: in hexadecimal form it is what Automerge shows.
     pub hash: u256,
     /// The 16 bytes of Automerge's actor, as a number, the first byte the highest.
     pub actor: u128,
@@ -49,12 +49,12 @@ pub struct Entry {
 }
 
 /// Where the changes of one document are found: a table, of which a module knows the name.
-pub trait Log {
+pub trait Changes {
     /// The change of that name.
-    fn named(&self, hash: u256) -> Option<Entry>;
+    fn named(&self, hash: u256) -> Option<ChangeRow>;
 
     /// The change with that number of an actor.
-    fn numbered(&self, actor: u128, seq: u32) -> Option<Entry>;
+    fn numbered(&self, actor: u128, seq: u32) -> Option<ChangeRow>;
 }
 
 /// What a change says of itself.
@@ -89,8 +89,8 @@ pub fn prefix_of(identity: Identity) -> u64 {
 
 /// Whether an actor may write for somebody.
 #[must_use]
-pub fn is_by(entry: &Entry, identity: Identity) -> bool {
-    (entry.actor >> 64) as u64 == prefix_of(identity)
+pub fn is_by(row: &ChangeRow, identity: Identity) -> bool {
+    (row.actor >> 64) as u64 == prefix_of(identity)
 }
 
 /// Judges a change. Nothing if it is there already, else what to insert.
@@ -98,21 +98,21 @@ pub fn is_by(entry: &Entry, identity: Identity) -> bool {
 /// # Errors
 /// When the change is malformed, builds on one that is not there, is not the next of its actor, or
 /// refers to what its actor had not seen. The text is for people.
-pub fn judge(change: &[u8], log: &impl Log) -> Result<Option<Entry>, Error> {
+pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>, Error> {
     let facts: Facts = bsatn::from_slice(&host::read_change(change)?).map_err(|_| {
         Error::new("the peer describes changes in a way that this module does not know")
     })?;
-    if log.named(facts.hash).is_some() {
+    if changes.named(facts.hash).is_some() {
         return Ok(None);
     }
     let actor = name(&facts.actor)?;
     let mut seen: BTreeMap<u128, u32> = BTreeMap::new();
     let mut max_op = 0;
     for dependency in &facts.dependencies {
-        let Some(known) = log.named(*dependency) else {
+        let Some(known) = changes.named(*dependency) else {
             return Err(Error::new(format!(
                 "the change builds on {:064x}, which is not there",
-                dependency.swap_bytes()
+                dependency
             )));
         };
         max_op = max_op.max(known.max_op);
@@ -129,7 +129,7 @@ pub fn judge(change: &[u8], log: &impl Log) -> Result<Option<Entry>, Error> {
         )));
     }
     let seq = last + 1;
-    if log.numbered(actor, seq).is_some() {
+    if changes.numbered(actor, seq).is_some() {
         return Err(Error::new(format!(
             "its actor has made another change with the number {seq}"
         )));
@@ -138,11 +138,11 @@ pub fn judge(change: &[u8], log: &impl Log) -> Result<Option<Entry>, Error> {
     for need in &facts.needs {
         let actor = name(&need.actor)?;
         let last = seen.get(&actor).copied().unwrap_or(0);
-        let mut next = seq_of(log, actor, last, need.first)?;
+        let mut next = seq_of(changes, actor, last, need.first)?;
         loop {
-            let entry = numbered(log, actor, next)?;
-            let is_enough = entry.max_op >= need.last;
-            others.insert((actor, next), entry.bytes);
+            let row = numbered(changes, actor, next)?;
+            let is_enough = row.max_op >= need.last;
+            others.insert((actor, next), row.bytes);
             if is_enough {
                 break;
             }
@@ -160,7 +160,7 @@ pub fn judge(change: &[u8], log: &impl Log) -> Result<Option<Entry>, Error> {
             "{ACTORS_MAX} actors have written in this document already: go on in a new one"
         )));
     }
-    Ok(Some(Entry {
+    Ok(Some(ChangeRow {
         hash: facts.hash,
         actor,
         seq,
@@ -175,11 +175,11 @@ pub fn judge(change: &[u8], log: &impl Log) -> Result<Option<Entry>, Error> {
 }
 
 /// The number of the last change of an actor that begins at or before an operation, of those up to `last`.
-fn seq_of(log: &impl Log, actor: u128, last: u32, op: u32) -> Result<u32, Error> {
+fn seq_of(changes: &impl Changes, actor: u128, last: u32, op: u32) -> Result<u32, Error> {
     let (mut low, mut high) = (1, last);
     while low < high {
         let middle = high - (high - low) / 2;
-        if numbered(log, actor, middle)?.start_op <= op {
+        if numbered(changes, actor, middle)?.start_op <= op {
             low = middle;
         } else {
             high = middle - 1;
@@ -191,8 +191,9 @@ fn seq_of(log: &impl Log, actor: u128, last: u32, op: u32) -> Result<u32, Error>
     Ok(low)
 }
 
-fn numbered(log: &impl Log, actor: u128, seq: u32) -> Result<Entry, Error> {
-    log.numbered(actor, seq)
+fn numbered(changes: &impl Changes, actor: u128, seq: u32) -> Result<ChangeRow, Error> {
+    changes
+        .numbered(actor, seq)
         .ok_or_else(|| Error::new(format!("change {seq} of actor {actor:032x} was taken away")))
 }
 
