@@ -222,6 +222,9 @@ fn texts(shown: &Shown, table: &str, place: usize) -> Result<Vec<String>, String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::pages::first;
+    use automerge::ReadDoc as _;
+    use automerge::transaction::Transactable as _;
 
     fn shown(sayings: &[&str], balances: &[i64]) -> Shown {
         let saying = |text: &&str| format!(r#"[1,["0x00"],[5],"{text}"]"#);
@@ -235,6 +238,41 @@ mod tests {
 
     fn say(text: &str) -> Deed {
         Deed::Say(text.to_owned())
+    }
+
+    /// A document in which somebody typed this, as a peer shows it.
+    fn typed(text: &str) -> Shown {
+        let mut document = automerge::AutoCommit::new();
+        let begun = document.apply_changes([first()]);
+        begun.expect("it builds on nothing");
+        let found = document.get(automerge::ROOT, "text").expect("readable");
+        let (_, object) = found.expect("the first change makes it");
+        document.splice_text(&object, 0, 0, text).expect("a place");
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        let row = |change: &automerge::Change| format!(r#"["", "{}"]"#, hex(change.raw_bytes()));
+        let mut shown = shown(&[], &FAIR);
+        let rows = document.get_changes(&[]).iter().map(row).collect();
+        shown.insert("scrawl", rows);
+        shown
+    }
+
+    #[test]
+    fn keystrokes_are_there_once_and_were_typed() {
+        let mut ledger = ledger();
+        ledger.asked(&Deed::Type("a".to_owned()));
+        ledger.confirmed(0, EntryId([3; 32]), 0, Deed::Type("a".to_owned()));
+        let readable = |text: &str, nothing_is_void| {
+            let mut shown = typed(text);
+            shown.insert("saying", vec![r#"[1,["0x00"],[5],"one"]"#.to_owned()]);
+            ledger.readable(&shown, |_| false, nothing_is_void)
+        };
+        assert_eq!(ledger.plausible(&typed("a")), Ok(()));
+        assert!(ledger.plausible(&typed("b")).is_err(), "nobody typed it");
+        assert!(ledger.plausible(&typed("aa")).is_err(), "twice");
+        assert_eq!(readable("a", true), Ok(()));
+        assert!(readable("", true).is_err(), "acknowledged and lost");
+        assert_eq!(readable("", false), Ok(()), "it may be void");
     }
 
     fn ledger() -> Ledger {

@@ -89,7 +89,7 @@ impl Model {
     }
 }
 
-/// The text of the document that a peer shows.
+/// The text of the document that a peer shows; none before the module has begun one.
 pub(super) fn read(shown: &super::Shown) -> Result<String, String> {
     let rows = shown.get("scrawl").map_or(&[][..], Vec::as_slice);
     let change = |row: &String| {
@@ -98,5 +98,8 @@ pub(super) fn read(shown: &super::Shown) -> Result<String, String> {
         shown_change(&columns[1])
     };
     let changes: Vec<Change> = rows.iter().map(change).collect::<Result<_, String>>()?;
+    if changes.is_empty() {
+        return Ok(String::new());
+    }
     text_of(changes)
 }
