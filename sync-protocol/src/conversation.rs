@@ -33,6 +33,7 @@ mod conduct;
 mod exchange;
 mod farewell;
 mod holdings;
+mod lengths;
 mod limits;
 mod pull;
 mod receive;
@@ -111,6 +112,8 @@ pub struct Conversation {
     blob: blob::BlobPull,
     spread: spread::Spread,
     shown: serve::Shown,
+    lengths: serve::AnswerLengths,
+    patience: lengths::Patience,
     /// The height of the cut that ended the remote's membership, once it was told.
     farewell: Option<u64>,
 }
@@ -169,6 +172,8 @@ impl Conversation {
             blob: blob::BlobPull::default(),
             spread: spread::Spread::default(),
             shown: serve::Shown::default(),
+            lengths: serve::AnswerLengths::default(),
+            patience: lengths::Patience::default(),
             farewell: None,
         }
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::limits::{ANSWER_WAIT_MS, ASKS_MAX, HOLD_MS, LACKING_MAX};
+use super::limits::{ANSWER_BYTES_MIN, ASKS_MAX, HOLD_MS, LACKING_MAX};
 use super::{Bulk, Conversation, ConversationEffect, HEAVY_FAULT, LIGHT_FAULT, Trust, Turn};
 use crate::entry::body_of;
 use crate::ids::{BlobHash, EntryId};
@@ -37,6 +37,8 @@ enum Stage {
         request: u32,
         piece: Piece,
         offset: u64,
+        /// When it was asked first.
+        since: Tick,
         asks: u8,
         again: Tick,
     },
@@ -115,6 +117,7 @@ impl Conversation {
                 request,
                 piece,
                 offset,
+                since,
                 asks,
                 again,
             } => {
@@ -132,7 +135,7 @@ impl Conversation {
                     self.blob.set_aside(piece);
                     return self.next_piece(turn);
                 }
-                self.ask_piece(request, piece, offset, asks + 1, turn);
+                self.ask_piece((request, since), piece, offset, asks + 1, turn);
             }
             Stage::Idle => self.next_piece(turn),
         }
@@ -164,25 +167,27 @@ impl Conversation {
                 Piece::Blob(hash) => turn.holdings.blob_offset(&hash),
                 Piece::Body(entry) => turn.holdings.body_offset(&entry),
             };
-            self.ask_piece(request, piece, offset, 1, turn);
+            self.ask_piece((request, turn.now.tick), piece, offset, 1, turn);
         } else if held {
             self.blob.hold = Some(turn.now.tick.plus_ms(HOLD_MS));
         }
     }
 
+    /// Asks under this number, which was used first at this time.
     fn ask_piece(
         &mut self,
-        request: u32,
+        (request, since): (u32, Tick),
         piece: Piece,
         offset: u64,
         asks: u8,
         turn: &mut Turn<'_>,
     ) {
-        let wait_ms = ANSWER_WAIT_MS << (asks - 1);
+        let wait_ms = self.patience.ms() << (asks - 1);
         self.blob.stage = Stage::Asked {
             request,
             piece,
             offset,
+            since,
             asks,
             again: turn.now.tick.plus_ms(wait_ms),
         };
@@ -192,21 +197,32 @@ impl Conversation {
 
     /// The answer to the question that is open.
     pub(super) fn hear_blob(&mut self, answer: Answer, turn: &mut Turn<'_>) {
-        let Stage::Asked { piece, offset, .. } = self.blob.stage else {
+        let Stage::Asked {
+            piece,
+            offset,
+            since,
+            asks,
+            ..
+        } = self.blob.stage
+        else {
             return;
         };
+        self.patience.note_answer(since, asks, turn.now.tick);
         match answer {
             Answer::Nothing => self.blob.set_aside(piece),
             Answer::Blob { total, bytes } => {
                 let end = offset.saturating_add(bytes.len() as u64);
                 let left = total.saturating_sub(offset);
-                // A full chunk or all that is left: small ones would keep others from being asked.
-                let full = bytes.len() as u64 == left.min(BLOB_CHUNK_BYTES as u64);
+                // What the slowest link carries, or all that is left: less would keep others from
+                // being asked.
+                let least = left.min(ANSWER_BYTES_MIN as u64);
+                let most = left.min(BLOB_CHUNK_BYTES as u64);
+                let fits = (least..=most).contains(&(bytes.len() as u64)) && !bytes.is_empty();
                 let max = match piece {
                     Piece::Blob(_) => MODULE_BYTES_MAX,
                     Piece::Body(_) => BODY_BYTES_MAX,
                 };
-                if !full || total > max as u64 {
+                if !fits || total > max as u64 {
                     self.blob.set_aside(piece);
                     return self.fault(
                         HEAVY_FAULT,
@@ -276,7 +292,7 @@ impl Conversation {
 }
 
 /// A part of the body of an entry that is held here.
-pub(super) fn body_part(encoded: &[u8], offset: u32) -> Answer {
+pub(super) fn body_part(encoded: &[u8], offset: u32, bytes_max: usize) -> Answer {
     let body = body_of(encoded);
     let rest = body.get(offset as usize..).unwrap_or_default();
     if rest.is_empty() {
@@ -284,6 +300,6 @@ pub(super) fn body_part(encoded: &[u8], offset: u32) -> Answer {
     }
     Answer::Blob {
         total: body.len() as u64,
-        bytes: rest[..rest.len().min(BLOB_CHUNK_BYTES)].to_vec(),
+        bytes: rest[..rest.len().min(bytes_max)].to_vec(),
     }
 }

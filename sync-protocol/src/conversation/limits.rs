@@ -22,13 +22,33 @@ pub(super) const GRAFT_WAIT_MS: u64 = 200;
 /// with copies of one large answer.
 pub(super) const ANSWER_WAIT_MS: u64 = 4_000;
 
+/// Milliseconds that a question waits for its answer at most before it is repeated for the first time,
+/// when answers have been slow: twice as long as the one before took.
+pub(super) const ANSWER_WAIT_MAX_MS: u64 = 16_000;
+
+/// Bytes of the first answer on a link: a telephone line carries them before it is asked again.
+pub(super) const ANSWER_BYTES_FIRST: usize = 32 << 10;
+
+/// Bytes of an answer on the slowest link.
+pub(super) const ANSWER_BYTES_MIN: usize = 8 << 10;
+
+/// Milliseconds that an answer may take: the next is as many times longer as the one before was
+/// quicker. More than a link by satellite takes for a few bytes.
+pub(super) const CARRIED_SOON_MS: u64 = 1_000;
+
+/// How many times longer the next answer is at most.
+pub(super) const LONGER_MAX: usize = 8;
+
+/// Milliseconds after which the answer was too long.
+pub(super) const CARRIED_LATE_MS: u64 = 2_000;
+
 /// Milliseconds after which it is looked again whether another conversation is still pulling what
 /// this one wants too.
 pub(super) const HOLD_MS: u64 = 500;
 
 /// Bytes per second below which a remote that sends history page by page does not count as getting
-/// on, so that others are asked too: a slow telephone line is faster.
-pub(super) const PACE_BYTES_PER_S: u64 = 8 << 10;
+/// on, so that others are asked too: a telephone line of 64 kbit/s is faster.
+pub(super) const PACE_BYTES_PER_S: u64 = 4 << 10;
 
 /// Blobs remembered that a remote does not have: more than can be wanted of one remote.
 pub(super) const LACKING_MAX: usize = 256;
@@ -134,4 +154,7 @@ const _: () = assert!(RANGE_QUESTIONS_AT_ONCE > RANGE_ROUNDS_MAX as u64);
 const _: () = assert!(crate::message::limits::RANGE_IDS_MAX < REMEMBERED_IDS_MAX);
 const _: () = assert!(LACKING_MAX > crate::limits::STUBS_MAX);
 const _: () = assert!(HOLD_MS < ANSWER_WAIT_MS);
+const _: () = assert!(CARRIED_LATE_MS < ANSWER_WAIT_MS && ANSWER_WAIT_MS < ANSWER_WAIT_MAX_MS);
+const _: () = assert!(ANSWER_BYTES_FIRST < crate::limits::PULL_BYTES_MAX);
+const _: () = assert!(ANSWER_BYTES_FIRST < crate::limits::BLOB_CHUNK_BYTES);
 const _: () = assert!(ASKED_IDS_MAX <= crate::limits::PENDING_ENTRIES_MAX);

@@ -103,8 +103,8 @@ fn bulk_of(want: &Want) -> Option<Bulk> {
     }
 }
 
-/// Bytes of entries in an answer to a question for bulk.
-fn bytes_of(answer: &Answer) -> u64 {
+/// Bytes of what an answer is about, for kinds that may be long.
+pub(super) fn bytes_of(answer: &Answer) -> u64 {
     let bytes = |entries: &[Vec<u8>]| entries.iter().map(Vec::len).sum::<usize>() as u64;
     match answer {
         Answer::Segments { segments } => segments
@@ -112,6 +112,8 @@ fn bytes_of(answer: &Answer) -> u64 {
             .map(|page| page.cut.len() as u64 + bytes(&page.entries))
             .sum(),
         Answer::Beyond { entries, .. } | Answer::Entries { entries, .. } => bytes(entries),
+        Answer::Cuts { cuts } => bytes(cuts),
+        Answer::Blob { bytes, .. } => bytes.len() as u64,
         _ => 0,
     }
 }
@@ -131,6 +133,8 @@ enum Stage {
     Asked {
         request: u32,
         want: Want,
+        /// When it was asked first.
+        since: Tick,
         asks: u8,
         again: Tick,
     },
@@ -341,8 +345,9 @@ impl Conversation {
                 want,
                 asks,
                 again,
+                ..
             } => {
-                *again = turn.now.tick.plus_ms(ANSWER_WAIT_MS << *asks);
+                *again = turn.now.tick.plus_ms(self.patience.ms() << *asks);
                 *asks += 1;
                 let (request, want) = (*request, want.clone());
                 turn.send(Message::Want { request, want });
@@ -369,8 +374,9 @@ impl Conversation {
         self.pull.stage = Stage::Asked {
             request,
             want,
+            since: turn.now.tick,
             asks: 1,
-            again: turn.now.tick.plus_ms(ANSWER_WAIT_MS),
+            again: turn.now.tick.plus_ms(self.patience.ms()),
         };
     }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::blob::body_part;
+use super::lengths::Lengths;
+use super::pull::bytes_of;
 use super::spread::header_of;
 use super::{Conversation, LIGHT_FAULT, Trust, Turn};
 use crate::cut::CutRef;
 use crate::dag::ChainTip;
 use crate::entry::travelling;
 use crate::ids::{DeviceKey, EntryId};
-use crate::limits::PULL_BYTES_MAX;
+use crate::limits::{BLOB_CHUNK_BYTES, PULL_BYTES_MAX};
 use crate::message::limits::{
     CHAINS_MAX, ENTRIES_PER_MESSAGE_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX,
     SEGMENTS_PER_MESSAGE_MAX,
@@ -35,6 +37,32 @@ impl Shown {
     }
 }
 
+/// How long answers to the two kinds of questions are, of which each waits for its own answer.
+#[derive(Debug)]
+pub(super) struct AnswerLengths {
+    pulled: Lengths,
+    pieces: Lengths,
+}
+
+impl Default for AnswerLengths {
+    fn default() -> Self {
+        Self {
+            pulled: Lengths::new(PULL_BYTES_MAX),
+            pieces: Lengths::new(BLOB_CHUNK_BYTES),
+        }
+    }
+}
+
+impl AnswerLengths {
+    fn of(&mut self, is_piece: bool) -> &mut Lengths {
+        if is_piece {
+            &mut self.pieces
+        } else {
+            &mut self.pulled
+        }
+    }
+}
+
 /// The first place that was not shown, by author and epoch.
 type Chains = BTreeMap<(DeviceKey, u64), u64>;
 
@@ -54,15 +82,18 @@ impl Conversation {
         if matches!(want, Want::Reconcile { .. }) && !self.range_questions.take(turn.now.tick) {
             return self.fault(LIGHT_FAULT, "it asks too much about ranges", turn);
         }
+        let is_piece = matches!(want, Want::Blob { .. } | Want::Body { .. });
+        let lengths = self.lengths.of(is_piece);
+        let bytes_max = lengths.of_answer(request, turn.now.tick);
         let answer = match want {
             _ if !may_ask(&want, until, turn) => Answer::Nothing,
             Want::Cut { height } => turn
                 .holdings
                 .cut_bytes(height)
                 .map_or(Answer::Nothing, |bytes| Answer::Cut { bytes }),
-            Want::Segments { height, from } => segments(height, from, until, turn),
-            Want::Cuts { known } => cuts(&known, until, turn),
-            Want::Beyond { chains } => beyond(&chains, turn),
+            Want::Segments { height, from } => segments(height, from, until, bytes_max, turn),
+            Want::Cuts { known } => cuts(&known, until, bytes_max, turn),
+            Want::Beyond { chains } => beyond(&chains, bytes_max, turn),
             Want::Ids { from } => ids(from, turn),
             Want::Reconcile { ranges } => reconciled(&ranges, turn),
             Want::Entries { mut ids, graft } => {
@@ -70,27 +101,32 @@ impl Conversation {
                 if graft {
                     self.spread.graft();
                 }
-                entries(&ids, turn)
+                entries(&ids, bytes_max, turn)
             }
-            Want::Introduction { page, .. } => self.introduce(page, turn),
+            Want::Introduction { page, .. } => self.introduce(page, bytes_max, turn),
             Want::Blob { hash, offset } => turn
                 .holdings
                 .blob_chunk(&hash, offset)
                 .filter(|(_, bytes)| !bytes.is_empty())
-                .map_or(Answer::Nothing, |(total, bytes)| Answer::Blob {
-                    total,
-                    bytes,
+                .map_or(Answer::Nothing, |(total, mut bytes)| {
+                    bytes.truncate(bytes_max);
+                    Answer::Blob { total, bytes }
                 }),
             Want::Body { entry, offset } => turn
                 .holdings
                 .entry_bytes(&entry)
-                .map_or(Answer::Nothing, |bytes| body_part(&bytes, offset)),
+                .map_or(Answer::Nothing, |bytes| {
+                    body_part(&bytes, offset, bytes_max)
+                }),
         };
+        let len = usize::try_from(bytes_of(&answer)).unwrap_or(usize::MAX);
+        let lengths = self.lengths.of(is_piece);
+        lengths.note_answer(request, turn.now.tick, len);
         turn.send(Message::Answer { request, answer });
     }
 
     /// One page of our whole tail. A page is shown again if its answer got lost.
-    fn introduce(&mut self, page: u32, turn: &Turn<'_>) -> Answer {
+    fn introduce(&mut self, page: u32, bytes_max: usize, turn: &Turn<'_>) -> Answer {
         let shown = &mut self.shown;
         if page == 0 {
             *shown = Shown::default();
@@ -109,7 +145,7 @@ impl Conversation {
                 next_seq: *next_seq,
             })
             .collect();
-        let (entries, more) = turn.holdings.entries_beyond(&tips, PULL_BYTES_MAX);
+        let (entries, more) = turn.holdings.entries_beyond(&tips, bytes_max);
         shown.after.clone_from(&shown.before);
         for header in entries.iter().filter_map(|entry| header_of(entry)) {
             let next_seq = shown.after.entry(header.chain()).or_default();
@@ -149,9 +185,9 @@ fn travelling_all(entries: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
 }
 
 /// Consecutive segments from `height` on, not beyond `until`, as much as fits; the birth alone.
-fn segments(height: u64, from: u32, until: u64, turn: &Turn<'_>) -> Answer {
+fn segments(height: u64, from: u32, until: u64, bytes_max: usize, turn: &Turn<'_>) -> Answer {
     let mut segments = Vec::new();
-    let mut left = PULL_BYTES_MAX;
+    let mut left = bytes_max;
     let mut from = from;
     for height in height..=until {
         if left == 0 || segments.len() == SEGMENTS_PER_MESSAGE_MAX {
@@ -188,7 +224,7 @@ fn segments(height: u64, from: u32, until: u64, turn: &Turn<'_>) -> Answer {
 }
 
 /// Our cuts after the first of `known` that is ours, as many as fit.
-fn cuts(known: &[CutRef], until: u64, turn: &Turn<'_>) -> Answer {
+fn cuts(known: &[CutRef], until: u64, bytes_max: usize, turn: &Turn<'_>) -> Answer {
     let ours = |cut: &&CutRef| turn.holdings.cut_at(cut.height) == Some(**cut);
     let Some(common) = known.iter().find(ours) else {
         return Answer::Nothing;
@@ -201,7 +237,7 @@ fn cuts(known: &[CutRef], until: u64, turn: &Turn<'_>) -> Answer {
         && let Some(cut) = turn.holdings.cut_bytes(next)
     {
         bytes += cut.len();
-        if bytes > PULL_BYTES_MAX && !cuts.is_empty() {
+        if bytes > bytes_max && !cuts.is_empty() {
             break;
         }
         cuts.push(cut);
@@ -214,8 +250,8 @@ fn cuts(known: &[CutRef], until: u64, turn: &Turn<'_>) -> Answer {
     }
 }
 
-fn beyond(chains: &[ChainTip], turn: &Turn<'_>) -> Answer {
-    let (entries, more) = turn.holdings.entries_beyond(chains, PULL_BYTES_MAX);
+fn beyond(chains: &[ChainTip], bytes_max: usize, turn: &Turn<'_>) -> Answer {
+    let (entries, more) = turn.holdings.entries_beyond(chains, bytes_max);
     let mut heads = if more {
         Vec::new()
     } else {
@@ -257,7 +293,7 @@ fn ids(from: u32, turn: &Turn<'_>) -> Answer {
     }
 }
 
-fn entries(ids: &[EntryId], turn: &Turn<'_>) -> Answer {
+fn entries(ids: &[EntryId], bytes_max: usize, turn: &Turn<'_>) -> Answer {
     let mut entries = Vec::new();
     let mut bytes = 0;
     let mut more = false;
@@ -266,7 +302,7 @@ fn entries(ids: &[EntryId], turn: &Turn<'_>) -> Answer {
             continue;
         };
         let travels = travelling(&entry);
-        if bytes + travels.len() > PULL_BYTES_MAX {
+        if bytes + travels.len() > bytes_max && !entries.is_empty() {
             more = true;
             break;
         }

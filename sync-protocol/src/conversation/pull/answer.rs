@@ -11,9 +11,13 @@ use crate::message::{Answer, SegmentPage, Want};
 impl Conversation {
     /// The answer to the question that is open.
     pub(in super::super) fn hear_pulled(&mut self, answer: Answer, turn: &mut Turn<'_>) {
-        let Stage::Asked { want, .. } = std::mem::take(&mut self.pull.stage) else {
+        let Stage::Asked {
+            want, since, asks, ..
+        } = std::mem::take(&mut self.pull.stage)
+        else {
             return;
         };
+        self.patience.note_answer(since, asks, turn.now.tick);
         self.pull.pace.bytes += super::bytes_of(&answer);
         match (want, answer) {
             (want, Answer::Nothing) => self.hear_nothing(&want),

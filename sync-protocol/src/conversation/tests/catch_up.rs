@@ -92,3 +92,35 @@ fn a_cut_that_is_being_taken_is_not_asked_for() {
     mesh.settle(60_000);
     assert_eq!(cuts_of(&mesh, 1), height + 1);
 }
+
+#[test]
+fn a_telephone_line_carries_a_backlog_without_copies() {
+    for cuts in [true, false] {
+        let mut mesh = Mesh::new(4, 2, 0, b"");
+        mesh.link(0, 1);
+        mesh.settle(5_000);
+        mesh.unlink(0, 1);
+        let mut missed = 0;
+        for n in 0..40_u8 {
+            mesh.write(0, vec![n; 20_000]);
+            missed += 20_000;
+            mesh.run_ms(100);
+        }
+        if cuts {
+            mesh.cut();
+        }
+        // What was under way when the link was cut is gone.
+        mesh.run_ms(40_000);
+        // 64 kbit/s.
+        mesh.faults.bytes_per_s = 8_000;
+        let before = mesh.bytes;
+        mesh.link(0, 1);
+        let ms = mesh.settle(200_000);
+        let bytes = mesh.bytes - before;
+        println!("cuts {cuts}: {bytes} bytes for {missed} missed, {ms} ms");
+        assert!(bytes < missed + missed / 4, "{bytes} for {missed}");
+        for peer in &mesh.peers {
+            assert!(peer.reports.is_empty(), "{:?}", peer.reports);
+        }
+    }
+}
