@@ -1,7 +1,8 @@
 //! Runs real peers: processes with data directories of their own, on loopback, on ports that the
 //! system chooses.
 //!
-//! One test uses processes at a time ([`turn`]): deadlines then mean the same on a small machine.
+//! One test uses processes at a time ([`turn`]): deadlines then mean the same on a small machine. Those
+//! that mostly wait share theirs ([`shared_turn`]).
 #![allow(
     clippy::disallowed_methods,
     reason = "drives other processes, so it waits for them and bounds the wait"
@@ -14,7 +15,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should take moments. Generous: it is there so that a test
@@ -23,13 +24,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long peers may take to become equal after thousands of calls.
 pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(240);
 
-static TURN: Mutex<()> = Mutex::new(());
+static TURN: RwLock<()> = RwLock::new(());
 
 /// Held by a test that runs processes.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> RwLockWriteGuard<'static, ()> {
     // A test that failed while it held the turn has said so itself.
-    TURN.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    TURN.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held by a test whose processes wait most of the time: several such run side by side, and no other.
+pub(crate) fn shared_turn() -> RwLockReadGuard<'static, ()> {
+    TURN.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asks `condition` again and again until it gives something.
@@ -354,12 +359,7 @@ impl Peer {
     /// Bytes of memory that the process has now, as Linux counts them.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let running = self.running.as_ref().expect("it runs");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
-        let status = status.expect("a process that runs has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kibibytes = kibibytes.and_then(|number| number.parse::<u64>().ok());
-        kibibytes.expect("it says how much") * 1_024
+        memory_bytes(running.child.id(), "VmRSS")
     }
 
     /// Runs one verb of the command line against this peer.
@@ -428,6 +428,17 @@ impl Drop for Peer {
     }
 }
 
+/// Bytes of memory of a process by the name that Linux gives them: `VmRSS` now, `VmHWM` at most.
+pub(crate) fn memory_bytes(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.expect("a process that runs has a status");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kibibytes = line.and_then(|line| line.strip_prefix(':'));
+    let kibibytes = kibibytes.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kibibytes = kibibytes.and_then(|number| number.parse::<u64>().ok());
+    kibibytes.expect("it says how much") * 1_024
+}
+
 /// Waits until all of `peers` hold the same entries and the same tables.
 ///
 /// # Panics
@@ -485,6 +496,15 @@ fn next_port(is_free: impl Fn(u16) -> bool) -> u16 {
         .into_iter()
         .find(|port| is_free(*port))
         .expect("loopback has a free port")
+}
+
+/// The next number of SplitMix64.
+pub(crate) fn draw(dice: &mut u64) -> u64 {
+    *dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *dice;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// What a person has set must not decide a test.

@@ -10,7 +10,7 @@
 )]
 
 use crate::client::{Called, Client};
-use crate::harness::{LONG_PATIENCE, PATIENCE, Peer, turn, wait_for};
+use crate::harness::{LONG_PATIENCE, PATIENCE, Peer, draw, turn, wait_for};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,15 +29,6 @@ const WAIT_US_MAX: u64 = 20_000;
 const OPENED_MS_MAX: f64 = 10_000.0;
 /// What half of the openings have to do with.
 const OPENED_MS_MEDIAN: f64 = 1_000.0;
-
-/// The next number of SplitMix64.
-fn draw(dice: &mut u64) -> u64 {
-    *dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *dice;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
 
 fn setting(name: &str, default: u64) -> u64 {
     match std::env::var(name) {

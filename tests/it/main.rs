@@ -13,6 +13,7 @@ mod compression;
 mod demo;
 mod demo_module;
 mod determinism;
+mod devices;
 mod disk;
 mod docs;
 mod finality;

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Target;
 use super::client::data_dir;
+use crate::driver::clock;
 use crate::driver::config::{
     CACHE_MIB_DEFAULT, Config, Protection, default_listen, parse_cache, parse_dial, parse_listen,
     parse_origin, parse_p2p,
@@ -72,6 +73,15 @@ pub(crate) struct Start {
     /// Stop when standard input is closed
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
+    /// For tests: the wall clock is off by so many seconds
+    #[arg(
+        long,
+        hide = true,
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
+    clock_off: i64,
 }
 
 impl Start {
@@ -82,6 +92,7 @@ impl Start {
         let protection =
             Protection::at(self.listen, self.protection()).map_err(|why| anyhow!(why))?;
         start_log();
+        clock::set_off(self.clock_off);
         run::run(Config {
             data_dir: data_dir(target)?,
             listen: self.listen,

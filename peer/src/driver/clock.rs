@@ -1,5 +1,6 @@
 //! The clocks that the core is told, and dice.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sync_protocol::{Now, Tick};
@@ -40,13 +41,24 @@ impl Clock {
     }
 }
 
+/// By how many seconds the wall clock of this process is off.
+static OFF_S: OnceLock<i64> = OnceLock::new();
+
+/// Sets the wall clock of this process off by so many seconds, before anybody has looked at it: the
+/// tests have devices whose clocks are wrong, and a machine has one clock. The first time counts.
+pub(crate) fn set_off(seconds: i64) {
+    let _ = OFF_S.set(seconds);
+}
+
 /// Microseconds since the Unix epoch; zero before it.
 pub(crate) fn wall_us() -> u64 {
-    SystemTime::now()
+    let right = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {
             u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-        })
+        });
+    let off_us = OFF_S.get().copied().unwrap_or(0).saturating_mul(1_000_000);
+    right.saturating_add_signed(off_us)
 }
 
 /// Seconds since the Unix epoch, as tokens count.

@@ -227,12 +227,19 @@ async fn write_all<W: futures::AsyncWrite + Unpin>(
             taken += frame.len();
             frames::put(&mut buffer, &frame);
         }
-        let written = timeout(WRITE_WAIT, async {
-            stream.write_all(&buffer).await?;
-            stream.flush().await
-        });
-        match written.await {
-            Ok(written) => written?,
+        // Piece by piece: a slow link makes headway where a long frame takes minutes.
+        let mut rest = &buffer[..];
+        while !rest.is_empty() {
+            match timeout(WRITE_WAIT, stream.write(rest)).await {
+                Ok(written) => match written? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    len => rest = &rest[len..],
+                },
+                Err(_) => return Ok("the remote does not read"),
+            }
+        }
+        match timeout(WRITE_WAIT, stream.flush()).await {
+            Ok(flushed) => flushed?,
             Err(_) => return Ok("the remote does not read"),
         }
         bytes.fetch_sub(taken, Ordering::Relaxed);

@@ -47,6 +47,10 @@ const COMMANDS_MAX: usize = 1_024;
 /// How long switching off waits for the last connection to close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a member that cannot be reached where the ticket says is waited for in the local network:
+/// a peer that has just come there asks after half a second, and again a second later.
+const NOTICED_WAIT: Duration = Duration::from_secs(2);
+
 /// What the swarm is told to do.
 enum Command {
     /// Dial who is due, now, and see anew what is due when.
@@ -78,6 +82,8 @@ struct Shared {
     control: Control,
     mailbox: Mailbox,
     runtime: Handle,
+    /// Whether others in the local network are noticed.
+    mdns: bool,
 }
 
 impl Shared {
@@ -156,6 +162,7 @@ impl Network {
             control,
             mailbox,
             runtime: Handle::current(),
+            mdns: config.mdns,
         });
         swarm::serve_streams(&shared)?;
         let task = tokio::spawn(
@@ -281,13 +288,13 @@ impl Network {
     }
 }
 
-/// Waits until a remote is connected.
+/// Waits until a remote is connected: at these addresses, where it was met before, or wherever in the
+/// local network its key shows up within [`NOTICED_WAIT`].
 async fn connect(shared: &Shared, remote: DeviceKey, addresses: &[String]) -> Result<(), String> {
     if !shared.gate.is_on() {
         return Err("the network of this peer is off: `tombolo network on`".to_owned());
     }
     let peer = keys::peer_of(&remote).ok_or("the ticket names no valid device key")?;
-    let (done, receiver) = oneshot::channel();
     let mut all = diallable::parse_all(addresses);
     {
         let mut book = shared.book();
@@ -298,9 +305,26 @@ async fn connect(shared: &Shared, remote: DeviceKey, addresses: &[String]) -> Re
             }
         }
     }
+    let why = match connect_at(shared, peer, all).await {
+        Err(why) if shared.mdns => why,
+        result => return result,
+    };
+    // It may have moved, and this peer may have come to the local network a moment ago.
+    tokio::time::sleep(NOTICED_WAIT).await;
+    let noticed = connect_at(shared, peer, Vec::new()).await;
+    noticed.map_err(|_| why)
+}
+
+/// Tries once.
+async fn connect_at(
+    shared: &Shared,
+    peer: PeerId,
+    addresses: Vec<Multiaddr>,
+) -> Result<(), String> {
+    let (done, receiver) = oneshot::channel();
     let command = Command::Connect {
         peer,
-        addresses: all,
+        addresses,
         done,
     };
     if shared.commands.send(command).await.is_err() {

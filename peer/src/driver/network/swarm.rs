@@ -75,6 +75,8 @@ pub(super) struct Task {
     listening: watch::Sender<Vec<String>>,
     /// Addresses changed; they are told at this time.
     tell_at: Option<Instant>,
+    /// Who is in the local network.
+    noticed: lan::Noticed,
     /// Who waits for a connection.
     waiting: BTreeMap<PeerId, Vec<oneshot::Sender<Result<(), String>>>>,
 }
@@ -92,6 +94,7 @@ impl Task {
             listeners,
             listening,
             tell_at: None,
+            noticed: lan::Noticed::default(),
             waiting: BTreeMap::new(),
         }
     }
@@ -212,7 +215,12 @@ impl Task {
         }
     }
 
+    /// Dials a remote at these addresses, and where its key is noticed in the local network.
     fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<(), DialError> {
+        let addresses = match device_of(&peer) {
+            Some(device) => self.noticed.and(addresses, &device),
+            None => addresses,
+        };
         self.swarm.dial(
             DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -345,6 +353,9 @@ impl Task {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(&event),
             SwarmEvent::Behaviour(BehaviourEvent::Lan(mdns::Event::Discovered(found))) => {
                 self.on_noticed(found);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Lan(mdns::Event::Expired(gone))) => {
+                self.noticed.expired(gone);
             }
             _ => {}
         }
@@ -484,8 +495,11 @@ impl Task {
             );
             *lan = None.into();
         }
-        for (remote, addresses) in lan::by_device(found) {
+        let found = lan::by_device(found);
+        self.noticed.found(&found);
+        for (remote, addresses) in found {
             if remote != self.shared.device {
+                let addresses = addresses.iter().map(ToString::to_string).collect();
                 self.tell_core(Input::Noticed { remote, addresses });
             }
         }
