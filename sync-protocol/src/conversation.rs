@@ -100,7 +100,6 @@ pub struct Conversation {
     compare_due: Option<Tick>,
     announced: Option<Tick>,
     history: standing::History,
-    clock: standing::Clock,
     conduct: conduct::Conduct,
     questions: conduct::Portion,
     range_questions: conduct::Portion,
@@ -161,7 +160,6 @@ impl Conversation {
             compare_due: None,
             announced: None,
             history: standing::History::default(),
-            clock: standing::Clock::default(),
             conduct: conduct::Conduct::default(),
             questions: conduct::Portion::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_S),
             range_questions: conduct::Portion::new(RANGE_QUESTIONS_AT_ONCE, RANGE_QUESTIONS_PER_S),
@@ -200,12 +198,6 @@ impl Conversation {
     #[must_use]
     pub fn their_cut(&self) -> Option<CutRef> {
         self.theirs?.cut
-    }
-
-    /// How far the remote's clock is ahead of ours, in microseconds, if it told.
-    #[must_use]
-    pub fn clock_offset_us(&self) -> Option<i64> {
-        self.clock.offset_us()
     }
 
     /// Whether forwarded entries are pushed whole here.

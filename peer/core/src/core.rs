@@ -13,7 +13,7 @@ use crate::identity::Claims;
 use crate::input::Input;
 use crate::joining::Joining;
 use crate::memory::MemoryBudget;
-use crate::mesh_time::MeshTime;
+use crate::mesh_time::{MeshTime, RemoteClock};
 use crate::modules::Modules;
 use crate::partials::Partials;
 use crate::quotas::Quotas;
@@ -102,6 +102,8 @@ pub(crate) struct Parts {
     pub(crate) away: BTreeMap<DeviceKey, Tick>,
     /// Joins came or went, or somebody came back: ask again whom to keep links to.
     pub(crate) links_stale: bool,
+    /// What the clocks of linked remotes said, whether or not they are members yet.
+    pub(crate) clocks: BTreeMap<DeviceKey, RemoteClock>,
     pub(crate) conduct: Conduct,
     pub(crate) effects: Vec<Effect>,
     pub(crate) room: Room,
@@ -193,6 +195,7 @@ impl Core {
             known_members: BTreeSet::new(),
             away: BTreeMap::new(),
             links_stale: true,
+            clocks: BTreeMap::new(),
             conduct: Conduct::default(),
             effects: Vec::new(),
             room: Room::default(),
@@ -426,13 +429,19 @@ impl Core {
         }
     }
 
-    fn correct_clock(&mut self) {
-        let offsets: BTreeMap<DeviceKey, i64> = self
-            .replicas
-            .values()
-            .flat_map(Replica::clock_offsets)
-            .collect();
-        self.parts.mesh.correct(offsets.into_values());
+    /// Moves the own clock to where the members' clocks are that are linked.
+    pub(crate) fn correct_clock(&mut self) {
+        let is_member = |remote: &DeviceKey| {
+            let mut replicas = self.replicas.values();
+            replicas.any(|replica| replica.members.contains_key(remote))
+        };
+        let members = self
+            .parts
+            .clocks
+            .iter()
+            .filter(|(remote, _)| is_member(remote));
+        let offsets = members.filter_map(|(_, clock)| clock.offset_us());
+        self.parts.mesh.correct(offsets);
     }
 
     fn schedule(&mut self, now: Now) {

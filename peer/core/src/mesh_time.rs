@@ -1,7 +1,13 @@
 //! Mesh time: the own monotonic clock, set by the wall clock at start and corrected by the median
 //! of the offsets that connected members report. A wrong clock harms its owner alone (DESIGN 3).
 
+use std::collections::VecDeque;
+
 use sync_protocol::{Hlc, Now, Tick};
+
+/// Clock samples of which the best counts: a message that waited in a queue makes the remote's
+/// clock look late, never early.
+const CLOCK_SAMPLES: usize = 4;
 
 /// The clock by which entries are stamped and held back.
 #[derive(Debug)]
@@ -48,6 +54,27 @@ impl MeshTime {
     }
 }
 
+/// What the remote's clock said, compared with ours.
+#[derive(Debug, Default)]
+pub(crate) struct RemoteClock(VecDeque<i64>);
+
+impl RemoteClock {
+    pub(crate) fn sample(&mut self, remote_wall: u64, own_wall: u64) {
+        let ahead = i128::from(remote_wall) - i128::from(own_wall);
+        let clamped = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        if self.0.len() == CLOCK_SAMPLES {
+            self.0.pop_front();
+        }
+        self.0
+            .push_back(i64::try_from(clamped).expect("clamped to the range"));
+    }
+
+    /// Waiting on the way only ever makes the remote look late, so the latest reading is the best.
+    pub(crate) fn offset_us(&self) -> Option<i64> {
+        self.0.iter().copied().max()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +110,20 @@ mod tests {
         assert_eq!(corrected(&[3_600_000_000]), 0, "one against one: keep ours");
         assert_eq!(corrected(&[70, 90]), 70, "two agree that we are behind");
         assert_eq!(corrected(&[-4, 1, 9_000_000]), 0, "one liar among three");
+    }
+
+    #[test]
+    fn the_clock_forgives_slow_messages_and_survives_nonsense() {
+        let mut clock = RemoteClock::default();
+        assert_eq!(clock.offset_us(), None);
+        clock.sample(1_000, 1_500);
+        clock.sample(2_000, 2_010);
+        assert_eq!(clock.offset_us(), Some(-10));
+        clock.sample(u64::MAX, 0);
+        assert_eq!(clock.offset_us(), Some(i64::MAX));
+        for _ in 0..CLOCK_SAMPLES {
+            clock.sample(5, 0);
+        }
+        assert_eq!(clock.offset_us(), Some(5));
     }
 }

@@ -109,10 +109,6 @@ pub(super) const RANGE_QUESTIONS_AT_ONCE: u64 = 256;
 /// Questions about ranges answered per second when they keep coming.
 pub(super) const RANGE_QUESTIONS_PER_S: u64 = 16;
 
-/// Clock samples of which the best counts: a message that waited in a queue makes the remote's
-/// clock look late, never early.
-pub(super) const CLOCK_SAMPLES: usize = 4;
-
 /// Faults a remote may make before it is reported. Each is forgiven after a while, because a
 /// version with a mistake in it is not an attack.
 pub(super) const FAULTS_MAX: u32 = 10;

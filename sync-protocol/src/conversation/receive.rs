@@ -42,7 +42,6 @@ impl Conversation {
             self.pull.want_introduction();
             return;
         }
-        self.clock.sample(hello.wall, turn.now.wall);
         let own = turn.own();
         // A joiner opens its side anew once it has the module, and would wait for our next Hello.
         self.tells_again = hello.standing != own;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::limits::{CLOCK_SAMPLES, HISTORY_LEN, REMEMBERED_IDS_MAX};
+use super::limits::{HISTORY_LEN, REMEMBERED_IDS_MAX};
 use crate::ids::{EntryId, HeadsHash};
 
 /// Own heads hashes of the recent past. A remote that says one of them holds nothing that we lack.
@@ -61,27 +61,6 @@ impl RecentIds {
     }
 }
 
-/// What the remote's clock said, compared with ours.
-#[derive(Debug, Default)]
-pub(super) struct Clock(VecDeque<i64>);
-
-impl Clock {
-    pub(super) fn sample(&mut self, remote_wall: u64, own_wall: u64) {
-        let ahead = i128::from(remote_wall) - i128::from(own_wall);
-        let clamped = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-        if self.0.len() == CLOCK_SAMPLES {
-            self.0.pop_front();
-        }
-        self.0
-            .push_back(i64::try_from(clamped).expect("clamped to the range"));
-    }
-
-    /// Waiting on the way only ever makes the remote look late, so the latest reading is the best.
-    pub(super) fn offset_us(&self) -> Option<i64> {
-        self.0.iter().copied().max()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,20 +85,5 @@ mod tests {
         assert_eq!(ids.set.len(), REMEMBERED_IDS_MAX);
         assert_eq!(ids.order.len(), REMEMBERED_IDS_MAX);
         assert!(!ids.set.contains(&EntryId(hash(0))));
-    }
-
-    #[test]
-    fn the_clock_forgives_slow_messages_and_survives_nonsense() {
-        let mut clock = Clock::default();
-        assert_eq!(clock.offset_us(), None);
-        clock.sample(1_000, 1_500);
-        clock.sample(2_000, 2_010);
-        assert_eq!(clock.offset_us(), Some(-10));
-        clock.sample(u64::MAX, 0);
-        assert_eq!(clock.offset_us(), Some(i64::MAX));
-        for _ in 0..CLOCK_SAMPLES {
-            clock.sample(5, 0);
-        }
-        assert_eq!(clock.offset_us(), Some(5));
     }
 }

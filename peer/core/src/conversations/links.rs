@@ -35,6 +35,7 @@ impl Core {
 
     pub(crate) fn link_down(&mut self, now: Now, remote: DeviceKey) {
         self.parts.links.remove(&remote);
+        self.parts.clocks.remove(&remote);
         let replicas = self.replicas.values_mut();
         let faults = replicas.map(|replica| replica.close_link(&remote)).max();
         self.parts
@@ -76,12 +77,28 @@ impl Core {
                 return;
             }
         };
+        let told_time = match &message {
+            Message::Hello(hello) if self.parts.links.contains(&remote) => Some(hello.wall),
+            _ => None,
+        };
+        if let Some(wall) = told_time {
+            let own = self.parts.mesh.own(now.tick);
+            self.parts
+                .clocks
+                .entry(remote)
+                .or_default()
+                .sample(wall, own);
+        }
         if self.replicas.contains_key(&id) {
             self.with(id, now, |replica, ctx| {
                 replica.tell(remote, ConversationInput::Received(message), ctx)
             });
         } else {
             self.tell_join(now, remote, id, ConversationInput::Received(message));
+        }
+        if told_time.is_some() {
+            // Before anything is written: what a clock that is ahead has stamped waits for its time.
+            self.correct_clock();
         }
     }
 
@@ -281,6 +298,8 @@ impl Core {
         if !stale && away == self.parts.away.len() {
             return;
         }
+        // Whoever is a member now has told its time before.
+        self.correct_clock();
         let device = self.parts.device;
         let mut wanted: BTreeMap<DeviceKey, Vec<String>> = BTreeMap::new();
         let mut members = BTreeSet::new();

@@ -416,14 +416,6 @@ impl Replica {
             .chain(self.ration.release_at())
             .min()
     }
-
-    pub(crate) fn clock_offsets(&self) -> impl Iterator<Item = (DeviceKey, i64)> + '_ {
-        self.links.iter().filter_map(|(remote, link)| {
-            let is_member = self.members.contains_key(remote);
-            let offset = link.conversation.clock_offset_us()?;
-            is_member.then_some((*remote, offset))
-        })
-    }
 }
 
 fn blame(link: &mut Link, why: &str, ctx: &mut Context<'_>) {

@@ -77,3 +77,35 @@ fn a_finaliser_that_was_ahead_makes_nobody_wait() {
     assert_eq!(texts(&mut mesh, 0).len(), 4);
     mesh.assert_converged();
 }
+
+#[test]
+fn who_joins_with_a_wrong_clock_goes_by_the_others_time_from_the_first_call() {
+    for (seed, ahead_us) in [(23, 48 * HOUR_US), (24, 0)] {
+        let mut mesh = Mesh::new(4, seed);
+        if ahead_us == 0 {
+            mesh.now.wall += 48 * HOUR_US;
+        }
+        mesh.publish_only();
+        for at in [1, 2] {
+            let ticket = mesh.invite(0);
+            mesh.join(at, &ticket);
+        }
+        // Two days ahead, or behind: the others have been up since then.
+        let wall = mesh.now.wall;
+        mesh.now.wall = match ahead_us {
+            0 => wall - 48 * HOUR_US,
+            _ => wall + ahead_us,
+        };
+        mesh.crash(3);
+        mesh.start(3);
+        mesh.now.wall = wall;
+        let ticket = mesh.invite(0);
+        mesh.join(3, &ticket);
+        say(&mut mesh, 3, "just in");
+        mesh.pass_ms(3_000);
+        for at in 0..4 {
+            assert_eq!(texts(&mut mesh, at), ["just in"], "peer {at}, seed {seed}");
+        }
+        mesh.assert_converged();
+    }
+}

@@ -119,19 +119,3 @@ fn nothing_is_said_before_the_link_is_open() {
             .any(|effect| matches!(effect, ConversationEffect::Send(Message::Hello(_))))
     );
 }
-
-#[test]
-fn the_remote_clock_is_told_from_its_hello() {
-    let mut mesh = Mesh::new(1, 2, 0, b"");
-    let (now, remote) = (mesh.now(), mesh.device(1));
-    mesh.peers[0].open(now, remote);
-    let peer = &mut mesh.peers[0];
-    let mut link = peer.links.remove(&remote).expect("open");
-    assert_eq!(link.clock_offset_us(), None);
-    let now = Now {
-        tick: now.tick,
-        wall: 4_000_000,
-    };
-    link.step(now, ConversationInput::Received(hello(0)), &peer.held);
-    assert_eq!(link.clock_offset_us(), Some(1_000_000));
-}
