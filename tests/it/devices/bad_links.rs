@@ -39,6 +39,9 @@ const SLOW: Trouble = Trouble {
 const CALLING: Duration = Duration::from_secs(30);
 /// How long one is alone before.
 const ALONE: Duration = Duration::from_secs(10);
+/// How long a device pauses between two calls over links that lose a fifth: there each carries a
+/// kilobyte or two a second.
+const BAD_PAUSE: Duration = Duration::from_secs(1);
 /// How long a device pauses between two calls.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Calls that are made while a device is alone.
@@ -63,7 +66,7 @@ fn a_fifth_lost_and_a_third_of_a_second_late_is_made_up_for() {
     let report = Report::begin("bad links", &all);
     // One has missed something when the links become bad.
     lan.unplug("e");
-    let said = while_all_call(&doors, PAUSE, || {
+    let said = while_all_call(&doors, BAD_PAUSE, || {
         std::thread::sleep(ALONE);
         lan.set_trouble(BAD);
         lan.plug_in("e", 5);

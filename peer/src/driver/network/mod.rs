@@ -264,10 +264,12 @@ impl Network {
             let mut address = &connection.address;
             if connection.inbound {
                 let quic = listen::is_quic(address);
-                let mut known = book.addresses(device).iter();
-                address = known
-                    .find(|known| listen::is_quic(known) == quic)
-                    .unwrap_or(address);
+                let same = |known: &&Multiaddr| listen::is_quic(known) == quic;
+                // Where it is now, rather than where it was before it moved.
+                let here = |known: &&Multiaddr| known.iter().next() == address.iter().next();
+                let mut known = book.addresses(device).iter().filter(same);
+                let first = known.clone().next();
+                address = known.find(here).or(first).unwrap_or(address);
             }
             keys::peer_of(device).map_or_else(
                 || address.to_string(),
