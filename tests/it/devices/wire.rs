@@ -6,6 +6,7 @@
 //! comes from a seed that is the same each time; when frames come is not.
 
 use crate::harness::draw;
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,8 +20,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// `O_NONBLOCK` of Linux.
-const NON_BLOCKING: i32 = 0o4000;
 /// Bytes that Linux writes before each frame: how much of its checksum is still to be done. They are
 /// handed on with it.
 const HEADER: usize = 10;
@@ -129,7 +128,7 @@ fn open(switch: &str, port: usize) -> File {
     File::options()
         .read(true)
         .write(true)
-        .custom_flags(NON_BLOCKING)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)
         .expect("the device is there")
 }
