@@ -100,6 +100,8 @@ pub struct Conversation {
     compare_due: Option<Tick>,
     announced: Option<Tick>,
     history: standing::History,
+    /// Entries that have come in here otherwise than from the remote.
+    fresh: u64,
     conduct: conduct::Conduct,
     questions: conduct::Portion,
     range_questions: conduct::Portion,
@@ -160,6 +162,7 @@ impl Conversation {
             compare_due: None,
             announced: None,
             history: standing::History::default(),
+            fresh: 0,
             conduct: conduct::Conduct::default(),
             questions: conduct::Portion::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_S),
             range_questions: conduct::Portion::new(RANGE_QUESTIONS_AT_ONCE, RANGE_QUESTIONS_PER_S),
@@ -192,6 +195,18 @@ impl Conversation {
     #[must_use]
     pub fn in_sync(&self) -> bool {
         self.in_sync
+    }
+
+    /// How many entries that are here the remote does not have yet, by where it last said it stands.
+    /// Entries that are on the way count. Nothing: it said nothing, or something that was never true
+    /// here, as one that holds more does.
+    #[must_use]
+    pub fn lacks(&self) -> Option<u64> {
+        if self.in_sync {
+            return Some(0);
+        }
+        let then = self.history.entries_at(&self.theirs?.heads)?;
+        Some(self.fresh.saturating_sub(then))
     }
 
     /// The last cut of which the remote said that it is there.
@@ -310,6 +325,9 @@ impl Conversation {
                 ConversationInput::Received(message) => self.receive(message, &mut turn),
                 ConversationInput::Wake => {}
                 ConversationInput::Fresh { entries, from } => {
+                    if from != Some(self.remote) {
+                        self.fresh = self.fresh.saturating_add(entries.len() as u64);
+                    }
                     self.spread_fresh(entries, from, &mut turn);
                 }
                 ConversationInput::FreshCut { bytes } => self.spread_cut(bytes, &mut turn),
@@ -367,7 +385,7 @@ impl Conversation {
     /// Whatever is due or possible now, after any input.
     fn go_on(&mut self, turn: &mut Turn<'_>) {
         let own = turn.own();
-        self.history.note(own.heads);
+        self.history.note(own.heads, self.fresh);
         self.judge_again(turn);
         if self.hello_due <= turn.now.tick {
             self.hello(own, turn);

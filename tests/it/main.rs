@@ -30,6 +30,7 @@ mod mesh;
 mod modules;
 mod network;
 mod network_namespaces;
+mod network_nat;
 mod node;
 mod notes;
 mod oidc;

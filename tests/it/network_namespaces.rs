@@ -2,7 +2,7 @@
 //! root may make them; everybody else is told that these tests were not run.
 
 use crate::devices::{Host, Lan, ip, wait_until_equal};
-use crate::harness::turn;
+use crate::harness::{PATIENCE, turn, wait_for};
 
 const BOTH: &[&str] = &[
     "--p2p",
@@ -10,7 +10,7 @@ const BOTH: &[&str] = &[
     "--p2p",
     "/ip4/0.0.0.0/udp/4001/quic-v1",
 ];
-const BOTH_WITHOUT_MDNS: &[&str] = &[
+pub(crate) const BOTH_WITHOUT_MDNS: &[&str] = &[
     "--p2p",
     "/ip4/0.0.0.0/tcp/4001",
     "--p2p",
@@ -132,6 +132,42 @@ fn a_cable_that_is_pulled_and_put_back_leaves_equal_roots() {
     lan.plug_in("b", 2);
     a.wait_for_message("b alone 2");
     b.wait_for_message("a alone 2");
+    wait_until_equal(&[&a, &b]);
+}
+
+#[test]
+fn a_host_that_changes_networks_is_back_without_waiting_for_silence() {
+    let _turn = turn();
+    let Some(lan) = Lan::new(&["a", "b"]) else {
+        return;
+    };
+    let a = Host::start(&lan, "a", BOTH_WITHOUT_MDNS);
+    let b = Host::start(&lan, "b", BOTH_WITHOUT_MDNS);
+    a.publish();
+    b.cli(&["join", &a.invite()]).ok();
+    let noticed = "INFO the network changed: members are dialled anew";
+    for (number, message) in [(52, "moved once"), (53, "moved twice")] {
+        let before = b.output().matches(noticed).count();
+        lan.plug_in("b", number);
+        b.say(message);
+        a.wait_for_message(message);
+        assert!(b.output().matches(noticed).count() > before);
+        a.wait_for_member_at(&format!("/ip4/10.77.0.{number}/"));
+        b.wait_for_address("/ip4/10.77.0.1/");
+    }
+    // The interface is switched off: the address stays, and nothing leads out.
+    ip(&format!("-n {} link set eth0 down", lan.namespace("b")));
+    wait_for("b to notice that it is alone", PATIENCE, || {
+        let network = b.json(&["network", "--json"]);
+        match (network["leads_out"].as_bool(), b.addresses().is_empty()) {
+            (Some(false), true) => Ok(()),
+            _ => Err(network.to_string()),
+        }
+    });
+    b.say("alone");
+    lan.plug_in("b", 53);
+    a.wait_for_message("alone");
+    assert_eq!(b.json(&["network", "--json"])["leads_out"], true);
     wait_until_equal(&[&a, &b]);
 }
 

@@ -1,12 +1,13 @@
-//! The program `ip`, with which the tests make hosts of network namespaces.
+//! The programs `ip` and `nft`, with which the tests make hosts of network namespaces, and routers
+//! between them.
 
 use crate::command::program;
 use std::os::unix::fs::MetadataExt;
 
-/// Sees to it that `ip` is there. Only root can install it, and only root can use it for this.
+/// Sees to it that both are there. Only root can install them, and only root can use them for this.
 ///
 /// # Errors
-/// When Debian's package cannot be installed.
+/// When Debian's packages cannot be installed.
 pub(crate) fn provide() -> anyhow::Result<()> {
     if std::fs::metadata("/proc/self")?.uid() != 0 {
         eprintln!(
@@ -15,13 +16,15 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    if program("ip").args(["-V"]).output().is_some() {
+    let there = |name| program(name).args(["-V"]).output().is_some();
+    if there("ip") && there("nft") {
         return Ok(());
     }
-    eprintln!("installing Debian's iproute2 for tests on several hosts");
+    eprintln!("installing Debian's iproute2 and nftables for tests on several hosts");
     program("apt-get").args(["update"]).run()?;
     program("apt-get")
-        .args(["install", "--yes", "--no-install-recommends", "iproute2"])
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(["iproute2", "nftables"])
         .env("DEBIAN_FRONTEND", "noninteractive")
         .run()
 }

@@ -397,8 +397,18 @@ pub struct RemoteInfo {
     pub address: Option<String>,
     /// Round trip in milliseconds; the driver fills it in.
     pub rtt_ms: Option<f64>,
+    /// Whether it is met through a relay, and which member that is, as far as it is known; the
+    /// driver fills these in.
+    pub relayed: Option<bool>,
+    /// See [`relayed`](Self::relayed).
+    pub relay: Option<DeviceKey>,
+    /// For how many seconds the link has been up; the driver fills it in.
+    pub up_s: Option<u64>,
     /// Whether both sides hold the same entries, for every database they share.
     pub in_sync: bool,
+    /// Entries that are here and of which it is known that they have not arrived there, in all
+    /// databases that both share; nothing where it is not known.
+    pub lacks: Option<u64>,
 }
 
 /// This peer.

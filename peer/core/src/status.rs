@@ -110,19 +110,25 @@ impl Core {
             .links
             .iter()
             .filter(|remote| replica.is_none_or(|replica| replica.members.contains_key(*remote)))
-            .map(|remote| RemoteInfo {
-                id: *remote,
-                address: self
-                    .replicas
-                    .values()
-                    .find_map(|replica| replica.addresses.of(remote).first().cloned()),
-                rtt_ms: None,
-                in_sync: self
-                    .replicas
-                    .iter()
-                    .filter(|(id, _)| database.is_none_or(|wanted| wanted == *id))
+            .map(|remote| {
+                let about = |id: &DatabaseId| database.is_none_or(|wanted| wanted == id);
+                let replicas = self.replicas.iter().filter(|(id, _)| about(id));
+                let links: Vec<_> = replicas
                     .filter_map(|(_, replica)| replica.links.get(remote))
-                    .all(|link| link.conversation.in_sync()),
+                    .collect();
+                RemoteInfo {
+                    id: *remote,
+                    address: self
+                        .replicas
+                        .values()
+                        .find_map(|replica| replica.addresses.of(remote).first().cloned()),
+                    rtt_ms: None,
+                    relayed: None,
+                    relay: None,
+                    up_s: None,
+                    in_sync: links.iter().all(|link| link.conversation.in_sync()),
+                    lacks: links.iter().map(|link| link.conversation.lacks()).sum(),
+                }
             })
             .collect()
     }

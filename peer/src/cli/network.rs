@@ -36,7 +36,12 @@ impl Network {
         if self.json {
             print_json(&answer);
         } else if answer["on"] == Value::Bool(true) {
-            print_line("the network is on");
+            match answer["leads_out"] {
+                Value::Bool(false) => print_line(
+                    "the network is on, but no network of this machine leads to any member",
+                ),
+                _ => print_line("the network is on"),
+            }
         } else {
             print_line("the network is off: this peer works alone until `tombolo network on`");
         }

@@ -56,6 +56,9 @@ pub(crate) struct Start {
     /// Do not look for members in the local network, and do not answer there (mDNS)
     #[arg(long)]
     no_mdns: bool,
+    /// Do not pass on what members say to each other who cannot reach each other
+    #[arg(long)]
+    no_relay: bool,
     /// A web origin whose pages may talk to this peer, beside loopback ones; repeated for several
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     allow_origin: Vec<String>,
@@ -99,6 +102,7 @@ impl Start {
             protection,
             p2p: self.p2p,
             mdns: !self.no_mdns,
+            relay: !self.no_relay,
             dial: self.dial,
             allow_origins: self.allow_origin,
             allow_hosts: self.allow_host,

@@ -61,6 +61,8 @@ fn of_peer(peer: &Value) -> String {
     }
     let network = if peer["network_on"] == Value::Bool(false) {
         "off: `tombolo network on` plugs it in again".to_owned()
+    } else if peer["network_leads_out"] == Value::Bool(false) {
+        "on, but no network of this machine leads to any member".to_owned()
     } else {
         format!("on, {} links", plain(&peer["links"]))
     };

@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) p2p: Vec<Multiaddr>,
     /// Whether members are looked for in the local network.
     pub(crate) mdns: bool,
+    /// Whether members that cannot be reached are met through this peer.
+    pub(crate) relay: bool,
     /// Peers to keep a link to.
     pub(crate) dial: Vec<Multiaddr>,
     /// Web origins, beside loopback ones, whose pages may talk to us.

@@ -6,18 +6,31 @@ use std::collections::{BTreeSet, VecDeque};
 use super::limits::{HISTORY_LEN, REMEMBERED_IDS_MAX};
 use crate::ids::{EntryId, HeadsHash};
 
-/// Own heads hashes of the recent past. A remote that says one of them holds nothing that we lack.
+/// Own heads hashes of the recent past, each with how many entries had come in by then. A remote that
+/// says one of them holds nothing that we lack.
 #[derive(Debug, Default)]
-pub(super) struct History(VecDeque<HeadsHash>);
+pub(super) struct History(VecDeque<(HeadsHash, u64)>);
 
 impl History {
-    pub(super) fn note(&mut self, heads: HeadsHash) {
-        if self.0.back() != Some(&heads) {
-            if self.0.len() == HISTORY_LEN {
-                self.0.pop_front();
-            }
-            self.0.push_back(heads);
+    pub(super) fn note(&mut self, heads: HeadsHash, entries: u64) {
+        if let Some((last, count)) = self.0.back_mut()
+            && *last == heads
+        {
+            // The heads may have been noted before the entries that made them were counted.
+            *count = entries;
+            return;
         }
+        if self.0.len() == HISTORY_LEN {
+            self.0.pop_front();
+        }
+        self.0.push_back((heads, entries));
+    }
+
+    /// How many entries had come in when these were our heads.
+    pub(super) fn entries_at(&self, heads: &HeadsHash) -> Option<u64> {
+        let mut latest_first = self.0.iter().rev();
+        let found = latest_first.find(|(known, _)| known == heads)?;
+        Some(found.1)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -25,7 +38,7 @@ impl History {
     }
 
     pub(super) fn contains(&self, heads: &HeadsHash) -> bool {
-        self.0.contains(heads)
+        self.entries_at(heads).is_some()
     }
 }
 
@@ -76,12 +89,16 @@ mod tests {
         };
         let many = u32::try_from(2 * REMEMBERED_IDS_MAX).expect("small");
         for n in 0..many {
-            history.note(HeadsHash(hash(n)));
+            history.note(HeadsHash(hash(n)), u64::from(n));
             assert!(ids.insert(EntryId(hash(n))));
             assert!(!ids.insert(EntryId(hash(n))));
         }
         assert!(history.contains(&HeadsHash(hash(many - 1))));
         assert!(!history.contains(&HeadsHash(hash(0))));
+        let last = HeadsHash(hash(many - 1));
+        assert_eq!(history.entries_at(&last), Some(u64::from(many - 1)));
+        history.note(last, 7);
+        assert_eq!(history.entries_at(&last), Some(7), "counted late");
         assert_eq!(ids.set.len(), REMEMBERED_IDS_MAX);
         assert_eq!(ids.order.len(), REMEMBERED_IDS_MAX);
         assert!(!ids.set.contains(&EntryId(hash(0))));

@@ -27,9 +27,14 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a peer with these arguments on a fresh data directory, and waits until it answers.
     pub(crate) fn start(lan: &Lan, name: &'static str, arguments: &[&str]) -> Host {
+        Host::start_in(lan.namespace(name), name, arguments)
+    }
+
+    /// The same, in this network namespace.
+    pub(crate) fn start_in(namespace: String, name: &'static str, arguments: &[&str]) -> Host {
         let mut host = Host {
             name,
-            namespace: lan.namespace(name),
+            namespace,
             data: tempfile::Builder::new()
                 .prefix(&format!("tombolo-test-{name}-"))
                 .tempdir()

@@ -20,6 +20,21 @@ pub(crate) struct Lan {
     wire: Option<Wire>,
 }
 
+/// What the names of namespaces begin with for one more test; nothing for who is not root.
+pub(crate) fn prefix() -> Option<String> {
+    let user = std::fs::metadata("/proc/self")
+        .expect("Linux has /proc")
+        .uid();
+    if user != 0 {
+        tell(&format!(
+            "NOT RUN: only root can make network namespaces, and this is user {user}; run `cargo xtask test` as root\n"
+        ));
+        return None;
+    }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Some(format!("tombolo-{}-{number}-", std::process::id()))
+}
+
 /// Runs `ip` with these words.
 ///
 /// # Panics
@@ -71,18 +86,8 @@ impl Lan {
 
     /// Hosts whose cables end in the namespace of the switch.
     fn unconnected(hosts: &[&'static str]) -> Option<Lan> {
-        let user = std::fs::metadata("/proc/self")
-            .expect("Linux has /proc")
-            .uid();
-        if user != 0 {
-            tell(&format!(
-                "NOT RUN: only root can make network namespaces, and this is user {user}; run `cargo xtask test` as root\n"
-            ));
-            return None;
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let lan = Lan {
-            prefix: format!("tombolo-{}-{number}-", std::process::id()),
+            prefix: prefix()?,
             hosts: hosts.to_vec(),
             wire: None,
         };

@@ -15,4 +15,4 @@ mod together;
 mod wire;
 
 pub(crate) use host::{Host, wait_until_equal};
-pub(crate) use lan::{Lan, ip};
+pub(crate) use lan::{Lan, ip, prefix};

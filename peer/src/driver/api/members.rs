@@ -30,7 +30,7 @@ pub(super) async fn status(
     match api.ask(&caller, request).await? {
         Reply::Status(mut all) if all.len() == 1 => {
             let mut status = all.remove(0);
-            with_round_trips(&api, &mut status.peers);
+            with_connections(&api, &mut status.peers);
             Ok(Json(views::status(&status)).into_response())
         }
         _ => Err(Refusal::unexpected()),
@@ -38,12 +38,15 @@ pub(super) async fn status(
 }
 
 /// Adds to remotes what the transport knows of them.
-pub(super) fn with_round_trips(api: &Api, remotes: &mut [RemoteInfo]) {
+pub(super) fn with_connections(api: &Api, remotes: &mut [RemoteInfo]) {
     let connections = api.network.connections();
     for remote in remotes {
-        if let Some((address, rtt_ms)) = connections.get(&remote.id) {
-            remote.rtt_ms = *rtt_ms;
-            remote.address = Some(address.clone());
+        remote.up_s = api.network.link_up_s(&remote.id);
+        if let Some(seen) = connections.get(&remote.id) {
+            remote.rtt_ms = seen.rtt_ms;
+            remote.address = Some(seen.address.clone());
+            remote.relayed = Some(seen.relayed);
+            remote.relay = seen.relay;
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::caller::Owner;
-use super::members::with_round_trips;
+use super::members::with_connections;
 use super::{Api, views};
 
 /// `GET /v1/health`: whether the core answers.
@@ -45,6 +45,7 @@ pub(super) async fn peer(State(api): State<Arc<Api>>, Owner(caller): Owner) -> A
         let data_dir = std::path::absolute(api.data_dir.path()).unwrap_or_default();
         answer.insert("data_dir".into(), json!(data_dir));
         answer.insert("network_on".into(), json!(api.network.is_on()));
+        answer.insert("network_leads_out".into(), json!(api.network.leads_out()));
     }
     Ok(Json(answer).into_response())
 }
@@ -65,7 +66,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>, Owner(caller): Owner) ->
     match api.ask(&caller, Request::Status { database: None }).await? {
         Reply::Status(mut all) => {
             for status in &mut all {
-                with_round_trips(&api, &mut status.peers);
+                with_connections(&api, &mut status.peers);
             }
             let all: Vec<Value> = all.iter().map(views::status).collect();
             Ok(Json(all).into_response())
@@ -78,7 +79,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>, Owner(caller): Owner) ->
 pub(super) async fn peers(State(api): State<Arc<Api>>, Owner(caller): Owner) -> Answer {
     match api.ask(&caller, Request::Peers).await? {
         Reply::Peers(mut remotes, cut_off) => {
-            with_round_trips(&api, &mut remotes);
+            with_connections(&api, &mut remotes);
             let remotes = remotes.iter().map(views::remote);
             let all: Vec<Value> = remotes.chain(cut_off.iter().map(views::cut_off)).collect();
             Ok(Json(all).into_response())
@@ -87,9 +88,14 @@ pub(super) async fn peers(State(api): State<Arc<Api>>, Owner(caller): Owner) -> 
     }
 }
 
-/// `GET /v1/peer/network`: `{"on": bool}`.
+/// `GET /v1/peer/network`: `{"on": bool, "leads_out": bool}`.
 pub(super) async fn network(State(api): State<Arc<Api>>, _: Owner) -> Answer {
-    Ok(Json(json!({ "on": api.network.is_on() })).into_response())
+    Ok(Json(how_it_stands(&api)).into_response())
+}
+
+/// Whether it is switched on, and whether any network of this machine leads to others.
+fn how_it_stands(api: &Api) -> Value {
+    json!({ "on": api.network.is_on(), "leads_out": api.network.leads_out() })
 }
 
 /// The switch.
@@ -106,7 +112,7 @@ pub(super) async fn set_network(
     Json(switch): Json<Switch>,
 ) -> Answer {
     api.network.set_on(switch.on).await;
-    Ok(Json(json!({ "on": api.network.is_on() })).into_response())
+    Ok(Json(how_it_stands(&api)).into_response())
 }
 
 /// What is joined.

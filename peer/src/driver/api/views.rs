@@ -106,8 +106,12 @@ pub(super) fn remote(remote: &RemoteInfo) -> Value {
     json!({
         "id": remote.id.to_string(),
         "address": remote.address,
+        "reached": remote.relayed.map(|relayed| if relayed { "relayed" } else { "direct" }),
+        "relay": remote.relay.map(|relay| relay.to_string()),
         "rtt_ms": remote.rtt_ms,
+        "up_s": remote.up_s,
         "in_sync": remote.in_sync,
+        "lacks": remote.lacks,
     })
 }
 
@@ -116,8 +120,12 @@ pub(super) fn cut_off(cut_off: &CutOff) -> Value {
     json!({
         "id": cut_off.remote.to_string(),
         "address": null,
+        "reached": null,
+        "relay": null,
         "rtt_ms": null,
+        "up_s": null,
         "in_sync": false,
+        "lacks": null,
         "cut_off": {
             "why": cut_off.why,
             "times": cut_off.times,

@@ -9,44 +9,27 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use sync_protocol::DeviceKey;
 
-use super::diallable::{ADDRESSES_MAX, parse_all};
+use super::diallable::{bounded, is_circuit, parse_all};
+use super::retry::{RETRY_MAX_MS, Retry};
 
 /// Remotes remembered. Those that are not wanted give way first.
 const REMOTES_MAX: usize = 1_024;
-
-/// Milliseconds before the second try.
-const RETRY_FIRST_MS: u64 = 1_000;
-
-/// Milliseconds between tries of a wanted remote that has long been away.
-const RETRY_MAX_MS: u64 = 15_000;
-
-/// Milliseconds for which a try is taken to be under way if nothing is heard of it.
-const TRY_MS: u64 = 20_000;
 
 /// Milliseconds a connection must last for the waits to start over, or two peers that refuse each
 /// other at once would try every second.
 const LASTING_MS: u64 = 10_000;
 
-/// When something is tried next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Retry {
-    failures: u32,
-    at_ms: u64,
-    /// A try is taken to be under way until `at_ms`, unless its end is heard of.
-    trying: bool,
-}
+/// Milliseconds that direct addresses are tried before those through relays are tried too: whoever
+/// can be reached directly is not to be met through a third.
+const HEAD_START_MS: u64 = 1_500;
 
-impl Retry {
-    /// After a failure: 1, 2, 4 … s, a quarter more or less by `jitter`, so that peers cut off
-    /// together do not come back together.
-    fn failed(&mut self, now_ms: u64, max_ms: u64, jitter: u32) {
-        let wait = (RETRY_FIRST_MS << self.failures.min(16)).min(max_ms);
-        let wait = wait * 3 / 4 + (wait / 2) * u64::from(jitter) / u64::from(u32::MAX);
-        self.failures = self.failures.saturating_add(1);
-        self.trying = false;
-        self.at_ms = now_ms + wait;
-    }
-}
+/// Milliseconds before a remote that was met through a relay is tried directly again: meanwhile
+/// both punch holes.
+const DIRECT_FIRST_MS: u64 = 10_000;
+
+/// Milliseconds at most between direct tries of a remote that is met through a relay, and between tries
+/// through relays of one that is away: each costs a relay something.
+const DIRECT_MAX_MS: u64 = 300_000;
 
 #[derive(Clone, Debug, Default)]
 struct Remote {
@@ -56,13 +39,34 @@ struct Remote {
     /// By the person, so that the core does not let go of it.
     pinned: bool,
     retry: Retry,
+    /// When it is tried through relays, beside a direct try.
+    relayed_at_ms: Option<u64>,
     connected_ms: Option<u64>,
+    /// A connection leads there without a relay, and since when one does.
+    direct: bool,
+    direct_since_ms: u64,
+    /// Tries through relays since it was last met, and when the next one may be.
+    relayed_tries: u32,
+    relayed_not_before_ms: u64,
+    /// The last try of its direct addresses was in vain.
+    hidden: bool,
 }
 
 impl Remote {
-    /// Whether there is a link to be made, now or later.
+    /// Whether there is a link to be made, now or later, or one through a relay to be made direct.
     fn is_to_be_tried(&self) -> bool {
-        self.wanted && self.connected_ms.is_none() && !self.addresses.is_empty()
+        let mut addresses = self.addresses.iter();
+        self.wanted
+            && match self.connected_ms {
+                None => !self.addresses.is_empty(),
+                Some(_) => !self.direct && addresses.any(|address| !is_circuit(address)),
+            }
+    }
+
+    /// When it is tried next, if it is to be tried.
+    fn due_ms(&self) -> u64 {
+        let relayed = self.relayed_at_ms.filter(|_| self.connected_ms.is_none());
+        relayed.map_or(self.retry.at_ms, |at| at.min(self.retry.at_ms))
     }
 }
 
@@ -77,8 +81,10 @@ struct Fixed {
 /// Somebody to try now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Dial {
-    /// A known device.
+    /// A known device, directly.
     Remote(DeviceKey, Vec<Multiaddr>),
+    /// A known device that is not connected, through relays.
+    Relayed(DeviceKey, Vec<Multiaddr>),
     /// Whoever answers.
     Address(Multiaddr),
 }
@@ -164,13 +170,15 @@ impl AddressBook {
             && (!remote.wanted || news)
         {
             remote.wanted = true;
-            // An address that was not tried yet is worth a try now, unless one is under way.
+            // An address that was not tried yet is worth a try now, unless one is under way, beside
+            // which only relays are tried.
             if !remote.retry.trying {
-                remote.retry = Retry {
-                    at_ms: now_ms,
-                    ..Retry::default()
-                };
+                remote.retry = Retry::at(now_ms);
+            } else if addresses.iter().any(is_circuit) {
+                remote.relayed_at_ms = Some(now_ms);
             }
+            remote.relayed_tries = 0;
+            remote.relayed_not_before_ms = now_ms;
             self.dirty = true;
         }
     }
@@ -235,16 +243,18 @@ impl AddressBook {
         // Behind the first, which is the one that worked.
         let at = remote.addresses.len().min(1);
         remote.addresses.splice(at..at, news);
-        remote.addresses.truncate(ADDRESSES_MAX);
+        remote.addresses = bounded(std::mem::take(&mut remote.addresses));
         self.dirty |= remote.wanted;
         true
     }
 
-    /// A connection is up; `dialled` is the address that worked, if we dialled.
+    /// A connection is up, `direct` or through a relay; `dialled` is the address that worked, if we
+    /// dialled.
     pub(super) fn connected(
         &mut self,
         device: DeviceKey,
         dialled: Option<&Multiaddr>,
+        direct: bool,
         now_ms: u64,
     ) {
         self.hear(
@@ -263,6 +273,19 @@ impl AddressBook {
         };
         remote.connected_ms.get_or_insert(now_ms);
         remote.retry.trying = false;
+        remote.relayed_at_ms = None;
+        if !direct {
+            if !remote.direct {
+                // How often it failed still counts: one that hangs up at once is tried ever less.
+                remote.retry.at_ms = now_ms + DIRECT_FIRST_MS;
+            }
+            return;
+        }
+        if !remote.direct {
+            remote.direct_since_ms = now_ms;
+        }
+        remote.direct = true;
+        remote.hidden = false;
         if let Some(at) = remote
             .addresses
             .iter()
@@ -278,8 +301,11 @@ impl AddressBook {
     pub(super) fn disconnected(&mut self, device: DeviceKey, now_ms: u64, jitter: u32) {
         if let Some(remote) = self.remotes.get_mut(&device) {
             let since = remote.connected_ms.take().unwrap_or(now_ms);
+            remote.direct = false;
             if now_ms.saturating_sub(since) >= LASTING_MS {
                 remote.retry.failures = 0;
+                remote.relayed_tries = 0;
+                remote.relayed_not_before_ms = now_ms;
             }
             remote.retry.failed(now_ms, RETRY_MAX_MS, jitter);
             if !remote.wanted && remote.addresses.is_empty() {
@@ -293,12 +319,50 @@ impl AddressBook {
         }
     }
 
-    /// A try of a remote was in vain.
-    pub(super) fn failed(&mut self, device: DeviceKey, now_ms: u64, jitter: u32) {
+    /// Of the connections to a remote only such are left that lead through a relay.
+    pub(super) fn only_relayed(&mut self, device: &DeviceKey, now_ms: u64, jitter: u32) {
+        if let Some(remote) = self.remotes.get_mut(device)
+            && std::mem::take(&mut remote.direct)
+        {
+            if now_ms.saturating_sub(remote.direct_since_ms) >= LASTING_MS {
+                remote.retry.failures = 0;
+            }
+            remote.retry.failed(now_ms, DIRECT_MAX_MS, jitter);
+        }
+    }
+
+    /// A try of a remote was in vain. True: relays are tried next.
+    pub(super) fn failed(&mut self, device: DeviceKey, now_ms: u64, jitter: u32) -> bool {
         let Some(remote) = self.remotes.get_mut(&device) else {
-            return;
+            return false;
         };
-        remote.retry.failed(now_ms, RETRY_MAX_MS, jitter);
+        let max_ms = match remote.connected_ms {
+            Some(_) => DIRECT_MAX_MS,
+            None => RETRY_MAX_MS,
+        };
+        remote.retry.failed(now_ms, max_ms, jitter);
+        remote.hidden = !remote.direct;
+        // No need to wait for the rest of the head start.
+        let relayed = remote.relayed_at_ms.as_mut();
+        relayed.is_some_and(|at| {
+            *at = now_ms.min(*at);
+            true
+        })
+    }
+
+    /// Whether some wanted remote is out of direct reach: tries fail, or it is met through a relay.
+    pub(super) fn misses_somebody(&self) -> bool {
+        self.remotes.values().any(|remote| {
+            let hidden = remote.connected_ms.is_some() || remote.hidden;
+            remote.wanted && !remote.direct && hidden
+        })
+    }
+
+    /// Where wanted remotes may be, one address of each: to see whether any way leads out.
+    pub(super) fn wanted_addresses(&self) -> impl Iterator<Item = &Multiaddr> {
+        let wanted = self.remotes.values().filter(|remote| remote.wanted);
+        let known = wanted.filter_map(|remote| remote.addresses.first());
+        known.chain(self.fixed.iter().map(|fixed| &fixed.address))
     }
 
     /// A try of an address was in vain.
@@ -312,6 +376,10 @@ impl AddressBook {
 
     /// Try everybody again at once.
     pub(super) fn start_over(&mut self) {
+        for remote in self.remotes.values_mut() {
+            remote.relayed_tries = 0;
+            remote.relayed_not_before_ms = 0;
+        }
         let retries = self.remotes.values_mut().map(|remote| &mut remote.retry);
         for retry in retries.chain(self.fixed.iter_mut().map(|fixed| &mut fixed.retry)) {
             *retry = Retry::default();
@@ -325,10 +393,9 @@ impl AddressBook {
             .values()
             .filter(|remote| remote.is_to_be_tried());
         let fixed = self.fixed.iter().filter(|fixed| !self.is_there(fixed));
-        let retries = remotes.map(|remote| &remote.retry);
-        retries
-            .chain(fixed.map(|fixed| &fixed.retry))
-            .map(|retry| retry.at_ms)
+        remotes
+            .map(Remote::due_ms)
+            .chain(fixed.map(|fixed| fixed.retry.at_ms))
             .min()
     }
 
@@ -349,17 +416,36 @@ impl AddressBook {
     pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<Dial> {
         let mut due = Vec::new();
         for (device, remote) in &mut self.remotes {
-            if remote.is_to_be_tried() && remote.retry.at_ms <= now_ms {
-                remote.retry.at_ms = now_ms + TRY_MS;
-                remote.retry.trying = true;
-                due.push(Dial::Remote(*device, remote.addresses.clone()));
+            if !remote.is_to_be_tried() {
+                continue;
+            }
+            let addresses = remote.addresses.iter().cloned();
+            let (circuits, direct): (Vec<_>, Vec<_>) = addresses.partition(is_circuit);
+            if remote.retry.at_ms <= now_ms {
+                remote.retry.begin(now_ms);
+                let wait = if direct.is_empty() { 0 } else { HEAD_START_MS };
+                let relayed = remote.connected_ms.is_none()
+                    && !circuits.is_empty()
+                    && remote.relayed_not_before_ms <= now_ms;
+                remote.relayed_at_ms = relayed.then_some(now_ms + wait);
+                if !direct.is_empty() {
+                    due.push(Dial::Remote(*device, direct));
+                }
+            }
+            if remote.connected_ms.is_none() && remote.relayed_at_ms.is_some_and(|at| at <= now_ms)
+            {
+                remote.relayed_at_ms = None;
+                let pause = (RETRY_MAX_MS << remote.relayed_tries.min(8)).min(DIRECT_MAX_MS);
+                remote.relayed_not_before_ms = now_ms + pause;
+                remote.relayed_tries += 1;
+                due.push(Dial::Relayed(*device, circuits));
             }
         }
         for at in 0..self.fixed.len() {
             let there = self.is_there(&self.fixed[at]);
             let fixed = &mut self.fixed[at];
             if !there && fixed.retry.at_ms <= now_ms {
-                fixed.retry.at_ms = now_ms + TRY_MS;
+                fixed.retry.begin(now_ms);
                 due.push(Dial::Address(fixed.address.clone()));
             }
         }
@@ -375,174 +461,4 @@ impl AddressBook {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEVICE: DeviceKey = DeviceKey([5; 32]);
-
-    fn address(port: u16) -> Multiaddr {
-        format!("/ip4/192.0.2.1/tcp/{port}")
-            .parse()
-            .expect("address")
-    }
-
-    #[test]
-    fn waits_grow_from_one_second_to_fifteen() {
-        let mut retry = Retry::default();
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            retry.failed(0, RETRY_MAX_MS, u32::MAX / 2);
-            waits.push((retry.at_ms + 500) / 1_000);
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 15, 15, 15]);
-        let mut early = Retry::default();
-        early.failed(0, RETRY_MAX_MS, 0);
-        let mut late = Retry::default();
-        late.failed(0, RETRY_MAX_MS, u32::MAX);
-        assert_eq!((early.at_ms, late.at_ms), (750, 1_250));
-    }
-
-    #[test]
-    fn a_wanted_remote_is_tried_until_it_is_there() {
-        let mut book = AddressBook::default();
-        book.want(DEVICE, &[address(1)], 0);
-        assert_eq!(book.take_due(0), [Dial::Remote(DEVICE, vec![address(1)])]);
-        assert!(book.take_due(1).is_empty(), "under way");
-        book.failed(DEVICE, 100, 0);
-        assert!(book.take_due(800).is_empty(), "too early");
-        assert_eq!(book.take_due(850).len(), 1);
-        book.connected(DEVICE, Some(&address(1)), 900);
-        assert!(book.take_due(1_000_000).is_empty(), "connected");
-        book.disconnected(DEVICE, 1_000_000, 0);
-        assert_eq!(book.take_due(1_000_750).len(), 1, "waits start over");
-    }
-
-    #[test]
-    fn one_that_hangs_up_at_once_is_tried_less_and_less() {
-        let mut book = AddressBook::default();
-        book.want(DEVICE, &[address(1)], 0);
-        for _ in 0..5 {
-            book.connected(DEVICE, None, 0);
-            book.disconnected(DEVICE, 1, 0);
-        }
-        assert!(book.take_due(10_000).is_empty());
-        assert_eq!(book.take_due(15_000).len(), 1);
-    }
-
-    #[test]
-    fn who_answers_at_a_bare_address_is_learned() {
-        let mut book = AddressBook::default();
-        book.want_address(address(7));
-        assert_eq!(book.take_due(0), [Dial::Address(address(7))]);
-        book.connected(DEVICE, Some(&address(7)), 10);
-        assert!(book.take_due(1_000_000).is_empty());
-        book.disconnected(DEVICE, 1_000_000, 0);
-        let due = book.take_due(1_001_000);
-        assert!(due.contains(&Dial::Address(address(7))), "{due:?}");
-    }
-
-    #[test]
-    fn the_address_that_worked_comes_first_and_the_list_stays_short() {
-        let mut book = AddressBook::default();
-        let all: Vec<Multiaddr> = (1..=20).map(address).collect();
-        book.want(DEVICE, &all, 0);
-        assert_eq!(book.addresses(&DEVICE).len(), ADDRESSES_MAX);
-        let last = book.addresses(&DEVICE)[ADDRESSES_MAX - 1].clone();
-        book.connected(DEVICE, Some(&last), 0);
-        assert_eq!(book.addresses(&DEVICE)[0], last);
-    }
-
-    #[test]
-    fn whoever_sleeps_until_the_next_try_misses_none() {
-        let mut book = AddressBook::default();
-        assert_eq!(book.next_due(), None);
-        book.hear(DEVICE, &[address(1)]);
-        assert_eq!(book.next_due(), None, "nobody wants it");
-        book.want(DEVICE, &[], 100);
-        book.want_address(address(7));
-        let mut tries = 0;
-        let mut now = 100;
-        while now < 100_000 {
-            let due = book.next_due().expect("two are away");
-            now = now.max(due);
-            assert!(now == 100 || book.take_due(now - 1).is_empty());
-            let dials = book.take_due(now);
-            assert!(!dials.is_empty());
-            tries += dials.len();
-            for dial in dials {
-                match dial {
-                    Dial::Remote(device, _) => book.failed(device, now, 7),
-                    Dial::Address(address) => book.address_failed(&address, now, 9),
-                }
-            }
-        }
-        assert!(tries > 10);
-        book.connected(DEVICE, Some(&address(7)), now);
-        assert_eq!(book.next_due(), None, "it is there, at both");
-        book.disconnected(DEVICE, now, 0);
-        assert!(book.next_due().is_some());
-    }
-
-    #[test]
-    fn who_is_not_wanted_is_not_dialled() {
-        let mut book = AddressBook::default();
-        book.hear(DEVICE, &[address(1)]);
-        assert!(book.take_due(1_000_000).is_empty());
-        book.want(DEVICE, &[], 1_000_000);
-        assert_eq!(
-            book.take_due(1_000_000).len(),
-            1,
-            "where it was heard of before"
-        );
-        assert!(book.release(&DEVICE) && !book.wants(&DEVICE));
-        book.failed(DEVICE, 1_000_100, 0);
-        assert!(book.take_due(9_000_000).is_empty());
-        book.pin(DEVICE, &[]);
-        assert!(!book.release(&DEVICE) && book.wants(&DEVICE));
-    }
-
-    #[test]
-    fn an_address_that_is_new_is_tried_at_once() {
-        let mut book = AddressBook::default();
-        book.want(DEVICE, &[address(1)], 0);
-        for _ in 0..8 {
-            book.failed(DEVICE, 0, 0);
-        }
-        book.want(DEVICE, &[address(1)], 100);
-        assert!(book.take_due(100).is_empty(), "nothing new");
-        book.want(DEVICE, &[address(2)], 100);
-        assert_eq!(book.take_due(100).len(), 1);
-        book.want(DEVICE, &[address(3)], 200);
-        assert!(book.take_due(200).is_empty(), "a try is under way");
-    }
-
-    #[test]
-    fn strangers_are_forgotten_and_cannot_push_others_out() {
-        let mut book = AddressBook::default();
-        book.want(DEVICE, &[address(1)], 0);
-        for n in 0..2 * REMOTES_MAX {
-            let mut key = [0; 32];
-            key[..8].copy_from_slice(&n.to_be_bytes());
-            book.hear(DeviceKey(key), &[address(2)]);
-        }
-        assert_eq!(book.remotes.len(), REMOTES_MAX);
-        assert!(!book.addresses(&DEVICE).is_empty());
-    }
-
-    #[test]
-    fn wanted_remotes_and_ports_survive_a_restart() {
-        let mut book = AddressBook::default();
-        let listen: Multiaddr = "/ip4/0.0.0.0/tcp/0".parse().expect("address");
-        book.want(DEVICE, &[address(1)], 0);
-        book.hear(DeviceKey([6; 32]), &[address(2)]);
-        book.set_listen_port(&listen, 4_242);
-        let text = book.take_changed().expect("changed");
-        assert_eq!(book.take_changed(), None);
-        let mut again = AddressBook::parse(&text);
-        assert_eq!(again.addresses(&DEVICE), [address(1)]);
-        assert!(again.addresses(&DeviceKey([6; 32])).is_empty());
-        assert_eq!(again.listen_port(&listen), Some(4_242));
-        assert_eq!(again.take_changed(), None);
-        assert!(AddressBook::parse("garbage").remotes.is_empty());
-    }
-}
+mod tests;

@@ -1,21 +1,52 @@
-//! Which connections there are, as the transport reports them.
+//! Which connections there are, as the transport reports them. Pure: time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
 use sync_protocol::DeviceKey;
+
+/// Milliseconds for which a connection through a relay is kept beside a direct one: the remote has
+/// to see the direct one too before it loses the other, or it would dial again.
+const BESIDE_MS: u64 = 1_000;
+
+/// How a connection leads to the remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// With nobody between.
+    Direct,
+    /// Through a relay; which one is not known of every connection that comes in.
+    Relayed(Option<PeerId>),
+}
 
 /// One connection to a remote.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Connection {
+pub(super) struct Connection {
     pub(super) id: ConnectionId,
     /// The other end.
     pub(super) address: Multiaddr,
     /// Whether the remote dialled, so that the address has a port where it does not listen.
     pub(super) inbound: bool,
+    /// With or without a relay.
+    pub(super) way: Way,
+    /// It was made while the remote was met through a relay: perhaps through a hole in a router,
+    /// where nobody else gets in.
+    pub(super) punched: bool,
+    /// The address of this machine that it uses; none through a relay.
+    pub(super) local: Option<IpAddr>,
+    /// Where the remote says it sees us, until that is passed on.
+    pub(super) seen_at: Option<Multiaddr>,
+    /// Since when it is up, in milliseconds of the peer's clock.
+    pub(super) since_ms: u64,
     /// The last round trip, in milliseconds.
-    pub(crate) rtt_ms: Option<f64>,
+    pub(super) rtt_ms: Option<f64>,
+}
+
+impl Connection {
+    pub(super) fn is_direct(&self) -> bool {
+        self.way == Way::Direct
+    }
 }
 
 /// Who is connected, and for whom a task keeps a link open.
@@ -46,16 +77,75 @@ impl Connections {
         }
     }
 
+    /// A remote says where it sees us over this connection.
+    pub(super) fn seen(&mut self, remote: &DeviceKey, id: ConnectionId, seen_at: &Multiaddr) {
+        let all = self.remotes.get_mut(remote).into_iter().flatten();
+        for connection in all.filter(|connection| connection.id == id) {
+            connection.seen_at = Some(seen_at.clone());
+        }
+    }
+
+    /// Where those among the remotes that are `believed` see us directly, as far as it is news.
+    pub(super) fn take_seen(&mut self, believed: impl Fn(&DeviceKey) -> bool) -> Vec<Multiaddr> {
+        let remotes = self.remotes.iter_mut();
+        let believed = remotes.filter(|(remote, _)| believed(remote));
+        let all = believed.flat_map(|(_, all)| all.iter_mut());
+        let direct = all.filter(|one| one.is_direct());
+        direct.filter_map(|one| one.seen_at.take()).collect()
+    }
+
     /// The connections to one remote, the oldest first.
     pub(super) fn of(&self, remote: &DeviceKey) -> &[Connection] {
         self.remotes.get(remote).map_or(&[], Vec::as_slice)
     }
 
-    /// The oldest connection to each remote.
-    pub(super) fn first_of_each(&self) -> BTreeMap<DeviceKey, Connection> {
+    /// The connection to each remote that its link uses: the oldest, a direct one if there is one.
+    pub(super) fn best_of_each(&self) -> BTreeMap<DeviceKey, Connection> {
+        let best = |all: &Vec<Connection>| {
+            let direct = all.iter().find(|one| one.is_direct());
+            direct.or(all.first()).cloned()
+        };
         let all = self.remotes.iter();
-        all.filter_map(|(remote, all)| Some((*remote, all.first()?.clone())))
+        all.filter_map(|(remote, all)| Some((*remote, best(all)?)))
             .collect()
+    }
+
+    /// All connections.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&DeviceKey, &Connection)> {
+        let all = self.remotes.iter();
+        all.flat_map(|(remote, all)| all.iter().map(move |one| (remote, one)))
+    }
+
+    /// Whether a remote is connected with nobody between.
+    pub(super) fn is_direct(&self, remote: &DeviceKey) -> bool {
+        self.of(remote).iter().any(Connection::is_direct)
+    }
+
+    /// Whether a remote is connected, and only through relays.
+    pub(super) fn is_only_relayed(&self, remote: &DeviceKey) -> bool {
+        !self.of(remote).is_empty() && !self.is_direct(remote)
+    }
+
+    /// Connections through relays that are no longer needed, since a direct one has been up for long
+    /// enough, each with the time from which it is not.
+    fn beside(&self) -> impl Iterator<Item = (ConnectionId, u64)> + '_ {
+        self.remotes.values().flat_map(|all| {
+            let direct = all.iter().filter(|one| one.is_direct());
+            let since = direct.map(|one| one.since_ms).min();
+            let relayed = all.iter().filter(|one| !one.is_direct());
+            relayed.filter_map(move |one| Some((one.id, since? + BESIDE_MS)))
+        })
+    }
+
+    /// Connections through relays that are to be closed now.
+    pub(super) fn superseded(&self, now_ms: u64) -> Vec<ConnectionId> {
+        let due = self.beside().filter(|(_, at)| *at <= now_ms);
+        due.map(|(id, _)| id).collect()
+    }
+
+    /// When the next connection through a relay is to be closed.
+    pub(super) fn next_superseded(&self) -> Option<u64> {
+        self.beside().map(|(_, at)| at).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -69,27 +159,82 @@ mod tests {
 
     const REMOTE: DeviceKey = DeviceKey([7; 32]);
 
-    #[test]
-    fn when_one_way_is_lost_the_other_is_shown() {
-        let connection = |id, address: &str| Connection {
-            id: ConnectionId::new_unchecked(id),
+    fn id(n: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(n)
+    }
+
+    fn connection(n: usize, address: &str, way: Way, since_ms: u64) -> Connection {
+        Connection {
+            id: id(n),
             address: address.parse().expect("address"),
             inbound: false,
+            way,
+            punched: false,
+            local: None,
+            seen_at: None,
+            since_ms,
             rtt_ms: None,
-        };
+        }
+    }
+
+    fn shown(connections: &Connections) -> Connection {
+        let mut all = connections.best_of_each();
+        all.remove(&REMOTE).expect("it is connected")
+    }
+
+    #[test]
+    fn when_one_way_is_lost_the_other_is_shown() {
         let mut connections = Connections::default();
-        connections.opened(REMOTE, connection(1, "/ip4/10.0.0.1/udp/1/quic-v1"));
-        connections.opened(REMOTE, connection(2, "/ip4/10.0.0.1/tcp/1"));
-        connections.measured(&REMOTE, ConnectionId::new_unchecked(2), 1.5);
+        let quic = connection(1, "/ip4/10.0.0.1/udp/1/quic-v1", Way::Direct, 0);
+        connections.opened(REMOTE, quic);
+        connections.opened(REMOTE, connection(2, "/ip4/10.0.0.1/tcp/1", Way::Direct, 0));
+        connections.measured(&REMOTE, id(2), 1.5);
         assert_eq!(connections.of(&REMOTE).len(), 2);
-        connections.closed(&REMOTE, ConnectionId::new_unchecked(1));
-        let shown = connections
-            .first_of_each()
-            .remove(&REMOTE)
-            .expect("one is left");
+        connections.closed(&REMOTE, id(1));
+        let shown = shown(&connections);
         assert_eq!(shown.address.to_string(), "/ip4/10.0.0.1/tcp/1");
         assert_eq!(shown.rtt_ms, Some(1.5));
-        connections.closed(&REMOTE, ConnectionId::new_unchecked(2));
+        connections.closed(&REMOTE, id(2));
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn only_members_that_are_met_directly_are_believed_and_once() {
+        let mut connections = Connections::default();
+        let other = DeviceKey([8; 32]);
+        let seen: Multiaddr = "/ip4/192.0.2.7/tcp/1".parse().expect("address");
+        let open = |n, way| connection(n, "/ip4/10.0.0.1/tcp/1", way, 0);
+        connections.opened(REMOTE, open(1, Way::Direct));
+        connections.opened(REMOTE, open(2, Way::Relayed(None)));
+        connections.opened(other, open(3, Way::Direct));
+        for (remote, n) in [(REMOTE, 1), (REMOTE, 2), (other, 3)] {
+            connections.seen(&remote, id(n), &seen);
+        }
+        assert!(connections.take_seen(|_| false).is_empty());
+        let members = |remote: &DeviceKey| *remote == REMOTE;
+        assert_eq!(
+            connections.take_seen(members),
+            std::slice::from_ref(&seen),
+            "also when it became one after it said so"
+        );
+        assert!(connections.take_seen(members).is_empty());
+    }
+
+    #[test]
+    fn a_relay_is_given_up_a_while_after_the_direct_way_is_there() {
+        let mut connections = Connections::default();
+        connections.opened(REMOTE, connection(1, "", Way::Relayed(None), 100));
+        assert!(connections.is_only_relayed(&REMOTE));
+        assert_eq!(connections.next_superseded(), None, "it is the only way");
+        let direct = connection(2, "/ip4/10.0.0.1/tcp/1", Way::Direct, 5_000);
+        connections.opened(REMOTE, direct);
+        assert!(!connections.is_only_relayed(&REMOTE));
+        assert_eq!(shown(&connections).id, id(2));
+        assert_eq!(connections.next_superseded(), Some(5_000 + BESIDE_MS));
+        assert!(connections.superseded(5_000 + BESIDE_MS - 1).is_empty());
+        assert_eq!(connections.superseded(5_000 + BESIDE_MS), [id(1)]);
+        connections.closed(&REMOTE, id(2));
+        assert!(connections.is_only_relayed(&REMOTE));
+        assert!(connections.superseded(u64::MAX).is_empty());
     }
 }

@@ -62,6 +62,9 @@ pub(crate) enum Refused {
     /// There are enough of its kind.
     #[error("too many strangers are connected")]
     Crowded,
+    /// What is done for members alone.
+    #[error("this is done for members only")]
+    Stranger,
     /// There are enough handshakes under way.
     #[error("too many connections are being set up")]
     Busy,
@@ -152,6 +155,17 @@ impl Gate {
         }
     }
 
+    /// Whether a remote may have a slot here, or a circuit through here: members only, and of those
+    /// none that is kept outside. Asked anew each time, so that whoever is removed has no more.
+    pub(super) fn relays_for(&self, peer: &PeerId, now: Instant) -> bool {
+        self.is_member(peer) && self.admits(peer, now).is_ok()
+    }
+
+    /// Whether a remote is a member of a database that is held here.
+    pub(super) fn is_member(&self, peer: &PeerId) -> bool {
+        self.inside().members.contains(peer)
+    }
+
     /// Whether one more remote may begin a handshake; then it is counted.
     fn knocks(&self, id: ConnectionId, ip: Option<IpAddr>) -> Result<(), Refused> {
         let mut inside = self.inside();
@@ -227,7 +241,7 @@ impl Gate {
     }
 }
 
-/// The IP address in a multiaddr.
+/// Where a remote comes from: its IP address; through relays nowhere, which counts as one address.
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     match address.iter().next()? {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
@@ -440,6 +454,31 @@ mod tests {
             gate.inside().pending.len(),
             PENDING_MAX + PENDING_RESERVED - 1
         );
+    }
+
+    #[test]
+    fn only_members_that_are_admitted_are_relayed_for() {
+        let gate = Gate::default();
+        let now = Instant::now();
+        assert!(!gate.relays_for(&peer(1), now), "a stranger");
+        gate.set_members(BTreeSet::from([peer(1), peer(2)]));
+        assert!(gate.relays_for(&peer(1), now));
+        gate.ban(peer(1), now + Duration::from_secs(60), now);
+        assert!(!gate.relays_for(&peer(1), now), "kept outside");
+        assert!(gate.relays_for(&peer(2), now));
+        gate.set_on(false);
+        assert!(!gate.relays_for(&peer(2), now), "switched off");
+        gate.set_on(true);
+        gate.set_members(BTreeSet::new());
+        assert!(!gate.relays_for(&peer(2), now), "removed");
+    }
+
+    #[test]
+    fn whoever_comes_through_relays_is_counted_as_from_one_address() {
+        let gate = Gate::default();
+        let through = format!("/p2p/{}", peer(1)).parse().expect("address");
+        let begun = (0..100).filter(|n| gate.knocks(id(*n), ip_of(&through)).is_ok());
+        assert_eq!(begun.count(), PENDING_PER_IP_MAX);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -103,6 +103,8 @@ pub(crate) struct TooSlow {
 #[derive(Default)]
 pub(super) struct Links {
     turns: Mutex<BTreeMap<DeviceKey, Arc<Turn>>>,
+    /// Since when which links are up.
+    up: Mutex<BTreeMap<DeviceKey, Instant>>,
 }
 
 /// Who may use the link of one remote.
@@ -114,6 +116,15 @@ struct Turn {
 }
 
 impl Links {
+    /// For how long the link to a remote has been up.
+    pub(super) fn up_for(&self, remote: &DeviceKey) -> Option<Duration> {
+        self.up().get(remote).map(Instant::elapsed)
+    }
+
+    fn up(&self) -> MutexGuard<'_, BTreeMap<DeviceKey, Instant>> {
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn turn(&self, remote: DeviceKey) -> Arc<Turn> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         // Only those in use are kept, so the map is as long as there are connections.
@@ -156,12 +167,14 @@ impl Links {
         };
         if mailbox.send(Mail::LinkUp { remote, outgoing }).await {
             tracing::info!("link to {} is up", remote.short());
+            self.up().insert(remote, Instant::now());
             let (mut reading, mut writing) = stream.split();
             let why = tokio::select! {
                 end = read_all(remote, &mut reading, mailbox) => end,
                 end = write_all(&mut writing, receiver, &bytes) => end,
                 () = close.notified() => Ok("closed here"),
             };
+            self.up().remove(&remote);
             match why {
                 Ok(why) => tracing::info!("link to {} is down: {why}", remote.short()),
                 Err(error) => tracing::info!("link to {} is down: {error}", remote.short()),

@@ -9,18 +9,28 @@ mod addresses;
 mod behaviour;
 mod connections;
 mod diallable;
+mod events;
 mod frames;
 mod gate;
+mod holes;
+mod identity;
 mod joins;
 pub(crate) mod keys;
 mod lan;
 mod links;
 mod listen;
+mod probe;
 mod rate;
+mod reachability;
+mod relays;
+mod retry;
 mod swarm;
+mod upkeep;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +42,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::addresses::AddressBook;
-use self::connections::{Connection, Connections};
+use self::connections::{Connection, Connections, Way};
 use self::gate::Gate;
 use self::links::Links;
 use super::clock::Clock;
@@ -69,6 +79,19 @@ enum Command {
     },
 }
 
+/// How a remote is connected.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// Where it can be dialled, over the transport in use if such an address is known.
+    pub(crate) address: String,
+    /// The last round trip, in milliseconds.
+    pub(crate) rtt_ms: Option<f64>,
+    /// Whether a relay stands between.
+    pub(crate) relayed: bool,
+    /// Which one, as far as it is known.
+    pub(crate) relay: Option<DeviceKey>,
+}
+
 /// What the tasks of the network share.
 struct Shared {
     device: DeviceKey,
@@ -84,9 +107,15 @@ struct Shared {
     runtime: Handle,
     /// Whether others in the local network are noticed.
     mdns: bool,
+    /// No network of this machine leads to any member.
+    alone: AtomicBool,
 }
 
 impl Shared {
+    fn set_leads_out(&self, out: bool) {
+        self.alone.store(!out, Ordering::Relaxed);
+    }
+
     fn book(&self) -> MutexGuard<'_, AddressBook> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,7 +174,7 @@ impl Network {
             }
         }
         let gate = Arc::new(Gate::default());
-        let mut swarm = behaviour::build(secret, Arc::clone(&gate), config.mdns)?;
+        let mut swarm = behaviour::build(secret, Arc::clone(&gate), config.mdns, config.relay)?;
         let listeners = listen::all(&mut swarm, &config.p2p, &book)?;
         let control = swarm.behaviour().streams.new_control();
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
@@ -163,6 +192,7 @@ impl Network {
             mailbox,
             runtime: Handle::current(),
             mdns: config.mdns,
+            alone: AtomicBool::new(false),
         });
         swarm::serve_streams(&shared)?;
         let task = tokio::spawn(
@@ -255,30 +285,50 @@ impl Network {
         }
     }
 
-    /// Who is connected: an address at which each can be dialled, over the transport in use if one
-    /// is known, and the last round trip in milliseconds.
-    pub(crate) fn connections(&self) -> BTreeMap<DeviceKey, (String, Option<f64>)> {
-        let connections = self.shared.connections().first_of_each();
+    /// Whether a network of this machine leads to any member, as far as it was looked for.
+    pub(crate) fn leads_out(&self) -> bool {
+        !self.shared.alone.load(Ordering::Relaxed)
+    }
+
+    /// For how many seconds the link to a remote has been up.
+    pub(crate) fn link_up_s(&self, remote: &DeviceKey) -> Option<u64> {
+        self.shared.links.up_for(remote).map(|up| up.as_secs())
+    }
+
+    /// Who is connected, and how.
+    pub(crate) fn connections(&self) -> BTreeMap<DeviceKey, Seen> {
+        let connections = self.shared.connections().best_of_each();
         let book = self.shared.book();
-        let shown = |device: &DeviceKey, connection: &Connection| {
+        let seen = |device: &DeviceKey, connection: &Connection| {
             let mut address = &connection.address;
-            if connection.inbound {
+            if connection.inbound && connection.is_direct() {
                 let quic = listen::is_quic(address);
-                let same = |known: &&Multiaddr| listen::is_quic(known) == quic;
+                let same = |known: &&Multiaddr| {
+                    listen::is_quic(known) == quic && !diallable::is_circuit(known)
+                };
                 // Where it is now, rather than where it was before it moved.
                 let here = |known: &&Multiaddr| known.iter().next() == address.iter().next();
                 let mut known = book.addresses(device).iter().filter(same);
                 let first = known.clone().next();
                 address = known.find(here).or(first).unwrap_or(address);
             }
-            keys::peer_of(device).map_or_else(
-                || address.to_string(),
-                |peer| format!("{address}/p2p/{peer}"),
-            )
+            let relay = match connection.way {
+                Way::Direct => None,
+                Way::Relayed(relay) => relay,
+            };
+            Seen {
+                address: keys::peer_of(device).map_or_else(
+                    || address.to_string(),
+                    |peer| format!("{address}/p2p/{peer}"),
+                ),
+                rtt_ms: connection.rtt_ms,
+                relayed: !connection.is_direct(),
+                relay: relay.and_then(|relay| keys::device_of(&relay)),
+            }
         };
         connections
             .iter()
-            .map(|(device, one)| (*device, (shown(device, one), one.rtt_ms)))
+            .map(|(device, one)| (*device, seen(device, one)))
             .collect()
     }
 

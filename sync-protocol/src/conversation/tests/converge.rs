@@ -42,6 +42,33 @@ fn two_that_wrote_apart_become_equal_at_once() {
 }
 
 #[test]
+fn how_many_entries_the_other_lacks_is_known_while_it_says_where_it_was() {
+    let mut mesh = Mesh::new(2, 2, 0, b"");
+    mesh.link_all();
+    let lacks = |mesh: &Mesh| mesh.peers[0].links[&mesh.device(1)].lacks();
+    assert_eq!(lacks(&mesh), None, "it has said nothing yet");
+    mesh.settle(1_000);
+    assert_eq!(lacks(&mesh), Some(0));
+    mesh.cut_off.insert((0, 1));
+    mesh.cut_off.insert((1, 0));
+    for n in 0..3 {
+        mesh.write(0, vec![n]);
+        mesh.write(1, vec![n]);
+        mesh.run_ms(1_000);
+    }
+    assert_eq!(lacks(&mesh), Some(3));
+    mesh.cut_off.clear();
+    mesh.settle(60_000);
+    assert_eq!(lacks(&mesh), Some(0));
+    // It holds more: what it lacks of ours cannot be told from its heads.
+    mesh.cut_off.insert((0, 1));
+    mesh.write(0, vec![9]);
+    mesh.write(1, vec![9]);
+    mesh.run_ms(5_000);
+    assert_eq!(lacks(&mesh), None);
+}
+
+#[test]
 fn an_idle_link_says_little() {
     let mut mesh = Mesh::new(3, 2, 0, b"");
     mesh.link_all();
