@@ -27,6 +27,9 @@ const HEAD_START_MS: u64 = 1_500;
 /// both punch holes.
 const DIRECT_FIRST_MS: u64 = 10_000;
 
+/// Milliseconds before the second try through relays of a remote that is away.
+const RELAYED_FIRST_MS: u64 = 4_000;
+
 /// Milliseconds at most between direct tries of a remote that is met through a relay, and between tries
 /// through relays of one that is away: each costs a relay something.
 const DIRECT_MAX_MS: u64 = 300_000;
@@ -435,7 +438,7 @@ impl AddressBook {
             if remote.connected_ms.is_none() && remote.relayed_at_ms.is_some_and(|at| at <= now_ms)
             {
                 remote.relayed_at_ms = None;
-                let pause = (RETRY_MAX_MS << remote.relayed_tries.min(8)).min(DIRECT_MAX_MS);
+                let pause = (RELAYED_FIRST_MS << remote.relayed_tries.min(8)).min(DIRECT_MAX_MS);
                 remote.relayed_not_before_ms = now_ms + pause;
                 remote.relayed_tries += 1;
                 due.push(Dial::Relayed(*device, circuits));
