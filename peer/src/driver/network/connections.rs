@@ -11,6 +11,13 @@ use sync_protocol::DeviceKey;
 /// to see the direct one too before it loses the other, or it would dial again.
 const BESIDE_MS: u64 = 1_000;
 
+/// Milliseconds within which two direct connections may have been made because both sides dialled,
+/// or one over two transports.
+const SAME_MOMENT_MS: u64 = 2_000;
+
+/// The same for one through a relay, which is dialled beside a direct dial that is under way.
+const SAME_MOMENT_RELAYED_MS: u64 = 15_000;
+
 /// How a connection leads to the remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -143,6 +150,25 @@ impl Connections {
         due.map(|(id, _)| id).collect()
     }
 
+    /// Connections that the remote no longer has, since it dialled this one: it dials directly only if
+    /// nothing direct leads here, and through a relay only if nothing does. A device that restarted or
+    /// moved cannot close its old connections, and silence on them takes half a minute to be noticed.
+    pub(super) fn lost_before(&self, remote: &DeviceKey, id: ConnectionId) -> Vec<ConnectionId> {
+        let all = self.of(remote);
+        let Some(new) = all.iter().find(|one| one.id == id && one.inbound) else {
+            return Vec::new();
+        };
+        let moment = match new.is_direct() {
+            true => SAME_MOMENT_MS,
+            false => SAME_MOMENT_RELAYED_MS,
+        };
+        let older = all.iter().filter(|one| {
+            let beside = new.is_direct() && !one.is_direct();
+            one.id != id && !beside && one.since_ms.saturating_add(moment) <= new.since_ms
+        });
+        older.map(|one| one.id).collect()
+    }
+
     /// When the next connection through a relay is to be closed.
     pub(super) fn next_superseded(&self) -> Option<u64> {
         self.beside().map(|(_, at)| at).min()
@@ -236,5 +262,34 @@ mod tests {
         connections.closed(&REMOTE, id(2));
         assert!(connections.is_only_relayed(&REMOTE));
         assert!(connections.superseded(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn who_dials_again_has_lost_what_it_had() {
+        let mut connections = Connections::default();
+        let inbound = |n, way, since_ms| Connection {
+            inbound: true,
+            ..connection(n, "", way, since_ms)
+        };
+        let relayed = Way::Relayed(None);
+        connections.opened(REMOTE, connection(1, "", Way::Direct, 0));
+        connections.opened(REMOTE, inbound(2, Way::Direct, SAME_MOMENT_MS - 1));
+        assert!(
+            connections.lost_before(&REMOTE, id(2)).is_empty(),
+            "both dialled at the same moment"
+        );
+        connections.opened(REMOTE, connection(3, "", Way::Direct, 60_000));
+        assert!(
+            connections.lost_before(&REMOTE, id(3)).is_empty(),
+            "what we dialled says nothing of the remote"
+        );
+        connections.opened(REMOTE, inbound(4, relayed, 60_000));
+        assert_eq!(connections.lost_before(&REMOTE, id(4)), [id(1), id(2)]);
+        connections.opened(REMOTE, inbound(5, Way::Direct, 62_000));
+        assert_eq!(
+            connections.lost_before(&REMOTE, id(5)),
+            [id(1), id(2), id(3)],
+            "a direct one is dialled beside one through a relay"
+        );
     }
 }

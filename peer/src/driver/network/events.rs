@@ -146,8 +146,26 @@ impl Task {
                 rtt_ms: None,
             },
         );
-        if self.shared.device < remote && connections.openers.insert(remote) {
-            drop(connections);
+        let lost = match self.swarm.behaviour().probe.is_dialled_back_by(&peer) {
+            true => Vec::new(),
+            false => connections.lost_before(&remote, id),
+        };
+        for lost in &lost {
+            connections.closed(&remote, *lost);
+        }
+        let opens = self.shared.device < remote && connections.openers.insert(remote);
+        drop(connections);
+        if !lost.is_empty() {
+            tracing::debug!(
+                "{} dialled anew: what it had before is lost",
+                remote.short()
+            );
+            self.shared.links.close(remote);
+        }
+        for lost in lost {
+            self.swarm.close_connection(lost);
+        }
+        if opens {
             self.spawn_opener(remote, peer);
         }
     }

@@ -125,6 +125,14 @@ impl Links {
         self.up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes the link to a remote, if one is up: its connection is lost.
+    pub(super) fn close(&self, remote: DeviceKey) {
+        let turn = self.turn(remote);
+        if let Some(close) = &*turn.close.lock().unwrap_or_else(PoisonError::into_inner) {
+            close.notify_one();
+        }
+    }
+
     fn turn(&self, remote: DeviceKey) -> Arc<Turn> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         // Only those in use are kept, so the map is as long as there are connections.

@@ -3,9 +3,10 @@
 //! Asked are only members that were dialled in another network, which the swarm's task names. Members
 //! that ask are dialled back, only at the IP address from which they came.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libp2p::core::{Endpoint, transport::PortUse};
 use libp2p::swarm::{
@@ -22,6 +23,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(45);
 
 /// The pause before the same member is asked again.
 const SAME_AGAIN: Duration = Duration::from_secs(10);
+
+/// The connection that was dialled back may be seen here after the answer that tells of it.
+const SEEN_AFTER: Duration = Duration::from_secs(5);
 
 /// Remotes that are dialled back in [`DIAL_BACK_SPAN`], and how often one of them. Each costs a dial
 /// to a few ports of its own address.
@@ -41,6 +45,8 @@ pub(super) struct Behaviour {
     gate: Arc<Gate>,
     /// The dial of a stranger that libp2p begins next.
     refused: Option<ConnectionId>,
+    /// Who was asked to dial back, and until when that may be seen, once there is an answer.
+    asked: BTreeMap<PeerId, Option<Instant>>,
 }
 
 impl Behaviour {
@@ -67,6 +73,31 @@ impl Behaviour {
             inner,
             gate,
             refused: None,
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a connection that comes in from this one is no more than an answer to our question.
+    pub(super) fn is_dialled_back_by(&self, peer: &PeerId) -> bool {
+        let asked = self.asked.get(peer);
+        asked.is_some_and(|until| until.is_none_or(|until| Instant::now() < until))
+    }
+
+    fn note(&mut self, event: &autonat::OutboundProbeEvent) {
+        match event {
+            autonat::OutboundProbeEvent::Request { peer, .. } => {
+                let now = Instant::now();
+                self.asked
+                    .retain(|_, until| until.is_none_or(|until| now < until));
+                self.asked.insert(*peer, None);
+            }
+            autonat::OutboundProbeEvent::Response { peer, .. }
+            | autonat::OutboundProbeEvent::Error {
+                peer: Some(peer), ..
+            } => {
+                self.asked.insert(*peer, Some(Instant::now() + SEEN_AFTER));
+            }
+            autonat::OutboundProbeEvent::Error { peer: None, .. } => {}
         }
     }
 
@@ -169,6 +200,9 @@ impl NetworkBehaviour for Behaviour {
         context: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         let next = self.inner.poll(context);
+        if let Poll::Ready(ToSwarm::GenerateEvent(autonat::Event::OutboundProbe(event))) = &next {
+            self.note(event);
+        }
         if let Poll::Ready(ToSwarm::Dial { opts }) = &next
             && !opts
                 .get_peer_id()
