@@ -12,7 +12,9 @@ use serde_json::Value;
 use std::process::Command;
 
 /// The networks: `middle` is the switch to which the public member and both routers are plugged.
-const NAMESPACES: [&str; 6] = ["middle", "public", "router1", "router2", "home1", "home2"];
+const NAMESPACES: [&str; 7] = [
+    "middle", "public", "spare", "router1", "router2", "home1", "home2",
+];
 
 /// How a router chooses the ports under which what is behind it is seen.
 #[derive(Clone, Copy)]
@@ -23,7 +25,7 @@ enum Ports {
     Random,
 }
 
-/// Two homes, each behind a router, and a public host. All of it goes away with this value.
+/// Two homes, each behind a router, and two public hosts. All of it goes away with this value.
 struct Homes {
     prefix: String,
 }
@@ -41,21 +43,27 @@ impl Homes {
         ip(&format!("-n {middle} link set br0 up"));
         for (name, device, address) in [
             ("public", "eth0", "203.0.113.10/24"),
+            ("spare", "eth0", "203.0.113.11/24"),
             ("router1", "wan", "203.0.113.1/24"),
             ("router2", "wan", "203.0.113.2/24"),
         ] {
-            let namespace = homes.namespace(name);
-            ip(&format!(
-                "-n {middle} link add {name} type veth peer name {device} netns {namespace}"
-            ));
-            ip(&format!("-n {middle} link set {name} master br0 up"));
-            ip(&format!("-n {namespace} addr add {address} dev {device}"));
-            ip(&format!("-n {namespace} link set {device} up"));
+            homes.plug_in(name, device, address);
         }
         for number in [1, 2] {
             homes.add_home(number, ports);
         }
         Some(homes)
+    }
+
+    /// Connects a namespace to the public network.
+    fn plug_in(&self, name: &str, device: &str, address: &str) {
+        let (middle, namespace) = (self.namespace("middle"), self.namespace(name));
+        ip(&format!(
+            "-n {middle} link add {name} type veth peer name {device} netns {namespace}"
+        ));
+        ip(&format!("-n {middle} link set {name} master br0 up"));
+        ip(&format!("-n {namespace} addr add {address} dev {device}"));
+        ip(&format!("-n {namespace} link set {device} up"));
     }
 
     fn add_home(&self, number: usize, ports: Ports) {
@@ -246,4 +254,67 @@ fn two_homes_whose_routers_keep_ports_meet_directly_in_the_end() {
     two.say("as before");
     one.wait_for_message("as before");
     wait_until_equal(&[&one, &two]);
+}
+
+#[test]
+fn when_a_relay_is_lost_another_takes_its_place() {
+    let _turn = turn();
+    let Some(homes) = Homes::new(Ports::Random) else {
+        return;
+    };
+    let [public, one, two] = three(&homes);
+    let spare = homes.start("spare");
+    spare.cli(&["join", &public.invite()]).ok();
+    let relays = [public, spare].map(|host| (id(&host), host));
+    let (id1, id2) = (id(&one), id(&two));
+    for host in [&one, &two] {
+        for (relay, _) in &relays {
+            wait_until_reached(host, relay, "direct");
+        }
+    }
+    let first = wait_until_reached(&one, &id2, "relayed");
+    let [mut lost, mut other] = relays;
+    if first["relay"] == *other.0 {
+        std::mem::swap(&mut lost, &mut other);
+    }
+    assert_eq!(first["relay"], *lost.0, "{first}");
+    lost.1.stop();
+    one.say("through another");
+    two.wait_for_message("through another");
+    wait_for("the other relay to stand between", PATIENCE, || {
+        match (way(&one, &id2), way(&two, &id1)) {
+            (Some(there), Some(back))
+                if [&there, &back].iter().all(|way| way["relay"] == *other.0) =>
+            {
+                Ok(())
+            }
+            seen => Err(format!("{seen:?}")),
+        }
+    });
+    wait_until_equal(&[&other.1, &one, &two]);
+}
+
+#[test]
+fn who_goes_home_is_met_through_a_member_there() {
+    let _turn = turn();
+    let Some(homes) = Homes::new(Ports::Random) else {
+        return;
+    };
+    homes.plug_in("home1", "eth1", "203.0.113.20/24");
+    let [public, one, two] = three(&homes);
+    let (id0, id1, id2) = (id(&public), id(&one), id(&two));
+    for (host, remote) in [(&one, &id2), (&two, &id1), (&public, &id1)] {
+        wait_until_reached(host, remote, "direct");
+    }
+    // From now on only its router leads out, and nobody comes in.
+    ip(&format!("-n {} link del eth1", homes.namespace("home1")));
+    one.say("at home");
+    two.wait_for_message("at home");
+    two.say("welcome");
+    one.wait_for_message("welcome");
+    for (host, remote) in [(&one, &id2), (&two, &id1)] {
+        let way = wait_until_reached(host, remote, "relayed");
+        assert_eq!(way["relay"], *id0, "{way}");
+    }
+    wait_until_equal(&[&public, &one, &two]);
 }

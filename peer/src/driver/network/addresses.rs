@@ -353,6 +353,12 @@ impl AddressBook {
         })
     }
 
+    /// Whether a direct try of a remote is under way.
+    pub(super) fn is_trying(&self, device: &DeviceKey) -> bool {
+        let remote = self.remotes.get(device);
+        remote.is_some_and(|remote| remote.retry.trying)
+    }
+
     /// Whether some wanted remote is out of direct reach: tries fail, or it is met through a relay.
     pub(super) fn misses_somebody(&self) -> bool {
         self.remotes.values().any(|remote| {

@@ -217,3 +217,64 @@ fn relay(own: PeerId, gate: Arc<Gate>, relays: bool) -> relay::Behaviour {
     }));
     behaviour
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use futures::StreamExt;
+    use libp2p::multiaddr::Protocol;
+    use libp2p::swarm::SwarmEvent;
+
+    use super::*;
+
+    /// A slot that is asked for at `relay` by `guest` is granted or not, as the relay says.
+    async fn is_granted(relay: &mut Swarm<Behaviour>, guest: &mut Swarm<Behaviour>) -> bool {
+        let at = relay.listeners().next().expect("it listens").clone();
+        let circuit = at
+            .with(Protocol::P2p(*relay.local_peer_id()))
+            .with(Protocol::P2pCircuit);
+        guest.listen_on(circuit).expect("an address of a relay");
+        let told = async {
+            loop {
+                let event = tokio::select! {
+                    event = relay.select_next_some() => event,
+                    _ = guest.select_next_some() => continue,
+                };
+                match event {
+                    SwarmEvent::Behaviour(BehaviourEvent::Relay(
+                        relay::Event::ReservationReqAccepted { .. },
+                    )) => return true,
+                    SwarmEvent::Behaviour(BehaviourEvent::Relay(
+                        relay::Event::ReservationReqDenied { .. },
+                    )) => return false,
+                    _ => {}
+                }
+            }
+        };
+        let within = Duration::from_secs(30);
+        let told = tokio::time::timeout(within, told).await;
+        told.expect("the relay answers")
+    }
+
+    #[tokio::test]
+    async fn only_members_get_a_slot() {
+        let [guest_secret, relay_secret] = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]));
+        let gate = Arc::new(Gate::default());
+        let mut relay =
+            build(&relay_secret, Arc::clone(&gate), false, true).expect("a swarm that relays");
+        let any = "/ip4/127.0.0.1/tcp/0".parse().expect("address");
+        relay.listen_on(any).expect("loopback");
+        while relay.listeners().next().is_none() {
+            relay.select_next_some().await;
+        }
+        let own = relay.listeners().next().expect("it listens").clone();
+        relay.add_external_address(own);
+        let guest_gate = Arc::new(Gate::default());
+        guest_gate.set_members(BTreeSet::from([*relay.local_peer_id()]));
+        let mut guest = build(&guest_secret, guest_gate, false, true).expect("a swarm");
+        assert!(!is_granted(&mut relay, &mut guest).await, "a stranger");
+        gate.set_members(BTreeSet::from([*guest.local_peer_id()]));
+        assert!(is_granted(&mut relay, &mut guest).await, "a member");
+    }
+}

@@ -27,6 +27,17 @@ pub(super) enum Way {
     Relayed(Option<PeerId>),
 }
 
+/// A connection that is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) remote: DeviceKey,
+    pub(super) id: ConnectionId,
+    /// The remote has it no longer, so that a link over it is dead.
+    pub(super) lost: bool,
+    /// From when on, in milliseconds of the peer's clock.
+    at_ms: u64,
+}
+
 /// One connection to a remote.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Connection {
@@ -35,6 +46,8 @@ pub(super) struct Connection {
     pub(super) address: Multiaddr,
     /// Whether the remote dialled, so that the address has a port where it does not listen.
     pub(super) inbound: bool,
+    /// The remote dialled because it was asked whether it can (AutoNAT), beside what it has.
+    pub(super) dialled_back: bool,
     /// With or without a relay.
     pub(super) way: Way,
     /// It was made while the remote was met through a relay: perhaps through a hole in a router,
@@ -53,6 +66,29 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn is_direct(&self) -> bool {
         self.way == Way::Direct
+    }
+
+    /// From when on this connection shows that the remote has lost an older one; never: nothing.
+    fn shows_lost_ms(&self, older: &Connection) -> Option<u64> {
+        let dialled = self.inbound && !self.dialled_back;
+        if !dialled || self.id == older.id || older.since_ms > self.since_ms {
+            return None;
+        }
+        match (self.way, older.way) {
+            (Way::Direct, Way::Relayed(_)) => None,
+            (Way::Direct, Way::Direct) if older.since_ms + SAME_MOMENT_MS <= self.since_ms => {
+                Some(self.since_ms)
+            }
+            // Both came from there: one of them goes at once, if they are from one dial.
+            (Way::Direct, Way::Direct) => {
+                let both = older.inbound && !older.dialled_back;
+                both.then_some(self.since_ms + SAME_MOMENT_MS)
+            }
+            (Way::Relayed(_), _) => {
+                let moment = SAME_MOMENT_RELAYED_MS;
+                (older.since_ms + moment <= self.since_ms).then_some(self.since_ms)
+            }
+        }
     }
 }
 
@@ -133,45 +169,52 @@ impl Connections {
         !self.of(remote).is_empty() && !self.is_direct(remote)
     }
 
-    /// Connections through relays that are no longer needed, since a direct one has been up for long
-    /// enough, each with the time from which it is not.
-    fn beside(&self) -> impl Iterator<Item = (ConnectionId, u64)> + '_ {
-        self.remotes.values().flat_map(|all| {
-            let direct = all.iter().filter(|one| one.is_direct());
-            let since = direct.map(|one| one.since_ms).min();
-            let relayed = all.iter().filter(|one| !one.is_direct());
-            relayed.filter_map(move |one| Some((one.id, since? + BESIDE_MS)))
+    /// Connections that are to be closed, each from when on.
+    ///
+    /// Through a relay: a while after a direct one is up. And those that the remote no longer has, since
+    /// it dialled anew: it dials directly only if nothing direct leads here, and through a relay only if
+    /// nothing does. A device that restarted or moved cannot close what it had, and silence on it takes
+    /// half a minute to be noticed.
+    fn over(&self) -> impl Iterator<Item = Over> + '_ {
+        self.remotes.iter().flat_map(|(remote, all)| {
+            let lost = |one: &Connection| all.iter().filter_map(|new| new.shows_lost_ms(one)).min();
+            // One that is lost is not up.
+            let up = all
+                .iter()
+                .filter(|one| one.is_direct() && lost(one).is_none());
+            let direct_ms = up.map(|one| one.since_ms).min();
+            let ends = move |one: &Connection| {
+                let beside = direct_ms.filter(|_| !one.is_direct());
+                let beside = beside.map(|since| since + BESIDE_MS);
+                let (at_ms, lost) = match (beside, lost(one)) {
+                    (Some(beside), Some(lost)) => (beside.min(lost), lost <= beside),
+                    (Some(at), None) => (at, false),
+                    (None, Some(at)) => (at, true),
+                    (None, None) => return None,
+                };
+                Some(Over {
+                    remote: *remote,
+                    id: one.id,
+                    lost,
+                    at_ms,
+                })
+            };
+            all.iter().filter_map(ends)
         })
     }
 
-    /// Connections through relays that are to be closed now.
-    pub(super) fn superseded(&self, now_ms: u64) -> Vec<ConnectionId> {
-        let due = self.beside().filter(|(_, at)| *at <= now_ms);
-        due.map(|(id, _)| id).collect()
+    /// Connections that are to be closed now. They count no longer.
+    pub(super) fn take_over(&mut self, now_ms: u64) -> Vec<Over> {
+        let due: Vec<Over> = self.over().filter(|one| one.at_ms <= now_ms).collect();
+        for one in &due {
+            self.closed(&one.remote, one.id);
+        }
+        due
     }
 
-    /// Connections that the remote no longer has, since it dialled this one: it dials directly only if
-    /// nothing direct leads here, and through a relay only if nothing does. A device that restarted or
-    /// moved cannot close its old connections, and silence on them takes half a minute to be noticed.
-    pub(super) fn lost_before(&self, remote: &DeviceKey, id: ConnectionId) -> Vec<ConnectionId> {
-        let all = self.of(remote);
-        let Some(new) = all.iter().find(|one| one.id == id && one.inbound) else {
-            return Vec::new();
-        };
-        let moment = match new.is_direct() {
-            true => SAME_MOMENT_MS,
-            false => SAME_MOMENT_RELAYED_MS,
-        };
-        let older = all.iter().filter(|one| {
-            let beside = new.is_direct() && !one.is_direct();
-            one.id != id && !beside && one.since_ms.saturating_add(moment) <= new.since_ms
-        });
-        older.map(|one| one.id).collect()
-    }
-
-    /// When the next connection through a relay is to be closed.
-    pub(super) fn next_superseded(&self) -> Option<u64> {
-        self.beside().map(|(_, at)| at).min()
+    /// When the next connection is to be closed.
+    pub(super) fn next_over(&self) -> Option<u64> {
+        self.over().map(|one| one.at_ms).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -194,6 +237,7 @@ mod tests {
             id: id(n),
             address: address.parse().expect("address"),
             inbound: false,
+            dialled_back: false,
             way,
             punched: false,
             local: None,
@@ -251,45 +295,85 @@ mod tests {
         let mut connections = Connections::default();
         connections.opened(REMOTE, connection(1, "", Way::Relayed(None), 100));
         assert!(connections.is_only_relayed(&REMOTE));
-        assert_eq!(connections.next_superseded(), None, "it is the only way");
+        assert_eq!(connections.next_over(), None, "it is the only way");
         let direct = connection(2, "/ip4/10.0.0.1/tcp/1", Way::Direct, 5_000);
         connections.opened(REMOTE, direct);
         assert!(!connections.is_only_relayed(&REMOTE));
         assert_eq!(shown(&connections).id, id(2));
-        assert_eq!(connections.next_superseded(), Some(5_000 + BESIDE_MS));
-        assert!(connections.superseded(5_000 + BESIDE_MS - 1).is_empty());
-        assert_eq!(connections.superseded(5_000 + BESIDE_MS), [id(1)]);
+        assert_eq!(connections.next_over(), Some(5_000 + BESIDE_MS));
+        assert!(connections.take_over(5_000 + BESIDE_MS - 1).is_empty());
+        assert_eq!(over(&mut connections, 5_000 + BESIDE_MS), [(id(1), false)]);
+        connections.opened(REMOTE, connection(3, "", Way::Relayed(None), 100));
         connections.closed(&REMOTE, id(2));
         assert!(connections.is_only_relayed(&REMOTE));
-        assert!(connections.superseded(u64::MAX).is_empty());
+        assert!(connections.take_over(u64::MAX).is_empty());
+    }
+
+    fn over(connections: &mut Connections, now_ms: u64) -> Vec<(ConnectionId, bool)> {
+        let over = connections.take_over(now_ms);
+        over.iter().map(|one| (one.id, one.lost)).collect()
+    }
+
+    fn inbound(n: usize, way: Way, since_ms: u64) -> Connection {
+        Connection {
+            inbound: true,
+            ..connection(n, "", way, since_ms)
+        }
     }
 
     #[test]
     fn who_dials_again_has_lost_what_it_had() {
         let mut connections = Connections::default();
-        let inbound = |n, way, since_ms| Connection {
-            inbound: true,
-            ..connection(n, "", way, since_ms)
-        };
-        let relayed = Way::Relayed(None);
         connections.opened(REMOTE, connection(1, "", Way::Direct, 0));
-        connections.opened(REMOTE, inbound(2, Way::Direct, SAME_MOMENT_MS - 1));
+        connections.opened(REMOTE, connection(2, "", Way::Direct, 60_000));
         assert!(
-            connections.lost_before(&REMOTE, id(2)).is_empty(),
-            "both dialled at the same moment"
-        );
-        connections.opened(REMOTE, connection(3, "", Way::Direct, 60_000));
-        assert!(
-            connections.lost_before(&REMOTE, id(3)).is_empty(),
+            over(&mut connections, u64::MAX).is_empty(),
             "what we dialled says nothing of the remote"
         );
-        connections.opened(REMOTE, inbound(4, relayed, 60_000));
-        assert_eq!(connections.lost_before(&REMOTE, id(4)), [id(1), id(2)]);
-        connections.opened(REMOTE, inbound(5, Way::Direct, 62_000));
-        assert_eq!(
-            connections.lost_before(&REMOTE, id(5)),
-            [id(1), id(2), id(3)],
-            "a direct one is dialled beside one through a relay"
+        let back = Connection {
+            dialled_back: true,
+            ..inbound(3, Way::Direct, 61_000)
+        };
+        connections.opened(REMOTE, back);
+        assert!(
+            over(&mut connections, u64::MAX).is_empty(),
+            "nor does what it dialled because it was asked"
         );
+        connections.opened(REMOTE, inbound(4, Way::Direct, 64_000));
+        assert_eq!(
+            over(&mut connections, 64_000),
+            [1, 2, 3].map(|n| (id(n), true))
+        );
+        assert_eq!(connections.of(&REMOTE).len(), 1, "they count no longer");
+    }
+
+    #[test]
+    fn both_may_dial_at_the_same_moment() {
+        let mut connections = Connections::default();
+        let soon = SAME_MOMENT_MS - 1;
+        connections.opened(REMOTE, connection(1, "", Way::Direct, 0));
+        connections.opened(REMOTE, inbound(2, Way::Direct, soon));
+        assert!(over(&mut connections, u64::MAX).is_empty());
+        // Of two that come in at once the one that stays is not known before the other is gone.
+        connections.opened(REMOTE, inbound(3, Way::Direct, 2 * soon));
+        assert_eq!(over(&mut connections, 2 * soon), [(id(1), true)]);
+        let settled = 2 * soon + SAME_MOMENT_MS;
+        assert_eq!(connections.next_over(), Some(settled));
+        assert!(over(&mut connections, settled - 1).is_empty());
+        assert_eq!(over(&mut connections, settled), [(id(2), true)]);
+    }
+
+    #[test]
+    fn a_relay_is_dialled_only_when_nothing_else_leads_here() {
+        let mut connections = Connections::default();
+        connections.opened(REMOTE, inbound(1, Way::Direct, 0));
+        let late = SAME_MOMENT_RELAYED_MS;
+        connections.opened(REMOTE, inbound(2, Way::Relayed(None), late));
+        assert_eq!(over(&mut connections, late), [(id(1), true)]);
+        assert!(connections.is_only_relayed(&REMOTE));
+        // What comes in directly while a direct dial was still under way is no sign.
+        connections.opened(REMOTE, inbound(3, Way::Direct, late + 10));
+        assert_eq!(connections.next_over(), Some(late + 10 + BESIDE_MS));
+        assert_eq!(over(&mut connections, u64::MAX), [(id(2), false)]);
     }
 }

@@ -15,7 +15,7 @@ use super::connections::{Connection, Way};
 use super::diallable::{circuit, diallable, ip_of, is_circuit, is_loopback, relay_of};
 use super::keys::{device_of, split};
 use super::listen::port_of;
-use super::swarm::{LISTEN_PAUSE, Task};
+use super::swarm::{LISTEN_PAUSE, Task, Through};
 use super::{lan, links, ways};
 
 impl Task {
@@ -37,8 +37,13 @@ impl Task {
                 let cause = cause.map(|cause| cause.to_string());
                 self.on_closed(&peer_id, connection_id, num_established, cause);
             }
-            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
-                self.dial_failed(peer_id, &error);
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => {
+                let through = self.dials.remove(&connection_id);
+                self.dial_failed(peer_id, through, &error);
             }
             SwarmEvent::NewListenAddr {
                 listener_id,
@@ -127,16 +132,19 @@ impl Task {
             let _ = done.send(Ok(()));
         }
         // Through a hole that both made: it does not show that others can come in.
-        let punched = self.shared.connections().is_only_relayed(&remote);
+        let ours = self.dials.remove(&id) == Some(Through::Nobody);
+        let punched = !ours && self.shared.connections().is_only_relayed(&remote);
         if direct && !punched && endpoint.is_listener() && self.is_elsewhere(&address) {
             self.reachability.came_in(now);
         }
+        let dialled_back = self.swarm.behaviour().probe.is_dialled_back_by(&peer);
         let mut connections = self.shared.connections();
         connections.opened(
             remote,
             Connection {
                 id,
                 inbound: endpoint.is_listener(),
+                dialled_back,
                 local: direct.then(|| local_ip(endpoint, &address)).flatten(),
                 address,
                 way,
@@ -146,25 +154,9 @@ impl Task {
                 rtt_ms: None,
             },
         );
-        let lost = match self.swarm.behaviour().probe.is_dialled_back_by(&peer) {
-            true => Vec::new(),
-            false => connections.lost_before(&remote, id),
-        };
-        for lost in &lost {
-            connections.closed(&remote, *lost);
-        }
         let opens = self.shared.device < remote && connections.openers.insert(remote);
         drop(connections);
-        if !lost.is_empty() {
-            tracing::debug!(
-                "{} dialled anew: what it had before is lost",
-                remote.short()
-            );
-            self.shared.links.close(remote);
-        }
-        for lost in lost {
-            self.swarm.close_connection(lost);
-        }
+        self.close_over();
         if opens {
             self.spawn_opener(remote, peer);
         }
@@ -302,7 +294,10 @@ fn local_ip(endpoint: &ConnectedPoint, remote: &Multiaddr) -> Option<std::net::I
         ConnectedPoint::Dialer { .. } => None,
     };
     let known = told.filter(|ip| !ip.is_unspecified());
-    known.or_else(|| ways::source_to(ip_of(remote)?))
+    let ip = known.or_else(|| ways::source_to(ip_of(remote)?))?;
+    // Without the interface, which an address does not name, nothing can be asked of such a one.
+    let interface = matches!(ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local());
+    (!interface).then_some(ip)
 }
 
 /// What members found, for a person.

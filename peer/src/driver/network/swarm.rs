@@ -86,6 +86,18 @@ pub(super) struct Task {
     /// Members that may be asked to dial back.
     pub(super) asked_to_dial: BTreeSet<PeerId>,
     pub(super) ways: Ways,
+    /// Dials of wanted remotes that are under way. libp2p dials too, back and through holes: those say
+    /// nothing about the addresses in the book.
+    pub(super) dials: BTreeMap<ConnectionId, Through>,
+}
+
+/// How a remote is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Through {
+    /// At its own addresses.
+    Nobody,
+    /// At relays.
+    Relay,
 }
 
 impl Task {
@@ -107,6 +119,7 @@ impl Task {
             reachability: Reachability::default(),
             asked_to_dial: BTreeSet::new(),
             ways: Ways::default(),
+            dials: BTreeMap::new(),
         }
     }
 
@@ -145,7 +158,7 @@ impl Task {
         self.dial_due();
         self.keep_book();
         self.show_out();
-        self.close_superseded();
+        self.close_over();
         self.tend_relays();
     }
 
@@ -156,7 +169,7 @@ impl Task {
             (book.next_due(), book.has_changed())
         };
         let dial_at = dial_at.filter(|_| self.shared.gate.is_on());
-        let close_at = self.shared.connections().next_superseded();
+        let close_at = self.shared.connections().next_over();
         let at = |ms: u64| self.shared.clock.instant(Tick(ms.saturating_mul(1_000)));
         let due = [
             dial_at.map(at),
@@ -199,7 +212,8 @@ impl Task {
             let _ = done.send(Ok(()));
             return;
         }
-        match self.dial(peer, addresses, PeerCondition::DisconnectedAndNotDialing) {
+        let condition = PeerCondition::DisconnectedAndNotDialing;
+        match self.dial(peer, addresses, condition, Through::Nobody) {
             // A try is under way: whoever waits hears how it ends.
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {
                 self.waiting.entry(peer).or_default().push(done);
@@ -241,20 +255,23 @@ impl Task {
         peer: PeerId,
         addresses: Vec<Multiaddr>,
         condition: PeerCondition,
+        through: Through,
     ) -> Result<(), DialError> {
         let addresses = match device_of(&peer) {
             Some(device) => self.noticed.and(addresses, &device),
             None => addresses,
         };
-        self.swarm.dial(
-            DialOpts::peer_id(peer)
-                .condition(condition)
-                .addresses(addresses)
-                // From our listening port, two peers that dial each other at the same moment
-                // would meet in one TCP connection of which both think they dialled.
-                .allocate_new_port()
-                .build(),
-        )
+        let options = DialOpts::peer_id(peer)
+            .condition(condition)
+            .addresses(addresses)
+            // From our listening port, two peers that dial each other at the same moment
+            // would meet in one TCP connection of which both think they dialled.
+            .allocate_new_port()
+            .build();
+        let id = options.connection_id();
+        self.swarm.dial(options)?;
+        self.dials.insert(id, through);
+        Ok(())
     }
 
     pub(super) fn dial_due(&mut self) {
@@ -271,7 +288,7 @@ impl Task {
                         true => PeerCondition::NotDialing,
                         false => PeerCondition::DisconnectedAndNotDialing,
                     };
-                    self.dial_device(&device, addresses, condition);
+                    self.dial_device(&device, addresses, condition, Through::Nobody);
                 }
                 // Beside a direct dial that is under way.
                 Dial::Relayed(device, mut addresses) => {
@@ -280,7 +297,8 @@ impl Task {
                     addresses.retain(|address| {
                         relay_of(address).is_some_and(|relay| gate.is_member(&relay))
                     });
-                    self.dial_device(&device, addresses, PeerCondition::Disconnected);
+                    let condition = PeerCondition::Disconnected;
+                    self.dial_device(&device, addresses, condition, Through::Relay);
                 }
                 Dial::Address(address) => {
                     let options = DialOpts::unknown_peer_id()
@@ -303,47 +321,70 @@ impl Task {
         device: &DeviceKey,
         addresses: Vec<Multiaddr>,
         condition: PeerCondition,
+        through: Through,
     ) {
         let Some(peer) = peer_of(device) else {
             return;
         };
-        match self.dial(peer, addresses, condition) {
+        match self.dial(peer, addresses, condition, through) {
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
-            Err(error) => self.dial_failed(Some(peer), &error),
+            Err(error) => self.dial_failed(Some(peer), Some(through), &error),
         }
     }
 
-    pub(super) fn dial_failed(&mut self, peer: Option<PeerId>, error: &DialError) {
-        let now = self.shared.now_ms();
-        let mut book = self.shared.book();
-        match peer {
-            Some(peer) => {
-                if let Some(device) = device_of(&peer)
-                    && !self.shared.connections().is_direct(&device)
-                {
-                    tracing::debug!("cannot reach {}: {error}", device.short());
-                    let goes_on = book.failed(device, now, rand::random());
-                    if !goes_on && book.wants(&device) && !self.swarm.is_connected(&peer) {
-                        self.tell_core(Input::Unreachable { remote: device });
-                    }
+    /// A dial was in vain: one of ours, as `through` says, of a remote or of whoever answers, or one of
+    /// libp2p's.
+    pub(super) fn dial_failed(
+        &mut self,
+        peer: Option<PeerId>,
+        through: Option<Through>,
+        error: &DialError,
+    ) {
+        let Some(peer) = peer else {
+            if let DialError::Transport(tried) = error {
+                let now = self.shared.now_ms();
+                let mut book = self.shared.book();
+                for (address, _) in tried {
+                    tracing::debug!("cannot reach {address}: {error}");
+                    book.address_failed(&split(address).0, now, rand::random());
                 }
             }
-            None => {
-                if let DialError::Transport(tried) = error {
-                    for (address, _) in tried {
-                        tracing::debug!("cannot reach {address}: {error}");
-                        book.address_failed(&split(address).0, now, rand::random());
-                    }
-                }
-            }
+            return;
+        };
+        let Some(through) = through else {
+            tracing::debug!("no way to {peer}: {error}");
+            return;
+        };
+        if let Some(device) = device_of(&peer) {
+            self.device_failed(&device, through, error);
         }
-        drop(book);
-        if let Some(peer) = peer
-            && !self.swarm.is_connected(&peer)
-        {
+        if !self.swarm.is_connected(&peer) {
             for done in self.waiting.remove(&peer).unwrap_or_default() {
                 let _ = done.send(Err(unreachable(error)));
             }
+        }
+    }
+
+    fn device_failed(&self, device: &DeviceKey, through: Through, error: &DialError) {
+        let connections = self.shared.connections();
+        let (direct, connected) = (
+            connections.is_direct(device),
+            !connections.of(device).is_empty(),
+        );
+        drop(connections);
+        if direct {
+            return;
+        }
+        tracing::debug!("cannot reach {}: {error}", device.short());
+        let mut book = self.shared.book();
+        let goes_on = match through {
+            Through::Nobody => book.failed(*device, self.shared.now_ms(), rand::random()),
+            Through::Relay => book.is_trying(device),
+        };
+        let wanted = book.wants(device);
+        drop(book);
+        if !goes_on && wanted && !connected {
+            self.tell_core(Input::Unreachable { remote: *device });
         }
     }
 

@@ -94,13 +94,18 @@ impl Task {
         self.asked_to_dial = far;
     }
 
-    /// Closes connections through relays beside which a direct one has been up for a moment. Their
-    /// links are opened again on that one.
-    pub(super) fn close_superseded(&mut self) {
+    /// Closes connections that another one has taken the place of. Their links are opened again on that
+    /// one.
+    pub(super) fn close_over(&mut self) {
         let now = self.shared.now_ms();
-        let superseded = self.shared.connections().superseded(now);
-        for id in superseded {
-            self.swarm.close_connection(id);
+        let over = self.shared.connections().take_over(now);
+        for one in over {
+            if one.lost {
+                let remote = one.remote.short();
+                tracing::debug!("{remote} dialled anew: what it had before is lost");
+                self.shared.links.close(one.remote);
+            }
+            self.swarm.close_connection(one.id);
         }
     }
 
@@ -268,6 +273,7 @@ mod tests {
                 id: ConnectionId::new_unchecked(n.into()),
                 address: address(text),
                 inbound: false,
+                dialled_back: false,
                 way: Way::Direct,
                 punched: false,
                 local: None,
