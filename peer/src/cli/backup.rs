@@ -62,12 +62,12 @@ impl Backup {
         }
         let name = about.names.first().map_or("", String::as_str);
         print_line(&format!(
-            "{}: {} {}, {} entries, {} cuts, {bytes} bytes",
+            "{}: {} {}, {}, {}, {bytes} bytes",
             self.file.display(),
             shown(name),
             about.database,
-            summary.entries,
-            summary.cuts
+            counted(summary.entries, "entry", "entries"),
+            counted(summary.cuts, "cut", "cuts"),
         ));
         eprintln!(
             "no key is in it: a restored copy can be read by whoever has the file, and written once a \
@@ -145,4 +145,9 @@ impl Drop for Part {
         // It has another name by now if it was kept.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// A number and what it is of.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

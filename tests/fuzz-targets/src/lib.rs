@@ -11,6 +11,7 @@
 #![cfg(not(test))]
 
 mod arguments;
+mod backups;
 mod changes;
 mod clients;
 mod description;
@@ -41,6 +42,7 @@ pub type Target = fn(&[u8]);
 /// All targets by name. A program of `fuzz` and a folder of `tests/corpus` for each.
 pub const TARGETS: &[(&str, Target)] = &[
     ("arguments", arguments::arguments),
+    ("backup", backups::backup),
     ("body", protocol::body),
     ("change", changes::change),
     ("client_v1", clients::client_v1),
@@ -61,6 +63,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ticket", protocol::ticket),
 ];
 
+pub use backups::seeds as backup_seeds;
 pub use changes::seeds as change_seeds;
 
 /// Runs one target.

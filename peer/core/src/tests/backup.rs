@@ -2,16 +2,26 @@
 
 use std::io::Cursor;
 
+use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use store::{Disk, MemoryDisk, check_log};
-use sync_protocol::{DatabaseId, Now, Tick};
+use sync_protocol::{DatabaseId, DeviceKey, Now, Tick};
 
 use super::finality::all_final_and_equal;
 use super::harness::{Mesh, modules};
-use crate::backup::format::{HEAD_BYTES, Kind, MAGIC, hasher};
+use crate::backup::format::{
+    Described, End, HEAD_BYTES, Kind, MAGIC, hasher, put_frame, put_value,
+};
 use crate::backup::{BackupError, BackupPage, Reader, Restored, restore};
 use crate::check::{check_database, replay};
 use crate::{Reply, Request};
+
+/// The bytes of `the_format_stays`.
+const GOLDEN: &str = "746f6d626f6c6f206261636b75702031014b00000001010101010101010101010101010101010101010101010101\
+    01010101010101020202020202020202020202020202020202020202020202020202020202020202046368617404\
+    74616c6b042600000003030303030303030303030303030303030303030303030303030303030303036120706172\
+    740208000000616e20656e747279030500000061206375740208000000746865207461696c052300000001020155\
+    03d945060c9cbdfd7807f2a31e1fc932efa5d6b7fc80b46c9699211dae0115";
 
 const NOW: Now = Now {
     tick: Tick(0),
@@ -131,6 +141,33 @@ fn what_happens_while_it_is_taken_leaves_it_whole() {
     let disk = MemoryDisk::new();
     let restored = put_back(&bytes, &disk).expect("it is whole");
     prove(&disk, restored.about.database);
+}
+
+/// A whole one, byte by byte: what was backed up today has to be read by every later version.
+#[test]
+fn the_format_stays() {
+    let mut bytes = MAGIC.to_vec();
+    let described = Described {
+        database: DatabaseId([1; 32]),
+        device: DeviceKey([2; 32]),
+        names: vec!["chat".to_owned(), "talk".to_owned()],
+    };
+    put_value(&mut bytes, Kind::About, &described);
+    put_frame(&mut bytes, Kind::Blob, &[&[3; 32], b"a part"]);
+    put_frame(&mut bytes, Kind::Entry, &[b"an entry"]);
+    put_frame(&mut bytes, Kind::Cut, &[b"a cut"]);
+    put_frame(&mut bytes, Kind::Entry, &[b"the tail"]);
+    let hash = *hasher().update(&bytes).finalize().as_bytes();
+    let end = End {
+        cuts: 1,
+        entries: 2,
+        blobs: 1,
+        hash,
+    };
+    put_value(&mut bytes, Kind::End, &end);
+    assert_eq!(HEXLOWER.encode(&bytes), GOLDEN);
+    let summary = Reader::open(Cursor::new(&bytes)).unwrap().verify().unwrap();
+    assert_eq!((summary.cuts, summary.entries, summary.blobs), (1, 2, 1));
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub(super) fn all() -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = changes
         .map(|(number, bytes)| (format!("change/{number}"), bytes))
         .collect();
+    let backups = fuzz_targets::backup_seeds().into_iter().enumerate();
+    all.extend(backups.map(|(number, bytes)| (format!("backup/{number}"), bytes)));
     all.extend([
         seed("entry/genesis", genesis.encoded()),
         seed("entry/golden", one.encoded()),
