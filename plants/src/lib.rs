@@ -70,6 +70,8 @@ plants! {
         "Memory that the module begins with is not set back after a call, as if its data were constant: a reducer sees what an earlier call left, and peers that ran other calls differ.";
     FlushPastTheCut, "flush-past-the-cut",
         "Settling writes the newest version of a key, though it is of a call beyond the cut: the base is not the cut's state.";
+    SettlePastReaders, "settle-past-readers",
+        "A cut takes calls out of the middle of the tail without a look at whether those that stay have read what they wrote: these go on with what they saw.";
     PartialCutAdvance, "partial-cut-advance",
         "A cut is believed though its state root is not ours: rows that differ stay different, and nobody hears of it.";
     BaseBeforeLog, "base-before-log",

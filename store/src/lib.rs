@@ -26,6 +26,7 @@
 #[macro_use]
 mod planted;
 
+mod apart;
 mod artifacts;
 mod aside;
 mod backend;

@@ -6,6 +6,8 @@
 //! Versions name their commit by a *label*: a number that grows with the position and leaves room
 //! between neighbours, so that a commit can come in between without the others getting new ones.
 
+mod settling;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -326,18 +328,17 @@ impl Overlay {
         }
     }
 
-    fn take_version(&mut self, key: &Key, label: u64) {
-        let Some(held) = self.keys.get_mut(key) else {
-            return;
-        };
+    fn take_version(&mut self, key: &Key, label: u64) -> Option<Version> {
+        let held = self.keys.get_mut(key)?;
         let gone = match held.take(label) {
             Some(gone) => Some(gone),
             None => self.keys.remove(key).map(Versions::into_newest),
         };
-        if let Some(gone) = gone {
+        if let Some(gone) = &gone {
             self.bytes -= version_bytes(key, gone.value.as_ref());
             self.versions -= 1;
         }
+        gone
     }
 
     /// Up to which position a change of what the commit with this label wrote can be seen: the next
@@ -427,143 +428,6 @@ impl Overlay {
         assert!(self.commits.is_empty(), "commits keep their labels");
         self.next = label;
         self.floor = label;
-    }
-
-    /// A label above those of all commits at or before `through`, and of no others.
-    pub(crate) fn end_of(&self, through: &Position) -> u64 {
-        let end = self
-            .commits
-            .partition_point(|commit| commit.position <= *through);
-        self.commits
-            .get(end)
-            .map_or(self.next, |commit| commit.label)
-    }
-
-    /// Label of the oldest commit here: what [`Overlay::end_of`] answers if it covers nothing.
-    pub(crate) fn start(&self) -> u64 {
-        self.commits
-            .front()
-            .map_or(self.next, |commit| commit.label)
-    }
-
-    fn before(&self, end: u64) -> impl Iterator<Item = &Commit> {
-        self.commits
-            .iter()
-            .take_while(move |commit| commit.label < end)
-    }
-
-    /// The keys written by commits before `end`, each once, with its newest value among them.
-    pub(crate) fn settling(&self, end: u64) -> Vec<(&Key, &Option<Row>)> {
-        // A few hot keys are written over and over; a few calls touch few of many keys.
-        if self.walks_all(self.written_before(end)) {
-            let newest = self
-                .keys
-                .iter()
-                .map(|(key, versions)| (key, versions.before(end)));
-            return newest
-                .filter_map(|(key, newest)| Some((key, &newest?.value)))
-                .collect();
-        }
-        let writers = self
-            .before(end)
-            .flat_map(|commit| commit.keys.iter().map(|key| (commit.label, key)));
-        let newest = writers.filter_map(|(label, key)| {
-            // A key that was written again before the end has its turn at its last writer.
-            let newest = self.keys.get(key)?.before(end)?;
-            (newest.commit == label).then_some((key, &newest.value))
-        });
-        newest.collect()
-    }
-
-    /// The keys written by commits before `end`, each once, in order, with its versions.
-    pub(crate) fn written(&self, end: u64) -> Vec<(&Key, &Versions)> {
-        if self.walks_all(self.written_before(end)) {
-            let written = self.keys.iter();
-            return written
-                .filter(|(_, versions)| versions.before(end).is_some())
-                .collect();
-        }
-        let mut keys: Vec<&Key> = self.before(end).flat_map(|commit| &commit.keys).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.into_iter()
-            .filter_map(|key| self.keys.get_key_value(key))
-            .collect()
-    }
-
-    /// The commits before `end`, oldest first: label, position, changes of row counts, keys.
-    pub(crate) fn records(
-        &self,
-        end: u64,
-    ) -> impl Iterator<Item = (u64, &Position, &Counts, &[Key])> {
-        self.before(end).map(|commit| {
-            let Commit {
-                label,
-                position,
-                keys,
-                counts,
-            } = commit;
-            (*label, position, counts, &**keys)
-        })
-    }
-
-    /// A label above those of the commits that go if at least `versions` of the oldest versions do.
-    pub(crate) fn end_of_oldest(&self, versions: usize) -> u64 {
-        let mut left = versions;
-        for commit in &self.commits {
-            if left == 0 {
-                return commit.label;
-            }
-            left = left.saturating_sub(commit.keys.len());
-        }
-        self.next
-    }
-
-    /// Forgets the commits before `end`: the base holds what they wrote.
-    pub(crate) fn forget(&mut self, end: u64) -> Forgotten {
-        let forgotten = self.hand_over(end);
-        for (slot, change) in forgotten.commits.iter().flat_map(|commit| &commit.counts) {
-            self.counts[*slot] -= change;
-        }
-        forgotten
-    }
-
-    /// Forgets the commits before `end`, but not that they change row counts: the spill holds what
-    /// they wrote.
-    pub(crate) fn hand_over(&mut self, end: u64) -> Forgotten {
-        self.changed_from = 0;
-        let settled = self.commits.partition_point(|commit| commit.label < end);
-        let commits: Vec<_> = self.commits.drain(..settled).collect();
-        let written: usize = commits.iter().map(|commit| commit.keys.len()).sum();
-        self.versions -= written;
-        let walks_all = self.walks_all(written);
-        let bytes = &mut self.bytes;
-        let mut versions = Vec::with_capacity(written);
-        if walks_all {
-            self.keys
-                .rebuild(|key, held| held.forget(end, key, bytes, &mut versions));
-        } else {
-            for key in commits.iter().flat_map(|commit| &commit.keys) {
-                if let Some(held) = self.keys.get_mut(key)
-                    && !held.forget(end, key, bytes, &mut versions)
-                {
-                    self.keys.remove(key);
-                }
-            }
-        }
-        self.floor = self.floor.max(end);
-        self.next = self.next.max(end);
-        Forgotten { commits, versions }
-    }
-
-    /// Whether it is cheaper to walk past all keys than to look for those of so many versions.
-    fn walks_all(&self, versions: usize) -> bool {
-        self.keys.len() <= versions.saturating_mul(LOOK_UP_COST)
-    }
-
-    /// How many versions the commits before `end` wrote.
-    pub(crate) fn written_before(&self, end: u64) -> usize {
-        self.before(end).map(|commit| commit.keys.len()).sum()
     }
 }
 

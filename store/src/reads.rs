@@ -208,6 +208,13 @@ impl Dirt {
         self.keys.is_empty() && self.counts.values().all(|change| *change == 0)
     }
 
+    /// Whether something that has changed is written here.
+    #[must_use]
+    pub fn meets(&self, written: &Changed) -> bool {
+        let mut keys = written.keys.iter();
+        keys.any(|(key, _)| self.keys.contains_key(key))
+    }
+
     /// Whether the call at `position` may have read something that has changed.
     #[must_use]
     pub fn touches(&self, reads: &Reads, position: &Position) -> bool {

@@ -7,6 +7,7 @@
 //! Both halves of a large cut can be done [aside](crate::aside), while calls go on: then the plan is
 //! good for as long as nothing changes that it covers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ pub struct Settlement {
     pub(crate) moves: Option<Box<Moves>>,
     /// A label above those of the commits that leave the tail, and of no others.
     end: u64,
+    /// Labels below it of commits that stay in the tail all the same.
+    staying: BTreeSet<u64>,
     basis: Basis,
 }
 
@@ -117,6 +120,16 @@ impl State {
         through: Option<&Position>,
         extra: Vec<RowWrite>,
     ) -> Result<Settlement, StoreError> {
+        self.plan_before(self.end_of(through)?, BTreeSet::new(), extra)
+    }
+
+    /// The same, of commits with labels below `end`, without those that are `staying`.
+    pub(crate) fn plan_before(
+        &self,
+        end: u64,
+        staying: BTreeSet<u64>,
+        extra: Vec<RowWrite>,
+    ) -> Result<Settlement, StoreError> {
         let Inner {
             schema,
             base,
@@ -126,10 +139,9 @@ impl State {
             generation,
             ..
         } = &*self.0;
-        let end = self.end_of(through)?;
         let spilled = spill.at(end)?;
         let mut buffer = Buffer::default();
-        for (key, value) in overlay.settling(end) {
+        for (key, value) in overlay.settling_but(end, &staying) {
             let old = old_of(base, key.as_bytes())?;
             let mut new = value.clone();
             if planted!(FlushPastTheCut) {
@@ -203,6 +215,7 @@ impl State {
             spilled: spilled_len,
             moves: None,
             end,
+            staying,
             basis: Basis::Generation(*generation),
         })
     }
@@ -337,6 +350,7 @@ impl State {
             changes,
             moves,
             end,
+            staying,
             ..
         } = settlement;
         assert!(
@@ -350,7 +364,7 @@ impl State {
                 base.apply(changes, spilled, height, schema)?;
                 let counts = spill.forget(end)?;
                 overlay.take_back_counts(&counts);
-                let forgotten = overlay.forget(end);
+                let forgotten = overlay.forget_but(end, &staying);
                 discarder.discard(base.aside(), forgotten.len(), forgotten);
             }
             Some(moves) => {
@@ -435,6 +449,7 @@ impl Frozen {
             spilled: 0,
             moves: None,
             end,
+            staying: BTreeSet::new(),
             basis: Basis::Watch(watch),
         })
     }

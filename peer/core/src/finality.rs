@@ -4,6 +4,7 @@
 //! the root; only then is anything written. The log is written first: after a crash in between,
 //! the segment runs again from the log.
 
+mod apart;
 mod asking;
 pub(crate) mod contest;
 pub(crate) mod making;
@@ -114,7 +115,10 @@ impl Replica {
                 self.judged = None;
                 planned
             }
-            _ => self.run_segment(&segment, cut.height, ctx)?,
+            _ => match self.plan_apart(&segment, Some(&cut), ctx)? {
+                Some(settlement) => settlement,
+                None => self.run_segment(&segment, cut.height, ctx)?,
+            },
         };
         if !recovery && cut.finalisers != self.finalisers_after(segment.len())? {
             self.fork_over(cut, ctx)?;

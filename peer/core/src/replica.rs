@@ -143,6 +143,8 @@ pub(crate) struct Executed {
     pub(crate) finaliser: Option<DeviceKey>,
     /// A module was published.
     pub(crate) publishes: bool,
+    /// It only calls reducers, and says which clients are there: what it does depends on rows alone.
+    pub(crate) ordinary: bool,
 }
 
 impl Executed {

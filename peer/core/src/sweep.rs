@@ -5,6 +5,8 @@
 
 mod selective;
 
+pub(crate) use self::selective::{Step, concerns_all};
+
 use store::State;
 use sync_protocol::{DeviceKey, Entry, EntryId, EquivocationProof, Ordered, Position, Struck};
 
@@ -182,6 +184,7 @@ impl Replica {
             rights_changed: run.rights_changed,
             finaliser: run.finaliser,
             publishes: run.publishes,
+            ordinary: selective::is_ordinary(entry),
         }
     }
 

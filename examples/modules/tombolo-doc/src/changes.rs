@@ -138,19 +138,19 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
     for need in &facts.needs {
         let actor = name(&need.actor)?;
         let last = seen.get(&actor).copied().unwrap_or(0);
-        let mut next = seq_of(changes, actor, last, need.first)?;
-        loop {
-            let row = numbered(changes, actor, next)?;
-            let is_enough = row.max_op >= need.last;
-            others.insert((actor, next), row.bytes);
-            if is_enough {
-                break;
-            }
-            if next == last {
+        if last == 0 {
+            return Err(not_seen());
+        }
+        let mut row = change_with(changes, actor, last, need.first)?;
+        while row.max_op < need.last {
+            if row.seq == last {
                 return Err(not_seen());
             }
-            next += 1;
+            let next = numbered(changes, actor, row.seq + 1)?;
+            others.insert((actor, row.seq), row.bytes);
+            row = next;
         }
+        others.insert((actor, row.seq), row.bytes);
     }
     let others: Vec<u8> = others.into_values().flatten().collect();
     host::check_change(change, &others, max_op)?;
@@ -174,21 +174,51 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
     }))
 }
 
-/// The number of the last change of an actor that begins at or before an operation, of those up to `last`.
-fn seq_of(changes: &impl Changes, actor: u128, last: u32, op: u32) -> Result<u32, Error> {
-    let (mut low, mut high) = (1, last);
+/// The last change of an actor that begins at or before an operation, of those up to `last`, which must not be 0.
+///
+/// Where it would be if operations were spread evenly is looked at first, which mostly is it; every other look
+/// halves what is left, so that few are needed wherever it is.
+fn change_with(
+    changes: &impl Changes,
+    actor: u128,
+    last: u32,
+    op: u32,
+) -> Result<ChangeRow, Error> {
+    let newest = numbered(changes, actor, last)?;
+    if last == 1 || newest.start_op <= op {
+        return Ok(newest);
+    }
+    // It is among those from `low` to `high`.
+    let (mut low, mut low_op) = (1, 1);
+    let (mut high, mut high_op) = (last - 1, newest.start_op);
+    let mut lowest = None;
+    let mut evenly = true;
     while low < high {
-        let middle = high - (high - low) / 2;
-        if numbered(changes, actor, middle)?.start_op <= op {
-            low = middle;
+        let half = (high - low).div_ceil(2);
+        let part = match evenly {
+            true => {
+                let ops = u64::from(high_op.saturating_sub(low_op)).max(1);
+                let before = u64::from(op.saturating_sub(low_op));
+                let part = before * u64::from(high - low + 1) / ops;
+                u32::try_from(part).unwrap_or(u32::MAX).clamp(1, high - low)
+            }
+            false => half,
+        };
+        evenly = !evenly;
+        let row = numbered(changes, actor, low + part)?;
+        if row.start_op > op {
+            (high, high_op) = (low + part - 1, row.start_op);
+        } else if row.max_op >= op {
+            return Ok(row);
         } else {
-            high = middle - 1;
+            (low, low_op) = (low + part, row.start_op);
+            lowest = Some(row);
         }
     }
-    if last == 0 {
-        return Err(not_seen());
+    match lowest {
+        Some(row) => Ok(row),
+        None => numbered(changes, actor, low),
     }
-    Ok(low)
 }
 
 fn numbered(changes: &impl Changes, actor: u128, seq: u32) -> Result<ChangeRow, Error> {

@@ -120,7 +120,10 @@ impl Replica {
             });
             return Ok(());
         }
-        let settlement = self.run_segment(&segment, height, ctx)?;
+        let settlement = match self.plan_apart(&segment, None, ctx)? {
+            Some(settlement) => settlement,
+            None => self.run_segment(&segment, height, ctx)?,
+        };
         self.certify(height, frontier, &segment, settlement, ctx)
     }
 

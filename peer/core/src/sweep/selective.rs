@@ -52,7 +52,7 @@ impl Pass {
 
 /// How an entry was dealt with.
 #[derive(PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Done,
     /// It and all after it have to run as a suffix.
     Suffix,
@@ -177,7 +177,7 @@ impl Replica {
             }
             self.withdraw(pass, &ran)?;
         }
-        self.run_amid(pass, ordered, ctx)
+        self.run_amid(&mut pass.dirt, ordered, ctx)
     }
 
     /// Runs those calls of an entry again that read something that has changed.
@@ -236,10 +236,11 @@ impl Replica {
         Ok(pass.verdict())
     }
 
-    /// Runs an entry that has its place before others that have been executed.
-    fn run_amid(
+    /// Runs an entry that has its place before others that have been executed, and adds to `dirt` what that changes
+    /// for these.
+    pub(crate) fn run_amid(
         &mut self,
-        pass: &mut Pass,
+        dirt: &mut Dirt,
         ordered: &Ordered,
         ctx: &mut Context<'_>,
     ) -> Result<Step, Stop> {
@@ -265,7 +266,7 @@ impl Replica {
                     .executor
                     .run_call(state, &readied, call, &mut known, &mut run)?;
                 state = next;
-                pass.dirt.add(ran.changed);
+                dirt.add(ran.changed);
                 call.units_left = call.units_left.saturating_sub(ran.trace.units);
                 run.outcomes.push(ran.outcome);
                 run.traces.push(ran.trace);
@@ -284,13 +285,13 @@ fn units_of(traces: &[Trace]) -> u64 {
 }
 
 /// Whether an entry did something that every call may depend on.
-fn concerns_all(ran: &Executed) -> bool {
+pub(crate) fn concerns_all(ran: &Executed) -> bool {
     ran.rights_changed || ran.publishes || ran.finaliser.is_some()
 }
 
 /// Whether an entry only calls reducers, by name or because they were due, and says which clients are
 /// there.
-fn is_ordinary(entry: &Entry) -> bool {
+pub(super) fn is_ordinary(entry: &Entry) -> bool {
     let mut calls = entry.system_calls();
     calls.all(|(_, call)| {
         matches!(

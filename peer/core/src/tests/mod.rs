@@ -1,5 +1,6 @@
 //! The core as a whole, with the real module and a disk in memory.
 
+mod apart;
 mod aside;
 mod backup;
 mod clearing;

@@ -392,7 +392,8 @@ proptest! {
         }
         mesh.pass_ms(180_000);
         for at in 0..3 {
-            prop_assert_eq!((held(&mesh, at, id), mesh.status(at).tail), (0, 0), "peer {}", at);
+            let status = mesh.status(at);
+            prop_assert_eq!((held(&mesh, at, id), status.tail), (0, 0), "peer {}: {:?}", at, status);
         }
         mesh.assert_same(0, 1);
         mesh.assert_same(0, 2);
