@@ -26,7 +26,7 @@ impl State {
     /// If the disk fails.
     ///
     /// # Panics
-    /// Unless [`State::can_amend`] the first of all calls.
+    /// If something is spilled: [`State::spilled_bytes`].
     pub fn plan_settle_but(
         &self,
         through: &Position,

@@ -83,17 +83,19 @@ impl Overlay {
     /// The labels of what the calls at these positions wrote, of those that wrote something.
     pub(crate) fn labels_of(&self, positions: &[Position]) -> impl Iterator<Item = u64> {
         positions.iter().filter_map(|position| {
-            let commit = self.commits.get(self.place_of(position))?;
-            (commit.position == *position).then_some(commit.label)
+            let place = self.place_of(position);
+            self.holds_at(place, position)
+                .then(|| self.commits[place].label)
         })
     }
 
     /// What the call at `position` wrote, as a change that every later call sees.
     pub(crate) fn written_at(&self, position: &Position) -> Changed {
-        let held = self.commits.get(self.place_of(position));
-        let Some(commit) = held.filter(|commit| commit.position == *position) else {
+        let place = self.place_of(position);
+        if !self.holds_at(place, position) {
             return Changed::default();
-        };
+        }
+        let commit = &self.commits[place];
         Changed {
             keys: commit.keys.iter().map(|key| (key.clone(), None)).collect(),
             counts: commit.counts.clone(),

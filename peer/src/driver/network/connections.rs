@@ -71,7 +71,8 @@ impl Connection {
     /// From when on this connection shows that the remote has lost an older one; never: nothing.
     fn shows_lost_ms(&self, older: &Connection) -> Option<u64> {
         let dialled = self.inbound && !self.dialled_back;
-        if !dialled || self.id == older.id || older.since_ms > self.since_ms {
+        // Of two of the same millisecond the later number is the newer one.
+        if !dialled || (older.since_ms, older.id) >= (self.since_ms, self.id) {
             return None;
         }
         match (self.way, older.way) {
@@ -142,7 +143,7 @@ impl Connections {
         self.remotes.get(remote).map_or(&[], Vec::as_slice)
     }
 
-    /// The connection to each remote that its link uses: the oldest, a direct one if there is one.
+    /// The connection to each remote that is shown: the oldest, a direct one if there is one.
     pub(super) fn best_of_each(&self) -> BTreeMap<DeviceKey, Connection> {
         let best = |all: &Vec<Connection>| {
             let direct = all.iter().find(|one| one.is_direct());
@@ -361,6 +362,14 @@ mod tests {
         assert_eq!(connections.next_over(), Some(settled));
         assert!(over(&mut connections, settled - 1).is_empty());
         assert_eq!(over(&mut connections, settled), [(id(2), true)]);
+    }
+
+    #[test]
+    fn of_two_in_the_same_millisecond_one_stays() {
+        let mut connections = Connections::default();
+        connections.opened(REMOTE, inbound(1, Way::Direct, 0));
+        connections.opened(REMOTE, inbound(2, Way::Direct, 0));
+        assert_eq!(over(&mut connections, u64::MAX), [(id(1), true)]);
     }
 
     #[test]
