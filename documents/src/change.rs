@@ -60,10 +60,13 @@ impl Change {
         if rest.is_empty() {
             Ok(change)
         } else {
-            Err(ChangeError::Malformed(
-                "there is something after the change",
-            ))
+            Err(Self::more_follows())
         }
+    }
+
+    /// Why bytes are not the one change that they begin with.
+    pub(crate) const fn more_follows() -> ChangeError {
+        ChangeError::Malformed("there is something after the change")
     }
 
     /// Reads the change at the front of these bytes, and gives what follows it.

@@ -4,6 +4,7 @@
 //! thought: it breaks off, or holds what no other order of the same changes would give, if one is
 //! missing or is something else. So whoever takes a change from somebody asks here first.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -376,9 +377,9 @@ impl Change {
     ///
     /// # Errors
     /// [`ChangeError`] when it refers to what none of them holds, or to what is something else.
-    pub fn check(&self, others: &[Self], seen: u32) -> Result<(), ChangeError> {
+    pub fn check(&self, others: &[impl Borrow<Self>], seen: u32) -> Result<(), ChangeError> {
         check_counter(self, seen)?;
-        let mut by_start: Vec<&Self> = others.iter().collect();
+        let mut by_start: Vec<&Self> = others.iter().map(Borrow::borrow).collect();
         by_start.sort_unstable_by_key(|change| (change.actor(), change.start_op()));
         judge(self, |actor, counter| {
             let after = by_start

@@ -1,5 +1,6 @@
 //! A document in memory: a set of changes that were judged, and what the library makes of them.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -386,13 +387,23 @@ impl Document {
 /// [`DocumentError`] when one of them is none, when they are too many, or when `pay` says no.
 pub fn read_all(
     bytes: &[u8],
-    mut pay: impl FnMut(usize) -> bool,
+    pay: impl FnMut(usize) -> bool,
 ) -> Result<Vec<Change>, DocumentError> {
-    let mut changes: Vec<Change> = Vec::new();
+    read_each(bytes, Change::read_first, pay)
+}
+
+/// The same, with what reads the first change of some bytes and gives what follows it.
+pub(crate) fn read_each<'b, C: Borrow<Change>>(
+    bytes: &'b [u8],
+    mut read_first: impl FnMut(&'b [u8]) -> Result<(C, &'b [u8]), ChangeError>,
+    mut pay: impl FnMut(usize) -> bool,
+) -> Result<Vec<C>, DocumentError> {
+    let mut changes: Vec<C> = Vec::new();
     let (mut rest, mut inflated, mut ops) = (bytes, 0, 0);
     while !rest.is_empty() {
-        let (change, after) = Change::read_first(rest)?;
+        let (read, after) = read_first(rest)?;
         rest = after;
+        let change = read.borrow();
         if !pay(change.ops().len()) {
             return Err(DocumentError::Unpaid);
         }
@@ -404,7 +415,7 @@ pub fn read_all(
         if ops > DOCUMENT_OPS_MAX {
             return Err(too_many("operations", DOCUMENT_OPS_MAX));
         }
-        changes.push(change);
+        changes.push(read);
     }
     Ok(changes)
 }

@@ -27,12 +27,14 @@ mod json;
 pub mod limits;
 mod ops;
 mod path;
+mod recent;
 
 pub use change::{Change, Hash};
 pub use definitions::{Definitions, Need};
 pub use document::{Document, read_all};
 pub use error::{ChangeError, DocumentError};
 pub use ops::{Action, Element, ObjectId, Op, OpId, Value};
+pub use recent::RecentChanges;
 
 #[cfg(test)]
 mod tests;

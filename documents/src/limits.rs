@@ -28,6 +28,16 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// Operations of one document in memory: some 300 bytes each while it is judged and merged.
 pub const DOCUMENT_OPS_MAX: usize = 500_000;
 
+/// Small changes that are kept once they were read, for whoever asks for them again: a few of each of those who type
+/// at the same time.
+pub const RECENT_CHANGES_MAX: usize = 32;
+
+/// Bytes of a change that is kept so.
+pub const RECENT_CHANGE_BYTES_MAX: usize = 2 << 10;
+
+/// Operations of a change that is kept so: some 100 bytes each, so that all of them are a quarter of a megabyte.
+pub const RECENT_CHANGE_OPS_MAX: usize = 64;
+
 /// The highest counter of an operation. Automerge has room for twice as many.
 pub const COUNTER_MAX: u64 = (1 << 31) - 1;
 

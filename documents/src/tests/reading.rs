@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::writers::{Writers, steps};
 use crate::error::ChangeError;
-use crate::{Action, Change, Element, Hash, ObjectId, Op, OpId, limits};
+use crate::{Action, Change, Element, Hash, ObjectId, Op, OpId, RecentChanges, limits, read_all};
 
 /// An id as the library writes it.
 fn same_id(change: &Change, id: OpId, other: &legacy::OpId) -> bool {
@@ -151,4 +151,39 @@ fn a_change_that_counts_beyond_all_numbers_is_none() {
     chunk[4..8].copy_from_slice(&digest[..4]);
     let refused = ChangeError::Malformed("a counter of an operation is out of range");
     assert_eq!(Change::read(&chunk), Err(refused));
+}
+
+proptest! {
+    #[test]
+    fn what_was_read_before_makes_no_difference(
+        steps in steps(),
+        asked in proptest::collection::vec((any::<usize>(), any::<usize>(), any::<u8>()), 1..60),
+    ) {
+        let changes = Writers::run(&steps).changes();
+        let mut recent = RecentChanges::default();
+        for (first, place, flip) in asked {
+            // One or two of them, sometimes with another byte in them or cut off.
+            let count = 1 + first % 2;
+            let mut bytes: Vec<u8> = changes
+                .iter()
+                .cycle()
+                .skip(first % changes.len())
+                .take(count)
+                .flat_map(|change| change.raw_bytes().to_vec())
+                .collect();
+            let place = place % bytes.len();
+            match flip {
+                0..40 => bytes[place] ^= flip,
+                40..60 => bytes.truncate(place),
+                _ => {}
+            }
+            let (read, expected) = (recent.read(&bytes), Change::read(&bytes));
+            prop_assert_eq!(read.as_deref(), expected.as_ref());
+            let mut paid = (vec![], vec![]);
+            let all = recent.read_all(&bytes, |ops| { paid.0.push(ops); true });
+            let all: Result<Vec<Change>, _> = all.map(|all| all.iter().map(|change| Change::clone(change)).collect());
+            prop_assert_eq!(all, read_all(&bytes, |ops| { paid.1.push(ops); true }));
+            prop_assert_eq!(paid.0, paid.1);
+        }
+    }
 }

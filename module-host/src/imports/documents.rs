@@ -369,7 +369,8 @@ fn change_read(caller: Caller<'_, Session>, at: u32, len: u32, out: u32) -> Answ
     answer(caller, |guest| {
         guest.in_bounds(out, 4)?;
         guest.charge(prices::document_bytes(len as usize))?;
-        let read = Change::read(guest.bytes(at, len)?);
+        let (bytes, session) = guest.bytes_and_session(at, len)?;
+        let read = session.recent_changes.read(bytes);
         if let Ok(change) = &read {
             guest.charge(prices::DOCUMENT_OP_READ * change.ops().len() as u64)?;
         }
@@ -397,14 +398,15 @@ fn change_check(
         guest.in_bounds(others, others_len)?;
         guest.charge(prices::document_bytes(len as usize))?;
         guest.charge(prices::document_bytes(others_len as usize))?;
-        let change = match Change::read(guest.bytes(at, len)?) {
+        let (bytes, session) = guest.bytes_and_session(at, len)?;
+        let change = match session.recent_changes.read(bytes) {
             Ok(change) => change,
             Err(error) => return give(guest, out, Err(error.into())),
         };
         guest.charge(prices::DOCUMENT_OP_READ * change.ops().len() as u64)?;
         let (bytes, session) = guest.bytes_and_session(others, others_len)?;
         let (given, owed) = (session.given, &mut session.owed);
-        let others = documents::read_all(bytes, |ops| {
+        let others = session.recent_changes.read_all(bytes, |ops| {
             *owed = owed.saturating_add(prices::DOCUMENT_OP_READ * ops as u64);
             *owed <= given
         });

@@ -1,7 +1,7 @@
 //! What the imports see of one invocation. It lives in the instance's store and is filled anew for
 //! every call, so that nothing of one call can be seen by the next.
 
-use documents::Document;
+use documents::{Document, RecentChanges};
 use store::{Row, Transaction};
 use sync_protocol::{ConnectionId, Hlc};
 use wasmtime::{Global, Memory, ResourceLimiter};
@@ -48,6 +48,8 @@ pub(crate) struct Session {
     pub(crate) owed: u64,
     /// Documents that are open.
     pub(crate) documents: Handles<Document>,
+    /// Changes that this call or one before it read: that spares time, and no call can tell.
+    pub(crate) recent_changes: RecentChanges,
     /// Our own failure, which ends the call without an outcome.
     pub(crate) fault: Option<HostError>,
 }
@@ -204,6 +206,7 @@ impl Session {
             spare_rows: Vec::new(),
             timers: Handles::new(TIMERS_MAX),
             documents: Handles::new(DOCUMENTS_MAX),
+            recent_changes: RecentChanges::default(),
             console: Console::default(),
             given: 0,
             owed: 0,
@@ -216,7 +219,7 @@ impl Session {
         by_code.saturating_sub_unsigned(self.owed)
     }
 
-    /// Forgets the last invocation, but for how to reach the instance.
+    /// Forgets the last invocation, but for how to reach the instance, and for what was read of changes.
     pub(crate) fn clear(&mut self) {
         self.transaction = None;
         self.read_only = false;

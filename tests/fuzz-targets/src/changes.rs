@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use documents::{Change, Definitions, Document, read_all};
+use documents::{Change, Definitions, Document, RecentChanges, read_all};
 use sha2::{Digest as _, Sha256};
 
 /// What every chunk begins with; then come its sum, its kind, its length.
@@ -35,6 +35,10 @@ pub(crate) fn change(contents: &[u8]) {
         return;
     };
     assert_eq!(change.bytes(), bytes);
+    let mut recent = RecentChanges::default();
+    for _ in 0..2 {
+        assert_eq!(recent.read(&bytes).as_deref(), Ok(&change));
+    }
     let needs = change.needs();
     let distinct: BTreeSet<_> = needs.iter().collect();
     assert_eq!(distinct.len(), needs.len(), "each range of operations once");

@@ -102,24 +102,34 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
     let facts: Facts = bsatn::from_slice(&host::read_change(change)?).map_err(|_| {
         Error::new("the peer describes changes in a way that this module does not know")
     })?;
-    if changes.named(facts.hash).is_some() {
-        return Ok(None);
-    }
     let actor = name(&facts.actor)?;
+    // Were it there already, it would be under its number.
+    if let Ok(seq) = u32::try_from(facts.seq)
+        && let Some(there) = changes.numbered(actor, seq)
+    {
+        return match there.hash == facts.hash {
+            true => Ok(None),
+            false => Err(Error::new(format!(
+                "its actor has made another change with the number {seq}"
+            ))),
+        };
+    }
+    let mut known = Vec::with_capacity(facts.dependencies.len());
     let mut seen: BTreeMap<u128, u32> = BTreeMap::new();
     let mut max_op = 0;
     for dependency in &facts.dependencies {
-        let Some(known) = changes.named(*dependency) else {
+        let Some(row) = changes.named(*dependency) else {
             return Err(Error::new(format!(
                 "the change builds on {:064x}, which is not there",
                 dependency
             )));
         };
-        max_op = max_op.max(known.max_op);
-        for Seen { actor, seq } in known.seen {
-            let last = seen.entry(actor).or_default();
-            *last = seq.max(*last);
+        max_op = max_op.max(row.max_op);
+        for Seen { actor, seq } in &row.seen {
+            let last = seen.entry(*actor).or_default();
+            *last = (*last).max(*seq);
         }
+        known.push(row);
     }
     let last = seen.get(&actor).copied().unwrap_or(0);
     if facts.seq != u64::from(last) + 1 {
@@ -129,11 +139,6 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
         )));
     }
     let seq = last + 1;
-    if changes.numbered(actor, seq).is_some() {
-        return Err(Error::new(format!(
-            "its actor has made another change with the number {seq}"
-        )));
-    }
     let mut others: BTreeMap<(u128, u32), Vec<u8>> = BTreeMap::new();
     for need in &facts.needs {
         let actor = name(&need.actor)?;
@@ -141,7 +146,15 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
         if last == 0 {
             return Err(not_seen());
         }
-        let mut row = change_with(changes, actor, last, need.first)?;
+        // Mostly what it builds on directly, which was read for that.
+        let newest = known
+            .iter()
+            .position(|row: &ChangeRow| (row.actor, row.seq) == (actor, last));
+        let newest = match newest {
+            Some(at) => known.swap_remove(at),
+            None => numbered(changes, actor, last)?,
+        };
+        let mut row = change_with(changes, newest, need.first)?;
         while row.max_op < need.last {
             if row.seq == last {
                 return Err(not_seen());
@@ -152,7 +165,8 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
         }
         others.insert((actor, row.seq), row.bytes);
     }
-    let others: Vec<u8> = others.into_values().flatten().collect();
+    let others: Vec<Vec<u8>> = others.into_values().collect();
+    let others = others.concat();
     host::check_change(change, &others, max_op)?;
     seen.insert(actor, seq);
     if seen.len() > ACTORS_MAX {
@@ -174,17 +188,12 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
     }))
 }
 
-/// The last change of an actor that begins at or before an operation, of those up to `last`, which must not be 0.
+/// The last change of an actor that begins at or before an operation, of those up to the one that is `newest`.
 ///
 /// Where it would be if operations were spread evenly is looked at first, which mostly is it; every other look
 /// halves what is left, so that few are needed wherever it is.
-fn change_with(
-    changes: &impl Changes,
-    actor: u128,
-    last: u32,
-    op: u32,
-) -> Result<ChangeRow, Error> {
-    let newest = numbered(changes, actor, last)?;
+fn change_with(changes: &impl Changes, newest: ChangeRow, op: u32) -> Result<ChangeRow, Error> {
+    let (actor, last) = (newest.actor, newest.seq);
     if last == 1 || newest.start_op <= op {
         return Ok(newest);
     }
