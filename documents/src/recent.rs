@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::document::read_each;
 use crate::error::{ChangeError, DocumentError};
-use crate::limits::{RECENT_CHANGES_MAX, RECENT_CHANGE_BYTES_MAX, RECENT_CHANGE_OPS_MAX};
+use crate::limits::{RECENT_CHANGE_BYTES_MAX, RECENT_CHANGE_OPS_MAX, RECENT_CHANGES_MAX};
 
 /// The last few changes that were read, so that whoever asks again for one of them need not read it again. Whoever
 /// judges a change asks for it twice, and mostly for the one that its actor made before.
@@ -43,10 +43,7 @@ impl RecentChanges {
         read_each(bytes, |rest| self.read_first(rest), pay)
     }
 
-    fn read_first<'b>(
-        &mut self,
-        bytes: &'b [u8],
-    ) -> Result<(Arc<Change>, &'b [u8]), ChangeError> {
+    fn read_first<'b>(&mut self, bytes: &'b [u8]) -> Result<(Arc<Change>, &'b [u8]), ChangeError> {
         // The bytes of a change say how many they are, so whatever begins with them is that change.
         let known = self.kept.iter().rev();
         let known = known.map(|change| (change, bytes.strip_prefix(change.bytes())));

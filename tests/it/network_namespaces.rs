@@ -2,7 +2,7 @@
 //! root may make them; everybody else is told that these tests were not run.
 
 use crate::devices::{Host, Lan, ip, wait_until_equal};
-use crate::harness::{PATIENCE, turn, wait_for};
+use crate::harness::{PATIENCE, shared_turn, wait_for};
 
 const BOTH: &[&str] = &[
     "--p2p",
@@ -32,7 +32,7 @@ fn three(lan: &Lan, arguments: &[&str]) -> [Host; 3] {
 
 #[test]
 fn members_find_each_other_in_the_local_network_under_new_addresses() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(lan) = Lan::new(&["a", "b", "c"]) else {
         return;
     };
@@ -55,7 +55,7 @@ fn members_find_each_other_in_the_local_network_under_new_addresses() {
 
 #[test]
 fn members_find_each_other_by_what_a_third_passed_on() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(lan) = Lan::new(&["a", "b", "c"]) else {
         return;
     };
@@ -88,7 +88,7 @@ fn members_find_each_other_by_what_a_third_passed_on() {
 
 #[test]
 fn when_one_transport_is_lost_the_other_carries_on() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(lan) = Lan::new(&["a", "b", "c"]) else {
         return;
     };
@@ -115,7 +115,7 @@ fn when_one_transport_is_lost_the_other_carries_on() {
 
 #[test]
 fn a_cable_that_is_pulled_and_put_back_leaves_equal_roots() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(lan) = Lan::new(&["a", "b"]) else {
         return;
     };
@@ -137,7 +137,7 @@ fn a_cable_that_is_pulled_and_put_back_leaves_equal_roots() {
 
 #[test]
 fn a_host_that_changes_networks_is_back_without_waiting_for_silence() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(lan) = Lan::new(&["a", "b"]) else {
         return;
     };
@@ -173,7 +173,7 @@ fn a_host_that_changes_networks_is_back_without_waiting_for_silence() {
 
 #[test]
 fn a_host_without_any_network_starts_all_the_same() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(lan) = Lan::new(&["a"]) else {
         return;
     };

@@ -6,7 +6,7 @@
 )]
 
 use crate::devices::{Host, ip, prefix, wait_until_equal};
-use crate::harness::{PATIENCE, run, turn, wait_for};
+use crate::harness::{PATIENCE, run, shared_turn, wait_for};
 use crate::network_namespaces::BOTH_WITHOUT_MDNS;
 use serde_json::Value;
 use std::process::Command;
@@ -187,7 +187,7 @@ fn wait_until_reached(host: &Host, remote: &str, how: &str) -> Value {
 
 #[test]
 fn two_homes_meet_through_a_member_when_no_other_way_leads_there() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(homes) = Homes::new(Ports::Random) else {
         return;
     };
@@ -223,7 +223,7 @@ fn two_homes_meet_through_a_member_when_no_other_way_leads_there() {
 
 #[test]
 fn two_homes_whose_routers_keep_ports_meet_directly_in_the_end() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(homes) = Homes::new(Ports::Kept) else {
         return;
     };
@@ -258,7 +258,7 @@ fn two_homes_whose_routers_keep_ports_meet_directly_in_the_end() {
 
 #[test]
 fn when_a_relay_is_lost_another_takes_its_place() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(homes) = Homes::new(Ports::Random) else {
         return;
     };
@@ -296,7 +296,7 @@ fn when_a_relay_is_lost_another_takes_its_place() {
 
 #[test]
 fn who_goes_home_is_met_through_a_member_there() {
-    let _turn = turn();
+    let _turn = shared_turn();
     let Some(homes) = Homes::new(Ports::Random) else {
         return;
     };

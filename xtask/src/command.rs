@@ -1,7 +1,7 @@
 //! Runs one command, after printing it.
 
 use anyhow::{Context, bail};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
 
 /// A command that is printed before it runs. It starts in the repository's root, with nothing on
@@ -14,9 +14,17 @@ pub(crate) struct Chore {
 
 /// The cargo that runs this program, with `arguments`.
 pub(crate) fn cargo<const N: usize>(arguments: [&str; N]) -> Chore {
-    // Cargo tells the programs it runs which cargo it is.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    program(cargo).args(arguments)
+    program(cargo_path()).args(arguments)
+}
+
+/// The same for what something else does not wait for: whatever else there is to do goes first.
+pub(crate) fn cargo_meanwhile() -> Chore {
+    program("nice").args(["-n", "19"]).args([cargo_path()])
+}
+
+/// Cargo tells the programs it runs which cargo it is.
+fn cargo_path() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Any program.

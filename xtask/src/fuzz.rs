@@ -4,7 +4,7 @@
     reason = "a chore tells how long each of its stages took"
 )]
 
-use crate::command::{cargo, program};
+use crate::command::{Chore, cargo, cargo_meanwhile, program};
 use crate::places;
 use anyhow::{Context, bail};
 use std::collections::VecDeque;
@@ -27,8 +27,8 @@ const INSTRUMENTED: [&str; 8] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// Seconds for each target, unless somebody asks for more: together about two minutes.
-pub(crate) const SECONDS: u32 = 12;
+/// Seconds for each target, unless somebody asks for more: together about a minute and a half.
+pub(crate) const SECONDS: u32 = 8;
 
 /// Targets that run at once: the machines of CI have two cores.
 const AT_ONCE: usize = 2;
@@ -89,7 +89,7 @@ pub(crate) fn run(asked: &Asked) -> anyhow::Result<()> {
         Some(target) => vec![target.clone()],
         None => all,
     };
-    let built = build()?;
+    let built = build(cargo([]))?;
     if let Some(file) = &asked.replay {
         return program(built.join(&chosen[0]))
             .args(limits())
@@ -130,11 +130,20 @@ fn folder() -> PathBuf {
     places::target().join("fuzz")
 }
 
+/// Builds every target while something else goes on, which is to go first.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build_meanwhile() -> anyhow::Result<()> {
+    build(cargo_meanwhile()).map(drop)
+}
+
 /// Builds every target and says where the programs are.
-fn build() -> anyhow::Result<PathBuf> {
+fn build(cargo: Chore) -> anyhow::Result<PathBuf> {
     let target_dir = folder().join("build");
     let host = host()?;
-    cargo(["build", "--release", "--locked", "--target", host.as_str()])
+    cargo
+        .args(["build", "--release", "--locked", "--target", host.as_str()])
         // Sanitizers are there in every compiler, but only for those who ask like this.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", INSTRUMENTED.join(" "))
