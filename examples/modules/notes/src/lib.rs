@@ -30,12 +30,11 @@ pub struct Note {
     pub settings: Doc,
 }
 
-/// Something that somebody typed into a note.
+/// Something that somebody typed into a note. One index finds all changes of a note too, by its first column.
 #[table(accessor = note_change, public, index(accessor = by_actor, btree(columns = [note, actor, seq])))]
 pub struct NoteChange {
     #[primary_key]
     pub hash: u256,
-    #[index(btree)]
     pub note: u128,
     pub actor: u128,
     pub seq: u32,
@@ -239,7 +238,7 @@ fn find(ctx: &ReducerContext, note: u128) -> Result<Note, String> {
 }
 
 fn open(ctx: &ReducerContext, note: u128) -> Result<Document, String> {
-    let rows: Vec<NoteChange> = ctx.db.note_change().note().filter(note).collect();
+    let rows: Vec<NoteChange> = ctx.db.note_change().by_actor().filter(note).collect();
     Ok(Document::of_changes(
         rows.iter().map(|row| row.bytes.as_slice()),
     )?)
