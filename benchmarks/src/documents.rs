@@ -11,6 +11,7 @@ use crate::clock::instant;
 use crate::mesh::Mesh;
 use crate::places::module;
 use crate::report::{Better, Row};
+use crate::resident;
 
 const WRITERS: usize = 4;
 
@@ -41,12 +42,15 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     mesh.part();
     let disk_before = mesh.disk_bytes(0)?;
 
+    let mut alone = Grown::from_here()?;
     let start = instant();
     let typed: Vec<Vec<Change>> = (0..WRITERS)
         .map(|at| writers.types(at, keys))
         .collect::<anyhow::Result<_>>()?;
     let typing_s = start.elapsed().as_secs_f64();
+    alone.look()?;
 
+    let mut peers = Grown::from_here()?;
     let start = instant();
     for (at, changes) in typed.iter().enumerate() {
         for calls in changes.chunks(IN_FLIGHT) {
@@ -68,14 +72,17 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     mesh.meet();
     mesh.converge()?;
     let equal_s = start.elapsed().as_secs_f64();
+    peers.look()?;
     let again = executed(&mut mesh)? - before;
     mesh.wait_until_final()?;
     let sent = mesh.sent_bytes() - sent_before;
     let disk = mesh.disk_bytes(0)?.saturating_sub(disk_before);
 
+    alone.go_on()?;
     let start = instant();
     writers.merge(&typed)?;
     let merging_s = start.elapsed().as_secs_f64();
+    alone.look()?;
     let text = writers.text()?;
     let all = WRITERS * keys;
     anyhow::ensure!(
@@ -126,7 +133,50 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
             saved as f64 / all as f64,
             "bytes",
         ),
+        Row::note(
+            "memory that a peer takes for it at the most, in the mean of all four",
+            peers.mib / WRITERS as f64,
+            "MiB",
+        ),
+        Row::note(
+            "memory that a copy of Automerge's alone takes for it at the most",
+            alone.mib / WRITERS as f64,
+            "MiB",
+        ),
     ])
+}
+
+/// How much more memory this process takes for something that is done in one or more pieces. What is freed by what
+/// came before is used again, so it may be more than is said.
+struct Grown {
+    /// Resident when the piece began.
+    before: f64,
+    /// Of all pieces so far.
+    mib: f64,
+}
+
+impl Grown {
+    fn from_here() -> anyhow::Result<Self> {
+        let mut grown = Self {
+            before: 0.0,
+            mib: 0.0,
+        };
+        grown.go_on()?;
+        Ok(grown)
+    }
+
+    /// Another piece begins.
+    fn go_on(&mut self) -> anyhow::Result<()> {
+        resident::forget_peak()?;
+        self.before = resident::own()?.all;
+        Ok(())
+    }
+
+    /// A piece is done.
+    fn look(&mut self) -> anyhow::Result<()> {
+        self.mib += resident::own()?.peak - self.before;
+        Ok(())
+    }
 }
 
 /// Arguments of `write`.

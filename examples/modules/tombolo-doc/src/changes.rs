@@ -103,13 +103,13 @@ pub fn judge(change: &[u8], changes: &impl Changes) -> Result<Option<ChangeRow>,
         Error::new("the peer describes changes in a way that this module does not know")
     })?;
     let actor = name(&facts.actor)?;
-    // Were it there already, it would be under its number.
+    // Were it there already, its number would be taken: one look tells that of a new one.
     if let Ok(seq) = u32::try_from(facts.seq)
-        && let Some(there) = changes.numbered(actor, seq)
+        && changes.numbered(actor, seq).is_some()
     {
-        return match there.hash == facts.hash {
-            true => Ok(None),
-            false => Err(Error::new(format!(
+        return match changes.named(facts.hash) {
+            Some(_) => Ok(None),
+            None => Err(Error::new(format!(
                 "its actor has made another change with the number {seq}"
             ))),
         };
