@@ -27,8 +27,8 @@ const INSTRUMENTED: [&str; 8] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// Seconds for each target, unless somebody asks for more: together about a minute and a half.
-pub(crate) const SECONDS: u32 = 8;
+/// Seconds for each target, unless somebody asks for more: together about two minutes.
+pub(crate) const SECONDS: u32 = 12;
 
 /// Targets that run at once: the machines of CI have two cores.
 const AT_ONCE: usize = 2;
