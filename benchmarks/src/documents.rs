@@ -11,7 +11,7 @@ use crate::clock::instant;
 use crate::mesh::Mesh;
 use crate::places::module;
 use crate::report::{Better, Row};
-use crate::resident;
+use crate::resident::Grown;
 
 const WRITERS: usize = 4;
 
@@ -144,39 +144,6 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
             "MiB",
         ),
     ])
-}
-
-/// How much more memory this process takes for something that is done in one or more pieces. What is freed by what
-/// came before is used again, so it may be more than is said.
-struct Grown {
-    /// Resident when the piece began.
-    before: f64,
-    /// Of all pieces so far.
-    mib: f64,
-}
-
-impl Grown {
-    fn from_here() -> anyhow::Result<Self> {
-        let mut grown = Self {
-            before: 0.0,
-            mib: 0.0,
-        };
-        grown.go_on()?;
-        Ok(grown)
-    }
-
-    /// Another piece begins.
-    fn go_on(&mut self) -> anyhow::Result<()> {
-        resident::forget_peak()?;
-        self.before = resident::own()?.all;
-        Ok(())
-    }
-
-    /// A piece is done.
-    fn look(&mut self) -> anyhow::Result<()> {
-        self.mib += resident::own()?.peak - self.before;
-        Ok(())
-    }
 }
 
 /// Arguments of `write`.

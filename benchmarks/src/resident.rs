@@ -39,6 +39,49 @@ pub(crate) fn forget_peak() -> anyhow::Result<()> {
     std::fs::write("/proc/self/clear_refs", "5").context("resetting the peak")
 }
 
+/// How much more memory this process takes for something that is done in one or more pieces. What is freed by what
+/// came before is used again, so it may be more than is said.
+pub(crate) struct Grown {
+    /// Resident when the piece began.
+    before: f64,
+    /// MiB of all pieces so far.
+    pub(crate) mib: f64,
+}
+
+impl Grown {
+    /// The first piece begins.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub(crate) fn from_here() -> anyhow::Result<Self> {
+        let mut grown = Self {
+            before: 0.0,
+            mib: 0.0,
+        };
+        grown.go_on()?;
+        Ok(grown)
+    }
+
+    /// Another piece begins.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub(crate) fn go_on(&mut self) -> anyhow::Result<()> {
+        forget_peak()?;
+        self.before = own()?.all;
+        Ok(())
+    }
+
+    /// A piece is done.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub(crate) fn look(&mut self) -> anyhow::Result<()> {
+        self.mib += own()?.peak - self.before;
+        Ok(())
+    }
+}
+
 fn read(process: &str) -> anyhow::Result<Resident> {
     let path = Path::new(process).join("status");
     let status =

@@ -45,12 +45,12 @@ impl RecentChanges {
 
     fn read_first<'b>(&mut self, bytes: &'b [u8]) -> Result<(Arc<Change>, &'b [u8]), ChangeError> {
         // The bytes of a change say how many they are, so whatever begins with them is that change.
-        let known = self.kept.iter().rev();
-        let known = known.map(|change| (change, bytes.strip_prefix(change.bytes())));
-        for (change, rest) in known {
-            if let Some(rest) = rest {
-                return Ok((Arc::clone(change), rest));
-            }
+        let known = self.kept.iter().rev().find_map(|change| {
+            let rest = bytes.strip_prefix(change.bytes())?;
+            Some((Arc::clone(change), rest))
+        });
+        if let Some(known) = known {
+            return Ok(known);
         }
         let (change, rest) = Change::read_first(bytes)?;
         let change = Arc::new(change);
