@@ -241,7 +241,9 @@ impl Run {
         if self.faults.lies.any() {
             return Ok(());
         }
-        let patience = self.world.now_us + QUIET_MINUTES * 60_000_000;
+        // Rows that were written while a clock was ahead are due by that clock.
+        let patience_ms = QUIET_MINUTES * 60_000 + self.jumps_ms();
+        let patience = self.world.now_us + patience_ms * 1_000;
         while self.world.deliveries_wait() && self.world.now_us < patience {
             self.pass(LOOK_EVERY_MS)?;
         }
@@ -408,16 +410,20 @@ impl Run {
     /// Milliseconds after the healing within which all must be equal and final.
     fn patience_ms(&self) -> u64 {
         let ahead_ms = self.faults.apart_ms.max(0).cast_unsigned();
-        let jumps_ms = match self.faults.clock_jump_every_ms {
-            0 => 0,
-            _ => CLOCK_JUMP_MS_MAX,
-        };
         let away_ms = match self.faults.restored_backup {
             true => AWAY_MS,
             false => 0,
         };
         // What was written with a time of the future becomes due by then.
-        HEAL_MS_MAX + ahead_ms + jumps_ms + away_ms + self.deluge_ms()
+        HEAL_MS_MAX + ahead_ms + self.jumps_ms() + away_ms + self.deluge_ms()
+    }
+
+    /// Milliseconds by which a clock may have jumped ahead.
+    fn jumps_ms(&self) -> u64 {
+        match self.faults.clock_jump_every_ms {
+            0 => 0,
+            _ => CLOCK_JUMP_MS_MAX,
+        }
     }
 
     /// Milliseconds that it may take until what was held back has run.
