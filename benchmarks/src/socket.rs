@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use client_messages::compression::open_frame;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
 /// Seconds that the next frame may take.
@@ -15,6 +16,9 @@ const PATIENCE_S: u64 = 300;
 
 /// Bytes of a frame of the server.
 const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes that are read at once. They are set to zero before each read, at the cost of whoever is measured.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// A database at a server.
 #[derive(Clone, Debug)]
@@ -42,7 +46,9 @@ impl Socket {
         let stream = TcpStream::connect(address).context("connecting")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(PATIENCE_S)))?;
-        let (socket, _) = tungstenite::client(request, stream).context("opening a WebSocket")?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let opened = tungstenite::client::client_with_config(request, stream, Some(config));
+        let (socket, _) = opened.context("opening a WebSocket")?;
         Ok(Self(socket))
     }
 

@@ -233,6 +233,7 @@ pub(crate) fn living(
         firing: Firing::default(),
         events: Vec::new(),
         links: BTreeMap::new(),
+        history: Vec::new(),
         neighbours: Neighbours::default(),
         addresses: Addresses::default(),
         fresh: Vec::new(),

@@ -17,7 +17,7 @@ use crate::addresses::Addresses;
 use crate::batch::{Batch, Expected, Group};
 use crate::bodies::Bodies;
 use crate::conduct::Conduct;
-use crate::conversations::Link;
+use crate::conversations::{Answered, Link};
 use crate::effect::Effect;
 use crate::error::Stop;
 use crate::execute::{Event, Executor, Trace};
@@ -239,6 +239,8 @@ pub(crate) struct Replica {
     /// Events that clients are about to be told.
     pub(crate) events: Vec<Event>,
     pub(crate) links: BTreeMap<DeviceKey, Link>,
+    /// Final history that remotes sent, to be taken in.
+    pub(crate) history: Vec<Answered>,
     pub(crate) neighbours: Neighbours,
     /// Where members listen.
     pub(crate) addresses: Addresses,
@@ -335,6 +337,7 @@ impl Replica {
 
     /// Runs what is dirty, answers who waits, makes cuts, and tells the members.
     pub(crate) fn settle_down(&mut self, ctx: &mut Context<'_>) -> Result<(), Stop> {
+        self.take_in_history(ctx)?;
         self.release(false, ctx);
         if self.held_back_is_due(ctx) {
             self.dirty = true;

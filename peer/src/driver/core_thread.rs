@@ -288,6 +288,9 @@ impl CoreThread {
 
     /// Waits for a letter or for the time that the core asked for.
     fn wait(&mut self, timer: &tokio::runtime::Runtime) -> Then {
+        if self.wake_if_due() {
+            return Then::GoOn; // a timer would fire a millisecond later
+        }
         let deadline = self.wake_at.map(|tick| self.clock.instant(tick));
         let mail = &mut self.mail;
         let next = timer.block_on(async {
@@ -308,11 +311,14 @@ impl CoreThread {
         }
     }
 
-    fn wake_if_due(&mut self) {
-        if self.wake_at.is_some_and(|at| self.clock.tick() >= at) {
+    /// Whether it was due.
+    fn wake_if_due(&mut self) -> bool {
+        let is_due = self.wake_at.is_some_and(|at| self.clock.tick() >= at);
+        if is_due {
             self.wake_at = None;
             self.step(Input::Woken);
         }
+        is_due
     }
 
     fn take(&mut self, mail: Mail) -> Then {

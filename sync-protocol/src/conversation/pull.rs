@@ -1,14 +1,16 @@
 //! Asking: one question at a time, repeated until it is answered. What to ask next is decided
-//! afresh after every answer, from what both sides hold then.
+//! afresh after every answer, from what both sides hold then; only for history it is asked ahead (see
+//! [`ahead`]).
 
+mod ahead;
 mod answer;
+mod pace;
 mod ranges;
 
 use std::collections::VecDeque;
 
 use super::limits::{
-    ANSWER_WAIT_MS, ASKED_IDS_MAX, ASKS_MAX, HOLD_MS, PACE_BYTES_PER_S, REMEMBERED_IDS_MAX,
-    VECTOR_CHAINS_MAX, VECTOR_TAIL_MAX,
+    ASKED_IDS_MAX, ASKS_MAX, HOLD_MS, REMEMBERED_IDS_MAX, VECTOR_CHAINS_MAX, VECTOR_TAIL_MAX,
 };
 use super::standing::RecentIds;
 use super::{Bulk, Conversation, ConversationEffect, Trust, Turn};
@@ -19,6 +21,8 @@ use crate::message::limits::{CHAINS_MAX, KNOWN_CUTS_MAX};
 use crate::message::{Answer, Message, Standing, Want};
 use crate::reconcile::TailIndex;
 use crate::time::Tick;
+use ahead::Ahead;
+use pace::Pace;
 use ranges::Ranges;
 
 /// How often a cut alone is asked for, before its whole segment is: once to learn which entries
@@ -29,6 +33,7 @@ const CUT_TRIES_MAX: u8 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Pull {
     stage: Stage,
+    ahead: Option<Ahead>,
     goal: Goal,
     /// Something that the remote pushed is with the replica: what to ask next depends on it.
     handed_push: bool,
@@ -66,33 +71,6 @@ pub(super) struct Pull {
     /// Something is wanted that another conversation is pulling: when to look again.
     hold: Option<Tick>,
     pace: Pace,
-}
-
-/// How fast bulk has been coming since it began to.
-#[derive(Debug, Default)]
-struct Pace {
-    what: Option<Bulk>,
-    since: Tick,
-    bytes: u64,
-}
-
-impl Pace {
-    /// A question for bulk, or for something else, is being asked.
-    fn note_question(&mut self, what: Option<Bulk>, now: Tick) {
-        if self.what != what {
-            *self = Self {
-                what,
-                since: now,
-                bytes: 0,
-            };
-        }
-    }
-
-    fn is_too_slow(&self, now: Tick) -> bool {
-        // The first answer may take as long as any.
-        let us = now.since(self.since).saturating_sub(ANSWER_WAIT_MS * 1_000);
-        self.bytes < us / 1_000_000 * PACE_BYTES_PER_S
-    }
 }
 
 fn bulk_of(want: &Want) -> Option<Bulk> {
@@ -228,7 +206,8 @@ impl Pull {
                 again,
                 ..
             } if *again > now && !self.pace.is_too_slow(now) => self.bulk_now(want),
-            _ => None,
+            Stage::Handed(Handed::Segments { .. }) => Some(Bulk::History),
+            _ => self.pulling_ahead(now),
         }
     }
 
@@ -294,6 +273,7 @@ impl Pull {
         self.ranges = Ranges::default();
         self.bulk_ids = false;
         self.introduction = None;
+        self.ahead = None;
         self.resting = true;
     }
 }
@@ -312,6 +292,13 @@ impl Conversation {
                 let dues = [compare, self.pull.hold, self.spread.graft_due()];
                 dues.into_iter().flatten().min()
             }
+        }
+    }
+
+    /// The open question is answered now: that says how long the next may take.
+    pub(super) fn note_patience(&mut self, turn: &Turn<'_>) {
+        if let Stage::Asked { since, asks, .. } = &self.pull.stage {
+            self.patience.note_answer(*since, *asks, turn.now.tick);
         }
     }
 
@@ -364,17 +351,28 @@ impl Conversation {
             self.pull.pace = Pace::default();
             return;
         };
-        let request = self.new_request();
         let bulk = self.pull.bulk_now(&want);
         self.pull.pace.note_question(bulk, turn.now.tick);
+        if self.was_asked_ahead(&want, turn) {
+            if matches!(self.pull.stage, Stage::Idle) {
+                self.ask_next(turn); // the answer was here, and brought nothing to take in
+            }
+            return;
+        }
+        let request = self.new_request();
         turn.send(Message::Want {
             request,
             want: want.clone(),
         });
+        self.await_answer(request, want, turn.now.tick, turn);
+    }
+
+    /// A question was first asked at `since`.
+    fn await_answer(&mut self, request: u32, want: Want, since: Tick, turn: &Turn<'_>) {
         self.pull.stage = Stage::Asked {
             request,
             want,
-            since: turn.now.tick,
+            since,
             asks: 1,
             again: turn.now.tick.plus_ms(self.patience.ms()),
         };

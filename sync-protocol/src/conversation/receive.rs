@@ -94,7 +94,10 @@ impl Conversation {
         if self.blob.is_asked(request) {
             self.hear_blob(answer, turn);
         } else if self.pull.is_asked(request) {
+            self.note_patience(turn);
             self.hear_pulled(answer, turn);
+        } else if self.pull.is_asked_ahead(request) {
+            self.keep_ahead(answer, turn);
         } else if request > self.next_request {
             // Smaller numbers are late copies of answers, and honest.
             self.fault(LIGHT_FAULT, "it answers what was never asked", turn);

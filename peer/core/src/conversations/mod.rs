@@ -1,6 +1,7 @@
 //! Talks to members: hands each conversation what happened, carries out what it decides.
 
 mod blobs;
+mod history;
 mod links;
 mod view;
 
@@ -23,6 +24,8 @@ use crate::partials::Chunk;
 use crate::replica::{Context, Replica};
 use blobs::BodyChunk;
 pub(crate) use blobs::body_name;
+pub(crate) use history::Answered;
+use history::Page;
 use view::View;
 
 /// A conversation with one remote, and when it wants to be woken.
@@ -35,12 +38,22 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Brought {
     anything: bool,
+    /// Final history, which is taken in later.
+    history: Vec<Page>,
     missing: Vec<EntryId>,
     cut_missing: bool,
     apart: bool,
 }
 
 impl Brought {
+    fn as_input(&self) -> ConversationInput<'_> {
+        ConversationInput::Ingested {
+            missing: &self.missing,
+            cut_missing: self.cut_missing,
+            apart: self.apart,
+        }
+    }
+
     /// Entries were taken in: what is missing, and whether the remote broke a rule.
     fn note(&mut self, ingested: Ingested, link: &mut Link, ctx: &mut Context<'_>) {
         self.missing.extend(ingested.missing);
@@ -125,15 +138,13 @@ impl Replica {
             for effect in effects {
                 self.carry_out(&mut link, effect, &mut brought, ctx)?;
             }
+            self.keep_history(remote, std::mem::take(&mut brought.history));
             if !brought.anything {
                 break;
             }
-            let input = ConversationInput::Ingested {
-                missing: &brought.missing,
-                cut_missing: brought.cut_missing,
-                apart: brought.apart,
-            };
-            effects = link.conversation.step(now, input, &self.view(remote, ctx));
+            effects = link
+                .conversation
+                .step(now, brought.as_input(), &self.view(remote, ctx));
         }
         self.links.insert(remote, link);
         Ok(())
@@ -170,13 +181,11 @@ impl Replica {
                 entries,
                 complete,
                 ..
-            } => {
-                let is_history = self.continues(&cut);
-                self.bring_entries(link, entries, is_history, brought, ctx)?;
-                if complete {
-                    self.bring_cut(link, &cut, brought, ctx)?;
-                }
-            }
+            } => brought.history.push(Page {
+                cut,
+                entries,
+                is_last: complete,
+            }),
             ConversationEffect::Cut(cut) => self.bring_cut(link, &cut, brought, ctx)?,
             ConversationEffect::Branch(cuts) => self.bring_branch(link, &cuts, brought, ctx)?,
             ConversationEffect::BlobChunk {
@@ -414,6 +423,7 @@ impl Replica {
             .chain(held_back)
             .chain(self.addresses.save_due())
             .chain(self.ration.release_at())
+            .chain(self.history_due(ctx))
             .min()
     }
 }

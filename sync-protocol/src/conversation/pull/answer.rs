@@ -11,13 +11,9 @@ use crate::message::{Answer, SegmentPage, Want};
 impl Conversation {
     /// The answer to the question that is open.
     pub(in super::super) fn hear_pulled(&mut self, answer: Answer, turn: &mut Turn<'_>) {
-        let Stage::Asked {
-            want, since, asks, ..
-        } = std::mem::take(&mut self.pull.stage)
-        else {
+        let Stage::Asked { want, .. } = std::mem::take(&mut self.pull.stage) else {
             return;
         };
-        self.patience.note_answer(since, asks, turn.now.tick);
         self.pull.pace.bytes += super::bytes_of(&answer);
         match (want, answer) {
             (want, Answer::Nothing) => self.hear_nothing(&want),
@@ -151,7 +147,7 @@ impl Conversation {
         let mut through = None;
         let mut partial = None;
         let mut before = from;
-        for page in segments {
+        for page in &segments {
             if page.complete {
                 through = Some(page.height);
             } else {
@@ -159,6 +155,9 @@ impl Conversation {
                 partial = Some((page.height, before.saturating_add(len)));
             }
             before = 0;
+        }
+        self.ask_ahead(through, partial, turn);
+        for page in segments {
             turn.effects.push(ConversationEffect::Segment {
                 cut: page.cut,
                 entries: page.entries,

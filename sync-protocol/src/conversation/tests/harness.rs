@@ -207,7 +207,12 @@ impl Mesh {
         });
         let wake = wakes.min();
         let wake_at = wake.map(|(due, ..)| due);
-        let Some(next) = [arrival, wake_at].into_iter().flatten().min() else {
+        let digests = self.peers.iter().enumerate();
+        let digest = digests
+            .filter_map(|(at, peer)| Some((peer.digested.due()?, at)))
+            .min();
+        let digest_at = digest.map(|(due, _)| due);
+        let Some(next) = [arrival, wake_at, digest_at].into_iter().flatten().min() else {
             return false;
         };
         if next > end {
@@ -220,6 +225,12 @@ impl Mesh {
             let (now, remote) = (self.now(), self.device(from));
             let sent = self.peers[to].hear(now, remote, &frame);
             self.launch(to, sent);
+        } else if let Some((due, at)) = digest
+            && due == next
+        {
+            let now = self.now();
+            let sent = self.peers[at].digest(now);
+            self.launch(at, sent);
         } else if let Some((_, at, remote)) = wake {
             self.peers[at].wakes.remove(&remote);
             let now = self.now();

@@ -287,6 +287,9 @@ pub(super) struct Peer {
     pub(super) reports: Vec<String>,
     /// Entries and cuts handed over by conversations, doubles included.
     pub(super) delivered: usize,
+    /// Milliseconds that a page of history takes to be taken in.
+    pub(super) digest_ms: u64,
+    pub(super) digested: super::digest::Digested,
     pub(super) epoch: u64,
     pub(super) seq: u64,
     pub(super) previous: Option<EntryId>,
@@ -315,6 +318,8 @@ impl Peer {
             wakes: BTreeMap::new(),
             reports: Vec::new(),
             delivered: 0,
+            digest_ms: 0,
+            digested: super::digest::Digested::default(),
             epoch: 1,
             seq: 0,
             previous: None,
@@ -460,7 +465,7 @@ impl Peer {
         let mut effects = conversation.step(now, input, &self.held);
         loop {
             let mut brought = None;
-            for effect in effects {
+            for effect in self.put_off(now, remote, effects) {
                 let missing = self.carry_out(remote, effect, &mut sent, &mut fresh, &mut cuts);
                 if let Some(missing) = missing {
                     brought.get_or_insert_with(Vec::new).extend(missing);
@@ -476,17 +481,29 @@ impl Peer {
             effects = conversation.step(now, input, &self.held);
         }
         self.links.insert(remote, conversation);
-        if !fresh.is_empty() {
-            sent.extend(self.spread(now, &fresh, Some(remote)));
-        }
-        for cut in cuts {
-            sent.extend(self.spread_cut(now, &cut));
-        }
+        self.pass_on(now, remote, &fresh, &cuts, &mut sent);
         sent
     }
 
+    /// Tells all links what has become ours.
+    pub(super) fn pass_on(
+        &mut self,
+        now: Now,
+        from: DeviceKey,
+        fresh: &[Arc<Entry>],
+        cuts: &[Vec<u8>],
+        sent: &mut Vec<Sent>,
+    ) {
+        if !fresh.is_empty() {
+            sent.extend(self.spread(now, fresh, Some(from)));
+        }
+        for cut in cuts {
+            sent.extend(self.spread_cut(now, cut));
+        }
+    }
+
     /// `Some`: something was brought, and these parents are missing.
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         remote: DeviceKey,
         effect: ConversationEffect,

@@ -35,6 +35,10 @@ use v2::V2;
 /// Bytes of a message of a client. What is longer closes the connection.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
+/// Bytes that are read at once, and that each connection keeps. They are set to zero before every look whether
+/// there is more, so many of them would cost more than the few messages that come at once.
+const READ_BUFFER_BYTES: usize = 16 << 10;
+
 /// What a client says about its connection.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Options {
@@ -81,6 +85,7 @@ pub(super) async fn subscribe(
     let upgrade = upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .protocols(Spoken::ALL.map(Spoken::subprotocol));
     let chosen = upgrade.selected_protocol().and_then(|it| it.to_str().ok());
     let spoken = Spoken::ALL
