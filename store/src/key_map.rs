@@ -8,6 +8,9 @@ use std::ops::Bound::{Excluded, Included};
 
 use crate::key::Key;
 
+/// One bucket of so many is taken out by itself: to build a tree anew touches each that stays.
+const FEW: usize = 8;
+
 /// Keys and their values, in the order of the keys.
 #[derive(Debug)]
 pub(crate) struct KeyMap<V> {
@@ -119,13 +122,13 @@ impl<V> KeyMap<V> {
         Some(removed)
     }
 
-    /// Keeps the keys of which `keeps` says so, which may change their values. What is left is built
-    /// anew: taking many keys out one by one would balance the tree as often.
-    pub(crate) fn rebuild(&mut self, mut keeps: impl FnMut(&Key, &mut V) -> bool) {
+    /// Keeps the keys of which `keeps` says so, which may change their values. Where many go, what is left is
+    /// built anew: taking them out one by one would balance the tree as often.
+    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(&Key, &mut V) -> bool) {
         let mut len = 0;
-        let buckets = std::mem::take(&mut self.buckets).into_iter();
-        let kept = buckets.filter_map(|(first, mut bucket)| {
-            let left = match &mut bucket {
+        let mut emptied = Vec::new();
+        for (first, bucket) in &mut self.buckets {
+            let left = match bucket {
                 Bucket::One(key, value) => usize::from(keeps(key, value)),
                 Bucket::Many(all) => {
                     all.retain(|key, value| keeps(key, value));
@@ -133,10 +136,21 @@ impl<V> KeyMap<V> {
                 }
             };
             len += left;
-            (left > 0).then_some((first, bucket))
-        });
-        self.buckets = kept.collect();
+            if left == 0 {
+                emptied.push(*first);
+            }
+        }
         self.len = len;
+        if emptied.len() * FEW < self.buckets.len() {
+            for first in &emptied {
+                self.buckets.remove(first);
+            }
+        } else if !emptied.is_empty() {
+            let mut emptied = emptied.into_iter().peekable();
+            let buckets = std::mem::take(&mut self.buckets).into_iter();
+            let kept = buckets.filter(|(first, _)| emptied.next_if_eq(first).is_none());
+            self.buckets = kept.collect();
+        }
     }
 
     /// All keys and values, in order.
@@ -264,7 +278,7 @@ mod tests {
                         prop_assert_eq!(map.remove(&key(&bytes)), model.remove(&key(&bytes)));
                     }
                     Step::KeepEven => {
-                        map.rebuild(|_, value| *value % 2 == 0);
+                        map.retain(|_, value| *value % 2 == 0);
                         model.retain(|_, value| *value % 2 == 0);
                     }
                     Step::Add(more) => {

@@ -192,7 +192,7 @@ impl Overlay {
         let mut versions = Vec::with_capacity(written);
         if walks_all {
             self.keys
-                .rebuild(|key, held| held.forget(end, key, bytes, &mut versions));
+                .retain(|key, held| held.forget(end, key, bytes, &mut versions));
         } else {
             for key in commits.iter().flat_map(|commit| &commit.keys) {
                 if let Some(held) = self.keys.get_mut(key)

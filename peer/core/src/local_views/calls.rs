@@ -1,6 +1,7 @@
 //! `st_invocation`: what became of the newest calls. A caller sees its own, the owner all.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use store::Log;
 use sync_protocol::{DatabaseId, DeviceKey, Entry, EntryId, Hlc, Struck};
@@ -22,31 +23,37 @@ struct Called {
     author: DeviceKey,
     /// As BSATN has it.
     caller: [u8; 32],
-    reducer: String,
+    /// One text for all of an entry's calls of it.
+    reducer: Arc<str>,
     time: Hlc,
     outcome: CallOutcome,
 }
 
+/// What the calls of an entry have in common, as far as it is known.
+#[derive(Default)]
+struct Common {
+    /// Identities of its callers, by their numbers.
+    callers: BTreeMap<u16, [u8; 32]>,
+    /// What is called, by number.
+    reducers: BTreeMap<u16, Arc<str>>,
+}
+
 impl Called {
-    /// `callers`: identities of the entry's callers, as far as they are known.
-    fn of(
-        entry: &Entry,
-        index: u16,
-        outcome: &CallOutcome,
-        callers: &mut BTreeMap<u16, [u8; 32]>,
-    ) -> Self {
+    fn of(entry: &Entry, index: u16, outcome: &CallOutcome, common: &mut Common) -> Self {
         let invocation = &entry.body.invocations[usize::from(index)];
         let caller = &entry.body.callers[usize::from(invocation.caller)];
-        let identity = callers
+        let identity = common
+            .callers
             .entry(invocation.caller)
             .or_insert_with(|| identity_of(&caller.issuer, &caller.subject));
         let name = &entry.body.names[usize::from(invocation.name)];
+        let reducers = common.reducers.entry(invocation.name);
         Self {
             entry: entry.id,
             index,
             author: entry.header.author,
             caller: *identity,
-            reducer: name.name.clone(),
+            reducer: Arc::clone(reducers.or_insert_with(|| name.name.as_str().into())),
             time: entry.time_of(index),
             outcome: outcome.clone(),
         }
@@ -104,15 +111,16 @@ impl RecentCalls {
                 }
             }
         }
-        let mut newest = Vec::new();
+        let calls: usize = executed.iter().map(|ran| ran.outcomes.len()).sum();
+        let mut newest = Vec::with_capacity(calls.min(RECENT_CALLS_MAX));
         'entries: for ran in executed.iter().rev() {
             let entry = bodies.get(&ran.entry.id, log, database)?;
-            let mut callers = BTreeMap::new();
+            let mut common = Common::default();
             for (index, outcome) in numbered(&entry, ran).rev() {
                 if newest.len() == RECENT_CALLS_MAX {
                     break 'entries;
                 }
-                newest.push(Called::of(&entry, index, outcome, &mut callers));
+                newest.push(Called::of(&entry, index, outcome, &mut common));
             }
         }
         self.take(newest);
@@ -133,7 +141,7 @@ impl RecentCalls {
         let mut newest = Vec::new();
         'entries: for (id, why) in dropped.iter().rev() {
             let entry = bodies.get(id, log, database)?;
-            let mut callers = BTreeMap::new();
+            let mut common = Common::default();
             for index in (0..entry.header.invocations).rev() {
                 if newest.len() == RECENT_CALLS_MAX {
                     break 'entries;
@@ -142,7 +150,7 @@ impl RecentCalls {
                     &entry,
                     index,
                     &CallOutcome::Void(*why),
-                    &mut callers,
+                    &mut common,
                 ));
             }
             self.dropped.insert(*id);
@@ -184,9 +192,9 @@ impl LocalViews<'_> {
             let Ok(entry) = replica.bodies.get(&ran.entry.id, &replica.log, replica.id) else {
                 break;
             };
-            let mut callers = BTreeMap::new();
+            let mut common = Common::default();
             for (index, outcome) in numbered(&entry, ran).rev() {
-                let called = Called::of(&entry, index, outcome, &mut callers);
+                let called = Called::of(&entry, index, outcome, &mut common);
                 if is_shown(&called.caller) {
                     rows.push(called.row(false));
                 }
