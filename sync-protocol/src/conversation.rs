@@ -7,7 +7,7 @@
 //! after a change, and every 30 s. The one behind asks: first for the segments of later cuts, then
 //! for what lies beyond its chains. Long tails of many chains, and what chains cannot tell apart,
 //! are compared by ranges, and where these settle nothing by all ids. There is one question at a
-//! time; it is repeated until answered, and at last the link is reported.
+//! time, and one ahead for history; it is repeated until answered, and at last the link is reported.
 //!
 //! *What is fresh is pushed* (after Plumtree, Leitão et al. 2007): own entries whole to the nearest
 //! neighbours, forwarded ones too until the remote says that they come doubled; then ids only. An

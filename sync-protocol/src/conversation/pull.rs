@@ -172,6 +172,7 @@ enum Compared {
 impl Pull {
     /// The regular Hello begins a round: what failed in the last one may be tried again.
     pub(super) fn begin_round(&mut self) {
+        self.forget_ahead_if_idle();
         if matches!(self.stage, Stage::Handed(_)) {
             self.stage = Stage::Idle;
         }
@@ -483,7 +484,9 @@ impl Conversation {
     /// The question, unless another conversation gets on with the same.
     fn unless_pulled(&mut self, want: Want, turn: &Turn<'_>) -> Option<Want> {
         let now = turn.now.tick;
-        if bulk_of(&want).is_some_and(|bulk| turn.holdings.is_pulled(&bulk, now)) {
+        // Two that wait for each other would wait for long.
+        let is_here = self.pull.has_answer_to(&want);
+        if !is_here && bulk_of(&want).is_some_and(|bulk| turn.holdings.is_pulled(&bulk, now)) {
             self.pull.hold = Some(now.plus_ms(HOLD_MS));
             return None;
         }

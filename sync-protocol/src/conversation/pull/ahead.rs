@@ -6,7 +6,7 @@
 //! one, and what was asked ahead is forgotten with its answer.
 
 use super::super::{Bulk, Conversation, Trust, Turn};
-use super::Pull;
+use super::{Pull, Stage};
 use crate::message::{Answer, Message, Want};
 use crate::time::Tick;
 
@@ -28,11 +28,26 @@ impl Pull {
             .is_some_and(|ahead| ahead.request == number)
     }
 
-    /// What is pulled by the question that was asked ahead, unless the remote keeps us waiting.
+    /// What is pulled by the question that was asked ahead, unless the remote keeps us waiting. For a while
+    /// only: what came another way meanwhile is never asked for here, and then others are to be asked for what
+    /// is new.
     pub(super) fn pulling_ahead(&self, now: Tick) -> Option<Bulk> {
         let ahead = self.ahead.as_ref()?;
-        let gets_on = ahead.answer.is_some() || ahead.until > now && !self.pace.is_too_slow(now);
+        let gets_on = ahead.until > now && !self.pace.is_too_slow(now);
         gets_on.then_some(Bulk::History)
+    }
+
+    /// Whether the answer to this question is here: nobody has to be asked.
+    pub(super) fn has_answer_to(&self, want: &Want) -> bool {
+        let ahead = self.ahead.as_ref();
+        ahead.is_some_and(|ahead| ahead.answer.is_some() && ahead.want == *want)
+    }
+
+    /// A round in which nothing is asked for does not need it.
+    pub(super) fn forget_ahead_if_idle(&mut self) {
+        if matches!(self.stage, Stage::Idle) {
+            self.ahead = None;
+        }
     }
 }
 

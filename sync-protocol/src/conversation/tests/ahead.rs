@@ -1,6 +1,7 @@
 //! History is asked for ahead: the link brings the next page while the replica takes in the one before.
 
-use super::super::{Conversation, ConversationEffect, ConversationInput};
+use super::super::{Bulk, Conversation, ConversationEffect, ConversationInput, Holdings as _};
+use super::catch_up::away;
 use super::harness::Mesh;
 use crate::message::{Answer, Message, Want};
 
@@ -122,6 +123,56 @@ fn an_answer_to_a_wrong_guess_is_forgotten() {
 }
 
 #[test]
+fn what_came_another_way_meanwhile_keeps_nobody_from_asking_others() {
+    let mut mesh = behind(40);
+    let (mut link, effects) = opened(&mut mesh);
+    let first = answer(&mut mesh, &effects);
+    let now = mesh.now();
+    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
+    let second = answer(&mut mesh, &effects);
+    link.step(
+        now,
+        ConversationInput::Received(second),
+        &mesh.peers[1].held,
+    );
+    let pulls = |link: &Conversation, tick| link.pulling(tick).any(|bulk| bulk == Bulk::History);
+    assert!(pulls(&link, now.tick), "it takes in what came");
+    // Somebody else has brought all of it before this is heard of.
+    let there = mesh.device(0);
+    for height in 1..=40 {
+        let held = &mesh.peers[0].held;
+        let page = ConversationEffect::Segment {
+            cut: held.cut_bytes(height).expect("it made it"),
+            entries: held.segment_entries(height, 0, usize::MAX).0,
+            complete: true,
+            height,
+        };
+        mesh.peers[1].take_in(there, page);
+    }
+    let then = ingested(&mut mesh, &mut link, Vec::new(), true);
+    assert_eq!((heights(&then), asked(&then)), (vec![], vec![]));
+    assert!(!pulls(&link, now.tick.plus_ms(5_000)));
+}
+
+#[test]
+fn an_answer_that_is_here_is_used_whoever_else_pulls_history() {
+    let mut mesh = behind(40);
+    let (mut link, effects) = opened(&mut mesh);
+    let first = answer(&mut mesh, &effects);
+    let now = mesh.now();
+    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
+    let second = answer(&mut mesh, &effects);
+    link.step(
+        now,
+        ConversationInput::Received(second),
+        &mesh.peers[1].held,
+    );
+    mesh.peers[1].held.pulled = vec![Bulk::History];
+    let then = ingested(&mut mesh, &mut link, effects, false);
+    assert_eq!(heights(&then).first(), Some(&2));
+}
+
+#[test]
 fn an_answer_that_comes_twice_is_heard_once() {
     let mut mesh = behind(40);
     let (mut link, effects) = opened(&mut mesh);
@@ -174,5 +225,21 @@ fn slow_replicas_become_equal_whatever_the_network_does() {
         mesh.link(0, 1);
         mesh.settle(600_000);
         assert_eq!(mesh.peers[1].reports, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_slow_replica_with_several_slow_remotes_becomes_equal() {
+    for seed in 0..10 {
+        let (mut mesh, _) = away(seed, true);
+        mesh.peers[3].digest_ms = 100;
+        mesh.faults.lose_percent = 5;
+        mesh.faults.delay_us = 300_000;
+        mesh.faults.bytes_per_s = 1_000_000;
+        for remote in 0..3 {
+            mesh.link(remote, 3);
+        }
+        let ms = mesh.settle(400_000);
+        println!("seed {seed}: {ms} ms");
     }
 }

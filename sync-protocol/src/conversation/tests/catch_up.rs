@@ -3,7 +3,7 @@
 use super::harness::Mesh;
 
 /// Peer 3 was away while the others wrote; the bytes of what it missed.
-fn away(seed: u64, cuts: bool) -> (Mesh, u64) {
+pub(super) fn away(seed: u64, cuts: bool) -> (Mesh, u64) {
     let mut mesh = Mesh::new(seed, 4, 0, b"");
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
         mesh.link(a, b);

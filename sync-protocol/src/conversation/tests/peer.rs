@@ -49,7 +49,7 @@ pub(super) struct Held {
     /// Bodies of which only the beginning is here.
     pub(super) parts: BTreeMap<EntryId, Vec<u8>>,
     /// What other conversations than the one that is asked are pulling.
-    pulled: Vec<Bulk>,
+    pub(super) pulled: Vec<Bulk>,
     /// The height of the cut that is being taken.
     pub(super) taking: Option<u64>,
     /// Members known to be such from the beginning.
