@@ -82,19 +82,29 @@ fn ingested(
     link.step(now, input, &peer.held)
 }
 
-#[test]
-fn the_next_page_comes_while_one_is_taken_in() {
+fn hear(mesh: &Mesh, link: &mut Conversation, message: Message) -> Vec<ConversationEffect> {
+    let input = ConversationInput::Received(message);
+    link.step(mesh.now(), input, &mesh.peers[1].held)
+}
+
+/// Peer 1 has heard the first page: what it does then, and what is answered to the question that it asked
+/// ahead.
+fn asked_ahead() -> (Mesh, Conversation, Vec<ConversationEffect>, Message) {
     let mut mesh = behind(40);
     let (mut link, effects) = opened(&mut mesh);
     let first = answer(&mut mesh, &effects);
-    let now = mesh.now();
-    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
+    let effects = hear(&mesh, &mut link, first);
+    let second = answer(&mut mesh, &effects);
+    (mesh, link, effects, second)
+}
+
+#[test]
+fn the_next_page_comes_while_one_is_taken_in() {
+    let (mut mesh, mut link, effects, second) = asked_ahead();
     assert_eq!(heights(&effects), [1]);
     let is_question = matches!(&effects[0], ConversationEffect::Send(Message::Want { .. }));
     assert!(is_question, "it leaves before anything is taken in");
-    let second = answer(&mut mesh, &effects);
-    let held = &mesh.peers[1].held;
-    let early = link.step(now, ConversationInput::Received(second), held);
+    let early = hear(&mesh, &mut link, second);
     assert_eq!((heights(&early), asked(&early)), (vec![], vec![]));
 
     let then = ingested(&mut mesh, &mut link, effects, false);
@@ -107,36 +117,19 @@ fn the_next_page_comes_while_one_is_taken_in() {
 
 #[test]
 fn an_answer_to_a_wrong_guess_is_forgotten() {
-    let mut mesh = behind(40);
-    let (mut link, effects) = opened(&mut mesh);
-    let first = answer(&mut mesh, &effects);
-    let now = mesh.now();
-    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
-    let second = answer(&mut mesh, &effects);
-    link.step(
-        now,
-        ConversationInput::Received(second),
-        &mesh.peers[1].held,
-    );
+    let (mut mesh, mut link, effects, second) = asked_ahead();
+    hear(&mesh, &mut link, second);
     let then = ingested(&mut mesh, &mut link, effects, true);
     assert_eq!(heights(&then), [], "it does not follow from what is here");
 }
 
 #[test]
 fn what_came_another_way_meanwhile_keeps_nobody_from_asking_others() {
-    let mut mesh = behind(40);
-    let (mut link, effects) = opened(&mut mesh);
-    let first = answer(&mut mesh, &effects);
-    let now = mesh.now();
-    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
-    let second = answer(&mut mesh, &effects);
-    link.step(
-        now,
-        ConversationInput::Received(second),
-        &mesh.peers[1].held,
-    );
+    let (mut mesh, mut link, _, second) = asked_ahead();
+    hear(&mesh, &mut link, second);
     let pulls = |link: &Conversation, tick| link.pulling(tick).any(|bulk| bulk == Bulk::History);
-    assert!(pulls(&link, now.tick), "it takes in what came");
+    let now = mesh.now;
+    assert!(pulls(&link, now), "it takes in what came");
     // Somebody else has brought all of it before this is heard of.
     let there = mesh.device(0);
     for height in 1..=40 {
@@ -151,22 +144,13 @@ fn what_came_another_way_meanwhile_keeps_nobody_from_asking_others() {
     }
     let then = ingested(&mut mesh, &mut link, Vec::new(), true);
     assert_eq!((heights(&then), asked(&then)), (vec![], vec![]));
-    assert!(!pulls(&link, now.tick.plus_ms(5_000)));
+    assert!(!pulls(&link, now.plus_ms(5_000)));
 }
 
 #[test]
 fn an_answer_that_is_here_is_used_whoever_else_pulls_history() {
-    let mut mesh = behind(40);
-    let (mut link, effects) = opened(&mut mesh);
-    let first = answer(&mut mesh, &effects);
-    let now = mesh.now();
-    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
-    let second = answer(&mut mesh, &effects);
-    link.step(
-        now,
-        ConversationInput::Received(second),
-        &mesh.peers[1].held,
-    );
+    let (mut mesh, mut link, effects, second) = asked_ahead();
+    hear(&mesh, &mut link, second);
     mesh.peers[1].held.pulled = vec![Bulk::History];
     let then = ingested(&mut mesh, &mut link, effects, false);
     assert_eq!(heights(&then).first(), Some(&2));
@@ -174,25 +158,16 @@ fn an_answer_that_is_here_is_used_whoever_else_pulls_history() {
 
 #[test]
 fn an_answer_that_comes_twice_is_heard_once() {
-    let mut mesh = behind(40);
-    let (mut link, effects) = opened(&mut mesh);
-    let first = answer(&mut mesh, &effects);
-    let now = mesh.now();
-    let effects = link.step(now, ConversationInput::Received(first), &mesh.peers[1].held);
-    let second = answer(&mut mesh, &effects);
+    let (mut mesh, mut link, effects, second) = asked_ahead();
     let Message::Answer { request, .. } = second else {
         unreachable!("it is one");
     };
-    link.step(
-        now,
-        ConversationInput::Received(second),
-        &mesh.peers[1].held,
-    );
+    hear(&mesh, &mut link, second);
     let again = Message::Answer {
         request,
         answer: Answer::Nothing,
     };
-    link.step(now, ConversationInput::Received(again), &mesh.peers[1].held);
+    hear(&mesh, &mut link, again);
     let then = ingested(&mut mesh, &mut link, effects, false);
     assert_eq!(heights(&then).first(), Some(&2), "the first copy counts");
 }
