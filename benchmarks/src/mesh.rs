@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use peer_core::{
-    Arguments, Called, Claims, Core, CoreOptions, DatabaseStatus, Effect, Input, JoinState, Replay,
-    Reply, Request, RequestError, RequestId,
+    Arguments, Called, Claims, Core, CoreOptions, DatabaseStatus, Effect, Input, JoinState,
+    MemoryBudget, Replay, Reply, Request, RequestError, RequestId,
 };
 use store::DirDisk;
 use sync_protocol::{ConnectionId, DeviceKey, Role, SecretKey, Tick};
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use crate::clock::{Clock, Deadline, instant};
 use crate::dice::Dice;
 use crate::places::{CHAT, scratch};
+use crate::resident::machine_bytes;
 
 /// Seconds that anything here may take.
 const PATIENCE_S: u64 = 300;
@@ -71,6 +72,7 @@ pub(crate) struct Mesh {
     /// Who joined last.
     joiner: usize,
     replay: Replay,
+    memory: MemoryBudget,
     clock: Clock,
     queue: VecDeque<(usize, Input)>,
     replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
@@ -100,6 +102,7 @@ impl Mesh {
             away: BTreeSet::new(),
             joiner: 0,
             replay,
+            memory: MemoryBudget::of_machine(machine_bytes()?),
             clock: Clock::start(),
             queue: VecDeque::new(),
             replies: BTreeMap::new(),
@@ -122,8 +125,7 @@ impl Mesh {
         let disk = DirDisk::open(data.path())?;
         let secret = self.dice.bytes();
         let key = SecretKey::from_bytes(&secret);
-        let mut options = CoreOptions::new(self.dice.draw());
-        options.replay = self.replay;
+        let options = self.options();
         let device = key.public();
         let core = Core::open(Box::new(disk), key, &options, self.clock.now())?;
         let at = self.peers.len();
@@ -141,6 +143,13 @@ impl Mesh {
         }
         self.settle();
         Ok(at)
+    }
+
+    fn options(&mut self) -> CoreOptions {
+        let mut options = CoreOptions::new(self.dice.draw());
+        options.replay = self.replay;
+        options.memory = self.memory;
+        options
     }
 
     fn link(&mut self, a: usize, b: usize) {
@@ -268,7 +277,7 @@ impl Mesh {
         }
     }
 
-    /// Stops the only peer and starts it again, with so much page cache.
+    /// Stops the only peer and starts it again, with so much memory for what its files hold.
     ///
     /// # Errors
     /// If its directory cannot be read.
@@ -284,9 +293,8 @@ impl Mesh {
         } = self.peers.swap_remove(0);
         drop(core);
         let disk = DirDisk::open(data.path())?;
-        let mut options = CoreOptions::new(self.dice.draw());
-        options.replay = self.replay;
-        options.memory.caches_bytes = caches_bytes;
+        self.memory.caches_bytes = caches_bytes;
+        let options = self.options();
         let secret = SecretKey::from_bytes(&key);
         let core = Core::open(Box::new(disk), secret, &options, self.clock.now())?;
         self.peers.push(Peer {

@@ -31,6 +31,21 @@ pub(crate) fn own() -> anyhow::Result<Resident> {
     read("/proc/self")
 }
 
+/// Bytes of memory that this machine has.
+///
+/// # Errors
+/// If the system does not tell.
+pub(crate) fn machine_bytes() -> anyhow::Result<u64> {
+    let told = std::fs::read_to_string("/proc/meminfo").context("how much memory there is")?;
+    let total = told.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|total| total.trim().strip_suffix(" kB"));
+    let kib: u64 = kib
+        .context("no MemTotal in /proc/meminfo")?
+        .trim()
+        .parse()?;
+    Ok(kib << 10)
+}
+
 /// Lets the peak of this process begin at what is resident now.
 ///
 /// # Errors

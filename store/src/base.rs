@@ -2,8 +2,9 @@
 //! table, and beside them what a cut changes as a whole (height, row counts, sum of rows).
 //!
 //! One read transaction is kept between cuts, so that a look-up costs a walk down a tree and
-//! nothing else. A large cut is written [aside](crate::aside): until it is in the file, what it
-//! changes lies above the file's rows as they were before.
+//! nothing else, and what is asked for again not even that ([`RowCache`]). A large cut is written
+//! [aside](crate::aside): until it is in the file, what it changes lies above the file's rows as they
+//! were before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +20,12 @@ use crate::base_range::BaseRange;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::key::{Key, Space};
+use crate::key_filter::KeyFilter;
+use crate::key_hash::KeyHasher;
 use crate::overlay::Row;
 use crate::reindex::bounds;
 use crate::root::{RowSum, SUM_BYTES};
+use crate::row_cache::RowCache;
 use crate::schema::{Schema, TableId};
 use crate::spill::SpillAt;
 
@@ -64,7 +68,31 @@ pub(crate) struct BaseChanges {
 /// A cut on its way into the file.
 struct Unwritten {
     writes: Arc<KeyWrites>,
+    /// Of the keys of `writes`: nearly all that is looked for is not among them.
+    filter: KeyFilter,
     work: Work<Result<(), StoreError>>,
+}
+
+impl Unwritten {
+    /// What the cut makes of a key, if it writes it.
+    fn get(&self, key: &[u8]) -> Option<&Option<Row>> {
+        if !self.filter.may_have(key) {
+            return None;
+        }
+        let at = self
+            .writes
+            .binary_search_by(|(held, _)| held.as_bytes().cmp(key));
+        at.ok().map(|at| &self.writes[at].1)
+    }
+}
+
+/// Memory for what the file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BaseCaches {
+    /// Bytes, half of them for pages and half for values.
+    pub(crate) bytes: usize,
+    /// Keys the hash that places values.
+    pub(crate) secret: u64,
 }
 
 /// The base file, open.
@@ -75,6 +103,9 @@ pub(crate) struct Base {
     /// The last cut, while it is written aside: `rows` are those before it.
     unwritten: Option<Unwritten>,
     aside: Aside,
+    /// Values as they are in the file, with what the last cut makes of them where it is on its way.
+    cache: RowCache,
+    hasher: KeyHasher,
     db: Arc<Database>,
     /// The file under `db`, which is told of crash points.
     file: Arc<dyn DiskFile>,
@@ -89,9 +120,11 @@ impl Base {
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
-    pub(crate) fn open(backend: Box<dyn DiskFile>, cache_bytes: usize) -> Result<Self, StoreError> {
+    pub(crate) fn open(backend: Box<dyn DiskFile>, caches: BaseCaches) -> Result<Self, StoreError> {
         let file: Arc<dyn DiskFile> = backend.into();
-        let db = backend::open("base.redb", Arc::clone(&file), cache_bytes)?;
+        let hasher = KeyHasher::of(caches.secret);
+        let cache = RowCache::new(caches.bytes / 2, hasher.clone());
+        let db = backend::open("base.redb", Arc::clone(&file), caches.bytes / 2)?;
         if create_tables(&db)? {
             pass(&*file, CrashPoint::TablesMade)?;
         }
@@ -125,6 +158,8 @@ impl Base {
             rows,
             unwritten: None,
             aside: Aside::Never,
+            cache,
+            hasher,
             db: Arc::new(db),
             file,
             height,
@@ -172,12 +207,16 @@ impl Base {
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let rows = self.rows()?;
-        if let Some(Unwritten { writes, .. }) = &self.unwritten
-            && let Ok(at) = writes.binary_search_by(|(held, _)| held.as_bytes().cmp(key))
-        {
-            return Ok(writes[at].1.clone());
+        let unwritten = self.unwritten.as_ref();
+        if let Some(value) = unwritten.and_then(|unwritten| unwritten.get(key)) {
+            return Ok(value.clone());
         }
-        read(rows, key)
+        if let Some(value) = self.cache.get(key) {
+            return Ok(Some(value));
+        }
+        let value = read(rows, key)?;
+        value.iter().for_each(|value| self.cache.put(key, value));
+        Ok(value)
     }
 
     /// The keys from `low` up to but without `high`, in order, with their values.
@@ -268,6 +307,7 @@ impl Base {
         } = changes;
         let writer = CutWriter {
             db: Arc::clone(&self.db),
+            cache: self.cache.clone(),
             file: Arc::clone(&self.file),
             schema: Arc::clone(schema),
             height,
@@ -280,10 +320,16 @@ impl Base {
             writer.write(&writes, spilled)?;
             return self.is_now(height, sum, counts);
         }
+        let keys = writes.iter().map(|(key, _)| key.as_bytes());
+        let filter = KeyFilter::of(self.hasher.clone(), keys);
         let writes = Arc::new(writes);
         let shared = Arc::clone(&writes);
         let work = Work::start(self.aside, "cut", move || writer.write(&shared, None));
-        self.unwritten = Some(Unwritten { writes, work });
+        self.unwritten = Some(Unwritten {
+            writes,
+            filter,
+            work,
+        });
         self.height = Some(height);
         self.sum = sum;
         self.counts = counts;
@@ -294,9 +340,10 @@ impl Base {
         pass(&*self.file, point)
     }
 
-    /// Lets go of the last commit's pages.
+    /// Lets go of the last commit's pages, and of what was read from them.
     pub(crate) fn forget_reader(&mut self) {
         self.rows = None;
+        self.cache.clear();
     }
 
     /// The state of the cut at `height` has been written.
@@ -372,6 +419,7 @@ impl BaseReader {
 /// Writes one cut into the file.
 struct CutWriter {
     db: Arc<Database>,
+    cache: RowCache,
     file: Arc<dyn DiskFile>,
     schema: Arc<Schema>,
     height: u64,
@@ -386,8 +434,10 @@ impl CutWriter {
         {
             let mut rows = write.open_table(ROWS)?;
             if let Some(spilled) = spilled {
+                self.cache.clear();
                 write_spilled(spilled, &mut rows)?;
             }
+            self.cache.write(writes);
             write_keys(writes, &mut rows)?;
             write_meta(&write, self.height, &self.sum)?;
             write_counts(&write, &self.schema, &self.counts)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sync_protocol::{Position, StateRoot};
 
-use crate::base::{Base, Stored};
+use crate::base::{Base, BaseCaches, Stored};
 use crate::crash_point::DiskFile;
 use crate::discard::Discarder;
 use crate::editor::Buffer;
@@ -30,8 +30,11 @@ pub struct StateOptions {
     /// Whether wide `auto_inc` columns count 1, 2, 3 too. Part of the database's genesis: all
     /// peers have the same.
     pub sequential_auto_inc: bool,
-    /// Bytes of page cache for the base file.
+    /// Bytes of memory for pages and rows of the base file.
     pub base_cache_bytes: usize,
+    /// Keys the hash that places rows in memory, so that nobody who writes rows can choose those that
+    /// fall together. No outcome depends on it.
+    pub cache_secret: u64,
 }
 
 impl Default for StateOptions {
@@ -39,6 +42,7 @@ impl Default for StateOptions {
         Self {
             sequential_auto_inc: false,
             base_cache_bytes: BASE_CACHE_BYTES,
+            cache_secret: 0,
         }
     }
 }
@@ -98,7 +102,11 @@ impl State {
         options: StateOptions,
         choose: impl FnOnce(&Stored<'_>) -> Result<Schema, E>,
     ) -> Result<Self, E> {
-        let mut base = Base::open(backend, options.base_cache_bytes)?;
+        let caches = BaseCaches {
+            bytes: options.base_cache_bytes,
+            secret: options.cache_secret,
+        };
+        let mut base = Base::open(backend, caches)?;
         let schema = choose(&Stored::of(&base))?;
         base.fit(&schema)?;
         Ok(Self(Box::new(Inner {

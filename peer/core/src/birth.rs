@@ -21,6 +21,7 @@ use crate::finality::contest::Contest;
 use crate::finality::right_rows;
 use crate::identity::Claims;
 use crate::local_views::RecentCalls;
+use crate::memory::cache_secret;
 use crate::modules::Modules;
 use crate::neighbours::Neighbours;
 use crate::outcome::CallOutcome;
@@ -103,6 +104,7 @@ impl Unborn {
         let options = StateOptions {
             sequential_auto_inc: genesis.options.sequential_auto_inc,
             base_cache_bytes: ctx.caches.base_bytes,
+            cache_secret: cache_secret(ctx.key),
         };
         let mut module = None;
         let mut state = State::open_choosing(backend, options, |stored| {

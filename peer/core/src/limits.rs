@@ -10,10 +10,13 @@ pub(crate) const PARKED_BYTES_MAX: usize = 4 << 20;
 /// still waits. A finaliser that is there cuts within three seconds.
 pub(crate) const PUBLISH_WAIT_MS: u64 = 10_000;
 
-/// Bytes of page cache for all files of a peer, unless the options say otherwise. Pages that are
-/// not here are mostly in the system's own cache, a copy away. An idle peer shall have room beside
-/// them in the 64 MiB that are promised.
+/// Bytes of memory for what the files of all databases hold, at least, and unless the options say
+/// otherwise. What is not here is mostly in the system's own cache, a copy away. An idle peer shall have
+/// room beside them in the 64 MiB that are promised.
 pub(crate) const CACHES_BYTES: usize = 16 << 20;
+
+/// What part of a machine's memory that may be, where there is more: a peer is seldom all that runs there.
+pub(crate) const CACHES_PART: u64 = 8;
 
 /// Bytes of cache of one file at least: with less it would read its inner pages again and again.
 pub(crate) const CACHE_BYTES_MIN: usize = 512 << 10;

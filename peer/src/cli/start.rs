@@ -14,8 +14,8 @@ use super::Target;
 use super::client::data_dir;
 use crate::driver::clock;
 use crate::driver::config::{
-    CACHE_MIB_DEFAULT, Config, Protection, default_listen, parse_cache, parse_dial, parse_listen,
-    parse_origin, parse_p2p,
+    Config, Protection, default_listen, parse_cache, parse_dial, parse_listen, parse_origin,
+    parse_p2p,
 };
 use crate::driver::run;
 
@@ -69,10 +69,10 @@ pub(crate) struct Start {
     /// let no program make code
     #[arg(long, env = "TOMBOLO_INTERPRETER", value_parser = FalseyValueParser::new())]
     interpreter: bool,
-    /// Memory for pages of all databases' files, in MiB: for databases that are much larger and whose
-    /// rows are used in any order
-    #[arg(long, value_name = "MIB", value_parser = parse_cache, default_value_t = CACHE_MIB_DEFAULT)]
-    cache_mib: u32,
+    /// Memory for what the files of all databases hold, in MiB at the most [default: an eighth of the
+    /// machine's memory, at least 16]
+    #[arg(long, value_name = "MIB", value_parser = parse_cache)]
+    cache_mib: Option<u32>,
     /// Stop when standard input is closed
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -107,7 +107,10 @@ impl Start {
             allow_origins: self.allow_origin,
             allow_hosts: self.allow_host,
             interpreter: self.interpreter,
-            caches_bytes: usize::try_from(self.cache_mib)? << 20,
+            caches_bytes: self
+                .cache_mib
+                .map(|mib| usize::try_from(mib).map(|mib| mib << 20))
+                .transpose()?,
             until_stdin_closes: self.until_stdin_closes,
         })
     }

@@ -33,8 +33,8 @@ pub(crate) struct Config {
     pub(crate) allow_hosts: Vec<String>,
     /// Interpret modules instead of compiling them.
     pub(crate) interpreter: bool,
-    /// Bytes of page cache for the files of all databases.
-    pub(crate) caches_bytes: usize,
+    /// Bytes of memory for what the files of all databases hold, if the person says how much.
+    pub(crate) caches_bytes: Option<usize>,
     /// Stop when standard input is closed, so that no child outlives its parent.
     pub(crate) until_stdin_closes: bool,
 }
@@ -73,9 +73,6 @@ impl Protection {
         }
     }
 }
-
-/// Page cache of a peer unless told otherwise, in MiB: an idle one shall stay below 64 MiB.
-pub(crate) const CACHE_MIB_DEFAULT: u32 = 16;
 
 /// Less would have each file read its inner pages again and again.
 const CACHE_MIB_MIN: u32 = 1;
@@ -219,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_cache_is_a_number_of_mebibytes() {
-        assert_eq!(parse_cache("16"), Ok(CACHE_MIB_DEFAULT));
+        assert_eq!(parse_cache("16"), Ok(16));
         assert_eq!(parse_cache("4096"), Ok(4_096));
         for text in ["", "0", "-1", "16M", "1.5", "1048577"] {
             assert!(parse_cache(text).is_err(), "{text}");

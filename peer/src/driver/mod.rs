@@ -16,6 +16,7 @@ pub(crate) mod core_thread;
 pub(crate) mod data_dir;
 pub(crate) mod https;
 pub(crate) mod issuers;
+pub(crate) mod machine_memory;
 pub(crate) mod network;
 pub(crate) mod open_files;
 pub(crate) mod run;

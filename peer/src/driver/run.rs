@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use module_host::Backend;
-use peer_core::{Core, CoreOptions, Modules};
+use peer_core::{Core, CoreOptions, MemoryBudget, Modules};
 use store::DirDisk;
 use sync_protocol::SecretKey;
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ use super::console::Consoles;
 use super::core_thread::{self, Mail, Mailbox};
 use super::data_dir::{DataDir, RunInfo};
 use super::issuers::Issuers;
+use super::machine_memory;
 use super::network::Network;
 use super::open_files;
 use super::server;
@@ -164,7 +165,11 @@ fn open_core(
     clock: Clock,
 ) -> impl FnOnce() -> Result<Core, String> + Send + use<> {
     let data_dir = config.data_dir.clone();
-    let caches_bytes = config.caches_bytes;
+    let mut memory =
+        machine_memory::bytes().map_or_else(MemoryBudget::default, MemoryBudget::of_machine);
+    if let Some(caches_bytes) = config.caches_bytes {
+        memory.caches_bytes = caches_bytes;
+    }
     let secret = SecretKey::from_bytes(&secret.to_bytes());
     let backend = if config.interpreter {
         Backend::Pulley
@@ -175,7 +180,7 @@ fn open_core(
         let modules = Modules::with(backend).map_err(|error| error.to_string())?;
         let disk = DirDisk::open(&data_dir).map_err(|error| error.to_string())?;
         let mut options = CoreOptions::new(u64::from_le_bytes(dice()));
-        options.memory.caches_bytes = caches_bytes;
+        options.memory = memory;
         Core::open_sharing(modules, Box::new(disk), secret, &options, clock.now())
             .map_err(|error| error.to_string())
     }

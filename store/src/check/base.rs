@@ -4,7 +4,7 @@
 use sync_protocol::StateRoot;
 
 use super::{Checked, PROGRESS_EVERY, Progress, check_pages};
-use crate::base::{Base, Stored, exact};
+use crate::base::{Base, BaseCaches, Stored, exact};
 use crate::crash_point::DiskFile;
 use crate::error::StoreError;
 use crate::key::{SPACE_BYTES, Space};
@@ -34,7 +34,11 @@ pub fn check_base(
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<Checked>, Option<BaseFacts>), StoreError> {
     let mut pages = check_pages("pages of the base", "base.redb", open()?)?;
-    let mut base = match Base::open(open()?, BASE_CACHE_BYTES) {
+    let caches = BaseCaches {
+        bytes: BASE_CACHE_BYTES,
+        secret: 0,
+    };
+    let mut base = match Base::open(open()?, caches) {
         Ok(base) => base,
         Err(error) => {
             pages.unopened(&error);

@@ -38,6 +38,7 @@ pub(super) fn born(
     let options = StateOptions {
         sequential_auto_inc: replica.genesis.options.sequential_auto_inc,
         base_cache_bytes: CACHE_BYTES,
+        ..StateOptions::default()
     };
     let state = State::open(MemoryDisk::new().base(&replica.id)?, schema, options)?;
     let mut executor = Executor::new(module.clone(), replica.genesis.options, replica.id)?;
