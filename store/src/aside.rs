@@ -1,10 +1,10 @@
 //! Long work on a disk that is done beside whoever asked for it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Builder, JoinHandle};
+use std::thread::{self, Builder};
 
 /// Where long work is done: of a cut, summing up its rows and writing them to the base; of entries,
 /// writing them to the log; of the journal, merging a full half.
@@ -34,6 +34,20 @@ pub(crate) fn stand_back() {
     // One that may not be changed goes on as it is.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICE);
+    STANDS_BACK.set(true);
+}
+
+thread_local! {
+    static STANDS_BACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets those go who wait for this thread's processor, if it stands back: a system takes a processor from
+/// whoever has it after milliseconds only, be it as far behind as it may. Called between steps of some
+/// ten microseconds.
+pub(crate) fn give_way() {
+    if STANDS_BACK.get() {
+        thread::yield_now();
+    }
 }
 
 impl Aside {
@@ -49,17 +63,33 @@ impl Aside {
 
 const ALWAYS_ANSWERS: &str = "a worker answers, also after a panic";
 
-/// A thread for short work, one piece after the other: to start one costs more than such a piece does. It
-/// starts with the first and ends once this is dropped.
+/// A thread for one piece of work after the other. It starts with the first and ends once this is dropped.
+///
+/// Not a thread for each: to start one takes longer than short work does, and one that has just started goes
+/// before others that have had their share, however far it stands back.
 pub(crate) struct Worker {
     name: &'static str,
+    stands_back: bool,
     jobs: Option<Sender<Job<()>>>,
 }
 
 impl Worker {
-    /// One that has not started; its thread is going to be called `name`.
+    /// One that has not started; its thread is going to be called `name`. Somebody waits for what it does.
     pub(crate) const fn new(name: &'static str) -> Self {
-        Self { name, jobs: None }
+        Self {
+            name,
+            stands_back: false,
+            jobs: None,
+        }
+    }
+
+    /// The same, for what nobody waits for: other threads go first.
+    pub(crate) const fn standing_back(name: &'static str) -> Self {
+        Self {
+            name,
+            stands_back: true,
+            jobs: None,
+        }
     }
 
     fn take<T: Send + 'static>(&mut self, job: impl FnOnce() -> T + Send + 'static) -> Work<T> {
@@ -89,7 +119,13 @@ impl Worker {
 
     fn start(&self) -> Option<Sender<Job<()>>> {
         let (sender, jobs) = channel::<Job<()>>();
-        let work = move || jobs.into_iter().for_each(|job| job());
+        let stands_back = self.stands_back;
+        let work = move || {
+            if stands_back {
+                stand_back();
+            }
+            jobs.into_iter().for_each(|job| job());
+        };
         let thread = Builder::new().name(self.name.to_owned()).spawn(work);
         thread.ok().map(|_| sender)
     }
@@ -102,7 +138,6 @@ pub(crate) struct Work<T>(Stage<T>);
 
 enum Stage<T> {
     Done(T),
-    Runs(JoinHandle<T>),
     /// A worker does it.
     Given(Receiver<thread::Result<T>>),
     Waits {
@@ -114,43 +149,19 @@ enum Stage<T> {
 }
 
 impl<T: Send + 'static> Work<T> {
-    /// Starts `job`. The thread is called `name`.
+    /// Starts `job`, which `worker` does where it is done by a thread.
     pub(crate) fn start(
-        aside: Aside,
-        name: &str,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Self {
-        Self(match aside {
-            Aside::Never => Stage::Done(job()),
-            Aside::AtLook(looks) => Stage::Waits {
-                looks,
-                job: Box::new(job),
-            },
-            Aside::Thread => {
-                // A machine without room for another thread does it here.
-                let job = Arc::new(Mutex::new(Some(job)));
-                let shared = Arc::clone(&job);
-                let run = move || {
-                    stand_back();
-                    take(&shared)()
-                };
-                match Builder::new().name(name.to_owned()).spawn(run) {
-                    Ok(thread) => Stage::Runs(thread),
-                    Err(_) => Stage::Done(take(&job)()),
-                }
-            }
-        })
-    }
-
-    /// The same, by a worker where it would be by a thread of its own.
-    pub(crate) fn give(
         aside: Aside,
         worker: &mut Worker,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Self {
         match aside {
+            Aside::Never => Self(Stage::Done(job())),
+            Aside::AtLook(looks) => Self(Stage::Waits {
+                looks,
+                job: Box::new(job),
+            }),
             Aside::Thread => worker.take(job),
-            other => Self::start(other, "", job),
         }
     }
 
@@ -170,10 +181,7 @@ impl<T: Send + 'static> Work<T> {
                 Err(TryRecvError::Disconnected) => unreachable!("{ALWAYS_ANSWERS}"),
             }
         }
-        match &self.0 {
-            Stage::Runs(thread) => thread.is_finished(),
-            _ => true,
-        }
+        true
     }
 
     /// Its result, once it is done.
@@ -190,10 +198,6 @@ impl<T: Send + 'static> Work<T> {
 
     fn complete(&mut self) {
         self.0 = match std::mem::replace(&mut self.0, Stage::Over) {
-            Stage::Runs(thread) => match thread.join() {
-                Ok(result) => Stage::Done(result),
-                Err(panic) => resume_unwind(panic),
-            },
             Stage::Given(result) => match result.recv() {
                 Ok(Ok(result)) => Stage::Done(result),
                 Ok(Err(panic)) => resume_unwind(panic),
@@ -205,20 +209,12 @@ impl<T: Send + 'static> Work<T> {
     }
 }
 
-fn take<F>(job: &Mutex<Option<F>>) -> F {
-    // Nothing panics while it is locked.
-    let taken = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-    taken.unwrap_or_else(|| unreachable!("a job is taken once: by its thread, or if there is none"))
-}
-
 impl<T> Drop for Work<T> {
     fn drop(&mut self) {
         // It has files open that somebody may be about to open again. Nobody wants the result,
         // and if it panicked that was said where it happened.
-        match std::mem::replace(&mut self.0, Stage::Over) {
-            Stage::Runs(thread) => drop(thread.join()),
-            Stage::Given(result) => drop(result.recv()),
-            _ => {}
+        if let Stage::Given(result) = std::mem::replace(&mut self.0, Stage::Over) {
+            drop(result.recv());
         }
     }
 }
@@ -227,7 +223,7 @@ impl<T> fmt::Debug for Work<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Stage::Done(_) => "Work(done)",
-            Stage::Runs(_) | Stage::Given(_) => "Work(runs)",
+            Stage::Given(_) => "Work(runs)",
             Stage::Waits { .. } => "Work(waits)",
             Stage::Over => "Work(over)",
         })
@@ -241,12 +237,13 @@ mod tests {
 
     #[test]
     fn work_is_done_where_it_was_said() {
-        let mut here = Work::start(Aside::Never, "cut", || 1);
+        let mut cut = Worker::standing_back("cut");
+        let mut here = Work::start(Aside::Never, &mut cut, || 1);
         assert!(here.is_done());
         assert_eq!(here.wait(), 1);
 
         let (tell, told) = channel();
-        let mut thread = Work::start(Aside::Thread, "cut", move || {
+        let mut thread = Work::start(Aside::Thread, &mut cut, move || {
             let go: u32 = told.recv().expect("somebody tells");
             (go, std::thread::current().name().map(str::to_owned))
         });
@@ -254,44 +251,47 @@ mod tests {
         tell.send(2).expect("it listens");
         assert_eq!(thread.wait(), (2, Some("cut".to_owned())));
 
-        let mut third = Work::start(Aside::AtLook(3), "cut", || 3);
+        let mut third = Work::start(Aside::AtLook(3), &mut cut, || 3);
         assert_eq!([(); 3].map(|()| third.is_done()), [false, false, true]);
         assert_eq!(third.wait(), 3);
-        assert_eq!(Work::start(Aside::AtLook(9), "cut", || 4).wait(), 4);
+        assert_eq!(Work::start(Aside::AtLook(9), &mut cut, || 4).wait(), 4);
     }
 
     #[test]
     fn a_worker_does_one_after_the_other() {
         let mut worker = Worker::new("log");
         let (tell, told) = channel();
-        let first = Work::give(Aside::Thread, &mut worker, move || {
+        let first = Work::start(Aside::Thread, &mut worker, move || {
             let go: u32 = told.recv().expect("somebody tells");
             (go, thread::current().id())
         });
-        let mut second = Work::give(Aside::Thread, &mut worker, || thread::current().id());
+        let mut second = Work::start(Aside::Thread, &mut worker, || thread::current().id());
         assert!(!second.is_done());
         tell.send(4).expect("it listens");
         let (go, by) = first.wait();
         assert_eq!((go, second.wait()), (4, by));
         assert_ne!(by, thread::current().id());
-        let panics = Work::give(Aside::Thread, &mut worker, || panic!("a bug"));
+        let panics = Work::start(Aside::Thread, &mut worker, || panic!("a bug"));
         assert!(catch_unwind(AssertUnwindSafe(|| panics.wait())).is_err());
-        let after = Work::give(Aside::Thread, &mut worker, || 5);
+        let after = Work::start(Aside::Thread, &mut worker, || 5);
         drop(worker);
         assert_eq!(after.wait(), 5, "what was given is done");
         let mut here = Worker::new("log");
-        let mut work = Work::give(Aside::AtLook(1), &mut here, || thread::current().id());
+        let mut work = Work::start(Aside::AtLook(1), &mut here, || thread::current().id());
         assert!(work.is_done());
         assert_eq!(work.wait(), thread::current().id());
     }
 
     #[test]
     fn what_nobody_waits_for_ends_before_it_is_dropped_or_is_never_done() {
+        let mut cut = Worker::standing_back("cut");
         let (tell, told) = channel();
-        drop(Work::start(Aside::Thread, "cut", move || tell.send(5)));
+        drop(Work::start(Aside::Thread, &mut cut, move || tell.send(5)));
         assert_eq!(told.try_recv(), Ok(5));
         let (tell, told) = channel::<u32>();
-        drop(Work::start(Aside::AtLook(2), "cut", move || tell.send(6)));
+        drop(Work::start(Aside::AtLook(2), &mut cut, move || {
+            tell.send(6)
+        }));
         assert!(told.try_recv().is_err());
     }
 }

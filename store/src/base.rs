@@ -14,7 +14,7 @@ use redb::{
     TableDefinition,
 };
 
-use crate::aside::{Aside, Work};
+use crate::aside::{Aside, Work, Worker, give_way};
 use crate::backend;
 use crate::base_range::BaseRange;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
@@ -103,6 +103,8 @@ pub(crate) struct Base {
     /// The last cut, while it is written aside: `rows` are those before it.
     unwritten: Option<Unwritten>,
     aside: Aside,
+    /// Writes cuts, and plans them.
+    worker: Worker,
     /// Values as they are in the file, with what the last cut makes of them where it is on its way.
     cache: RowCache,
     hasher: KeyHasher,
@@ -158,6 +160,7 @@ impl Base {
             rows,
             unwritten: None,
             aside: Aside::Never,
+            worker: Worker::standing_back("cut"),
             cache,
             hasher,
             db: Arc::new(db),
@@ -256,6 +259,14 @@ impl Base {
         self.aside
     }
 
+    /// Starts work on a cut, aside if that is how it is done.
+    pub(crate) fn begin<T: Send + 'static>(
+        &mut self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Work<T> {
+        Work::start(self.aside, &mut self.worker, job)
+    }
+
     /// Whether the last cut is still on its way into the file.
     pub(crate) fn is_writing(&self) -> bool {
         self.unwritten.is_some()
@@ -324,7 +335,7 @@ impl Base {
         let filter = KeyFilter::of(self.hasher.clone(), keys);
         let writes = Arc::new(writes);
         let shared = Arc::clone(&writes);
-        let work = Work::start(self.aside, "cut", move || writer.write(&shared, None));
+        let work = self.begin(move || writer.write(&shared, None));
         self.unwritten = Some(Unwritten {
             writes,
             filter,
@@ -451,12 +462,18 @@ impl CutWriter {
     }
 }
 
+/// Keys of a cut that are written, or summed up, before others may go.
+pub(crate) const KEYS_A_STEP: usize = 16;
+
 /// Writes values under their keys.
 pub(crate) fn write_keys(
     writes: &KeyWrites,
     rows: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
 ) -> Result<(), StoreError> {
-    for (key, value) in writes {
+    for (number, (key, value)) in writes.iter().enumerate() {
+        if number % KEYS_A_STEP == 0 {
+            give_way();
+        }
         match value {
             Some(value) => rows.insert(key.as_bytes(), &**value)?,
             None => rows.remove(key.as_bytes())?,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use sync_protocol::Position;
 
+use crate::aside::give_way;
 use crate::key::Key;
 use crate::key_map::{self, KeyMap};
 use crate::limits::ROW_OVERHEAD_BYTES;
@@ -63,6 +64,20 @@ pub(crate) struct Overlay {
 pub(crate) struct Forgotten {
     commits: Vec<Commit>,
     versions: Vec<Version>,
+}
+
+/// Pieces of it that are dropped before others may go.
+const PIECES_A_STEP: usize = 128;
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        let Self { commits, versions } = self;
+        while !commits.is_empty() || !versions.is_empty() {
+            give_way();
+            commits.truncate(commits.len().saturating_sub(PIECES_A_STEP));
+            versions.truncate(versions.len().saturating_sub(PIECES_A_STEP));
+        }
+    }
 }
 
 impl Forgotten {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::aside::give_way;
 use crate::crash_point::{CrashPoint, DiskFile};
 use crate::xxh64::xxh64;
 
@@ -351,6 +352,7 @@ impl StorageBackend for PageSums {
         let mut rest = data;
         let mut at = offset;
         while !rest.is_empty() {
+            give_way();
             let (page, within) = (at / PAGE, within(at));
             let (now, later) = rest.split_at(step(at, rest.len()));
             file.write(physical(page) + within as u64, now)?;

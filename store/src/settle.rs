@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use sync_protocol::{Position, StateRoot};
 
-use crate::aside::{Aside, Work};
-use crate::base::{Base, BaseChanges, BaseReader};
+use crate::aside::{Aside, Work, give_way};
+use crate::base::{Base, BaseChanges, BaseReader, KEYS_A_STEP};
 use crate::crash_point::CrashPoint;
 use crate::editor::{Buffer, Editor};
 use crate::error::{DataError, StoreError};
@@ -263,7 +263,7 @@ impl State {
             end,
             watch: overlay.watch_labels(through),
         };
-        let work = Work::start(aside, "cut", move || frozen.plan());
+        let work = base.begin(move || frozen.plan());
         Ok(Some(Planning(work)))
     }
 
@@ -429,7 +429,10 @@ impl Frozen {
             counts,
         };
         let mut changing = Vec::with_capacity(writes.len());
-        for (key, new) in writes {
+        for (number, (key, new)) in writes.into_iter().enumerate() {
+            if number % KEYS_A_STEP == 0 {
+                give_way();
+            }
             let old = match has_old(key.as_bytes()) {
                 true => base.get(key.as_bytes())?,
                 false => None,

@@ -131,7 +131,7 @@ impl Log {
     fn start_append(&mut self, entries: Vec<Arc<Entry>>) -> Work<Result<(), StoreError>> {
         let journal = Arc::clone(&self.journal);
         let append = move || lock(&journal).append(&entries);
-        Work::give(self.aside, &mut self.worker, append)
+        Work::start(self.aside, &mut self.worker, append)
     }
 
     /// Waits until everything that was appended is durable.

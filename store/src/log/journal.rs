@@ -17,7 +17,7 @@ use super::frames::{
 };
 use super::logged_cut::LoggedCut;
 use super::merging::{News, insert, insert_entries, insert_found};
-use crate::aside::{Aside, Work};
+use crate::aside::{Aside, Work, Worker};
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 
@@ -42,6 +42,7 @@ pub(super) struct Journal {
     merging: Option<Merging>,
     /// How often news have come from here into the tables.
     merges: u64,
+    worker: Worker,
     /// The file or the tables are being written, or that failed: it is not known what they hold.
     is_unsure: bool,
 }
@@ -131,6 +132,7 @@ impl Journal {
             news: News::default(),
             merging: None,
             merges: 0,
+            worker: Worker::standing_back("journal"),
             is_unsure: false,
         })
     }
@@ -229,7 +231,7 @@ impl Journal {
             files.merge(&merged, &[])?;
             files.clear(half, end)
         };
-        let work = Work::start(self.aside, "journal", merge);
+        let work = Work::start(self.aside, &mut self.worker, merge);
         self.merging = Some(Merging { news, work });
         self.half = self.half.other();
         self.end = 0;

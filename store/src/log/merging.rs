@@ -9,6 +9,7 @@ use sync_protocol::{Entry, EntryId, Stub};
 use super::frames::Found;
 use super::logged_cut::LoggedCut;
 use super::{CUTS, ENTRIES, FINALS, ORDER, TAIL, encode_final, missing};
+use crate::aside::give_way;
 use crate::error::StoreError;
 
 /// What is durable in the journal and perhaps not in the tables.
@@ -57,6 +58,7 @@ pub(super) fn insert_entries(
     let mut entries: Vec<_> = entries.iter().collect();
     entries.sort_unstable_by_key(|entry| entry.id);
     for entry in entries {
+        give_way();
         // What a cut covers is among those that are there.
         if held.get(entry.id.0)?.is_none() {
             held.insert(entry.id.0, &**entry.encoded())?;
@@ -91,6 +93,7 @@ fn insert_cut(write: &WriteTransaction, cut: &LoggedCut) -> Result<(), StoreErro
     let mut tail = write.open_table(TAIL)?;
     let mut order = write.open_table(ORDER)?;
     for (place, covered) in (0_u32..).zip(cut.covered()) {
+        give_way();
         let id = covered.id();
         if tail.remove(covered.position.to_bytes())?.is_none() && held.get(id.0)?.is_none() {
             return Err(missing(&id));
@@ -99,6 +102,7 @@ fn insert_cut(write: &WriteTransaction, cut: &LoggedCut) -> Result<(), StoreErro
     }
     let mut finals = write.open_table(FINALS)?;
     for covered in cut.by_entry() {
+        give_way();
         finals.insert(covered.id().0, encode_final(&covered.kept))?;
     }
     Ok(())
