@@ -1,9 +1,11 @@
 //! Long work on a disk that is done beside whoever asked for it.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
 use std::thread::{self, Builder};
 
 /// Where long work is done: of a cut, summing up its rows and writing them to the base; of entries,
@@ -30,22 +32,46 @@ const NICE: i32 = 10;
 
 /// Lets other threads go first, where the system can do that for one thread: nobody waits for what this one does, but
 /// somebody for what others do.
-pub(crate) fn stand_back() {
+///
+/// It does not give way while somebody waits for it after all.
+pub(crate) fn stand_back(waiting: Waiting) {
     // One that may not be changed goes on as it is.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICE);
-    STANDS_BACK.set(true);
+    // A thread stands back once.
+    let _ = STANDS_BACK.with(|stands_back| stands_back.set(waiting));
+}
+
+/// How many wait for what a thread does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// Waits for an answer.
+    fn receive<T>(&self, result: &Receiver<T>) -> Result<T, RecvError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let received = result.recv();
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        received
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
 }
 
 thread_local! {
-    static STANDS_BACK: Cell<bool> = const { Cell::new(false) };
+    /// Set where a thread stands back.
+    static STANDS_BACK: OnceCell<Waiting> = const { OnceCell::new() };
 }
 
-/// Lets those go who wait for this thread's processor, if it stands back: a system takes a processor from
+/// Lets those go who wait for this thread's processor, if it stands back and nobody waits for what it does: a system takes a processor from
 /// whoever has it after milliseconds only, be it as far behind as it may. Called between steps of some
 /// ten microseconds.
 pub(crate) fn give_way() {
-    if STANDS_BACK.get() {
+    let gives_way =
+        STANDS_BACK.with(|stands_back| stands_back.get().is_some_and(Waiting::is_nobody));
+    if gives_way {
         thread::yield_now();
     }
 }
@@ -70,25 +96,26 @@ const ALWAYS_ANSWERS: &str = "a worker answers, also after a panic";
 pub(crate) struct Worker {
     name: &'static str,
     stands_back: bool,
+    waiting: Waiting,
     jobs: Option<Sender<Job<()>>>,
 }
 
 impl Worker {
     /// One that has not started; its thread is going to be called `name`. Somebody waits for what it does.
-    pub(crate) const fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self {
             name,
             stands_back: false,
+            waiting: Waiting::default(),
             jobs: None,
         }
     }
 
     /// The same, for what nobody waits for: other threads go first.
-    pub(crate) const fn standing_back(name: &'static str) -> Self {
+    pub(crate) fn standing_back(name: &'static str) -> Self {
         Self {
-            name,
             stands_back: true,
-            jobs: None,
+            ..Self::new(name)
         }
     }
 
@@ -107,22 +134,22 @@ impl Worker {
                 None => {
                     // A machine without room for another thread does it here.
                     job();
-                    return Work(Stage::Given(result));
+                    return Work(Stage::Given(result, self.waiting.clone()));
                 }
             },
         };
         if let Err(unsent) = jobs.send(job) {
             (unsent.0)();
         }
-        Work(Stage::Given(result))
+        Work(Stage::Given(result, self.waiting.clone()))
     }
 
     fn start(&self) -> Option<Sender<Job<()>>> {
         let (sender, jobs) = channel::<Job<()>>();
-        let stands_back = self.stands_back;
+        let waiting = self.stands_back.then(|| self.waiting.clone());
         let work = move || {
-            if stands_back {
-                stand_back();
+            if let Some(waiting) = waiting {
+                stand_back(waiting);
             }
             jobs.into_iter().for_each(|job| job());
         };
@@ -139,7 +166,7 @@ pub(crate) struct Work<T>(Stage<T>);
 enum Stage<T> {
     Done(T),
     /// A worker does it.
-    Given(Receiver<thread::Result<T>>),
+    Given(Receiver<thread::Result<T>>, Waiting),
     Waits {
         looks: u32,
         job: Job<T>,
@@ -174,7 +201,7 @@ impl<T: Send + 'static> Work<T> {
             }
             self.complete();
         }
-        if let Stage::Given(result) = &self.0 {
+        if let Stage::Given(result, _) = &self.0 {
             match result.try_recv() {
                 Ok(result) => self.0 = Stage::Done(result.unwrap_or_else(|why| resume_unwind(why))),
                 Err(TryRecvError::Empty) => return false,
@@ -198,7 +225,7 @@ impl<T: Send + 'static> Work<T> {
 
     fn complete(&mut self) {
         self.0 = match std::mem::replace(&mut self.0, Stage::Over) {
-            Stage::Given(result) => match result.recv() {
+            Stage::Given(result, waiting) => match waiting.receive(&result) {
                 Ok(Ok(result)) => Stage::Done(result),
                 Ok(Err(panic)) => resume_unwind(panic),
                 Err(_) => unreachable!("{ALWAYS_ANSWERS}"),
@@ -213,8 +240,8 @@ impl<T> Drop for Work<T> {
     fn drop(&mut self) {
         // It has files open that somebody may be about to open again. Nobody wants the result,
         // and if it panicked that was said where it happened.
-        if let Stage::Given(result) = std::mem::replace(&mut self.0, Stage::Over) {
-            drop(result.recv());
+        if let Stage::Given(result, waiting) = std::mem::replace(&mut self.0, Stage::Over) {
+            drop(waiting.receive(&result));
         }
     }
 }
@@ -223,7 +250,7 @@ impl<T> fmt::Debug for Work<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Stage::Done(_) => "Work(done)",
-            Stage::Given(_) => "Work(runs)",
+            Stage::Given(..) => "Work(runs)",
             Stage::Waits { .. } => "Work(waits)",
             Stage::Over => "Work(over)",
         })

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::Builder;
 
-use crate::aside::{Aside, stand_back};
+use crate::aside::{Aside, Waiting, stand_back};
 
 /// Pieces that may wait, with what they hold. Whoever has one more drops it himself.
 const WAITING_MAX: usize = 4;
@@ -33,7 +33,7 @@ impl Discarder {
 fn start() -> Option<SyncSender<Box<dyn Send>>> {
     let (sender, things) = sync_channel(WAITING_MAX);
     let work = move || {
-        stand_back();
+        stand_back(Waiting::default());
         things.into_iter().for_each(drop);
     };
     let thread = Builder::new().name("discard".to_owned()).spawn(work);
