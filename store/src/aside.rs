@@ -33,7 +33,7 @@ const NICE: i32 = 10;
 /// Lets other threads go first, where the system can do that for one thread: nobody waits for what this one does, but
 /// somebody for what others do.
 ///
-/// It does not give way while somebody waits for it after all.
+/// It does not give way while somebody is `waiting` for it after all.
 pub(crate) fn stand_back(waiting: Waiting) {
     // One that may not be changed goes on as it is.
     #[cfg(target_os = "linux")]
@@ -65,9 +65,9 @@ thread_local! {
     static STANDS_BACK: OnceCell<Waiting> = const { OnceCell::new() };
 }
 
-/// Lets those go who wait for this thread's processor, if it stands back and nobody waits for what it does: a system takes a processor from
-/// whoever has it after milliseconds only, be it as far behind as it may. Called between steps of some
-/// ten microseconds.
+/// Lets those go who wait for this thread's processor, if it stands back and nobody waits for what it does: a
+/// system takes a processor from whoever has it after milliseconds only, be it as far behind as it may. Called
+/// between steps of some ten microseconds.
 pub(crate) fn give_way() {
     let gives_way =
         STANDS_BACK.with(|stands_back| stands_back.get().is_some_and(Waiting::is_nobody));
@@ -91,8 +91,7 @@ const ALWAYS_ANSWERS: &str = "a worker answers, also after a panic";
 
 /// A thread for one piece of work after the other. It starts with the first and ends once this is dropped.
 ///
-/// Not a thread for each: to start one takes longer than short work does, and one that has just started goes
-/// before others that have had their share, however far it stands back.
+/// Not a thread for each: to start one takes longer than short work does.
 pub(crate) struct Worker {
     name: &'static str,
     stands_back: bool,
