@@ -20,7 +20,6 @@ use crate::base_range::BaseRange;
 use crate::crash_point::{CrashPoint, DiskFile, pass};
 use crate::error::StoreError;
 use crate::key::{Key, Space};
-use crate::key_filter::KeyFilter;
 use crate::key_hash::KeyHasher;
 use crate::overlay::Row;
 use crate::reindex::bounds;
@@ -28,6 +27,7 @@ use crate::root::{RowSum, SUM_BYTES};
 use crate::row_cache::RowCache;
 use crate::schema::{Schema, TableId};
 use crate::spill::SpillAt;
+use crate::unwritten::Unwritten;
 
 /// Format of the base file that this release writes and reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -63,27 +63,6 @@ pub(crate) struct BaseChanges {
     pub(crate) sum: RowSum,
     /// Rows by the table's slot.
     pub(crate) counts: Vec<u64>,
-}
-
-/// A cut on its way into the file.
-struct Unwritten {
-    writes: Arc<KeyWrites>,
-    /// Of the keys of `writes`: nearly all that is looked for is not among them.
-    filter: KeyFilter,
-    work: Work<Result<(), StoreError>>,
-}
-
-impl Unwritten {
-    /// What the cut makes of a key, if it writes it.
-    fn get(&self, key: &[u8]) -> Option<&Option<Row>> {
-        if !self.filter.may_have(key) {
-            return None;
-        }
-        let at = self
-            .writes
-            .binary_search_by(|(held, _)| held.as_bytes().cmp(key));
-        at.ok().map(|at| &self.writes[at].1)
-    }
 }
 
 /// Memory for what the file holds.
@@ -225,14 +204,8 @@ impl Base {
     /// The keys from `low` up to but without `high`, in order, with their values.
     pub(crate) fn range(&self, low: &[u8], high: &[u8]) -> Result<BaseRange<'_>, StoreError> {
         let stored = self.stored_range(low, high)?;
-        let unwritten = match &self.unwritten {
-            Some(Unwritten { writes, .. }) => {
-                let place = |bound| writes.partition_point(|(held, _)| held.as_bytes() < bound);
-                let (from, to) = (place(low), place(high));
-                &writes[from..to.max(from)]
-            }
-            None => &[],
-        };
+        let unwritten = self.unwritten.as_ref();
+        let unwritten = unwritten.map_or(&[][..], |unwritten| unwritten.range(low, high));
         BaseRange::merge(stored, unwritten)
     }
 
@@ -331,16 +304,10 @@ impl Base {
             writer.write(&writes, spilled)?;
             return self.is_now(height, sum, counts);
         }
-        let keys = writes.iter().map(|(key, _)| key.as_bytes());
-        let filter = KeyFilter::of(self.hasher.clone(), keys);
         let writes = Arc::new(writes);
         let shared = Arc::clone(&writes);
         let work = self.begin(move || writer.write(&shared, None));
-        self.unwritten = Some(Unwritten {
-            writes,
-            filter,
-            work,
-        });
+        self.unwritten = Some(Unwritten::new(writes, self.hasher.clone(), work));
         self.height = Some(height);
         self.sum = sum;
         self.counts = counts;

@@ -67,6 +67,7 @@ mod state;
 mod tests;
 mod transaction;
 mod unsynced;
+mod unwritten;
 mod versions;
 mod view;
 mod watch;
