@@ -31,10 +31,12 @@ pub const MARK_PAGE_BYTES: usize = 4 << 10;
 
 /// Bytes of memory whose pages have one more mark in common, so that only the marks of groups that were
 /// written to are looked through: a power of two. Memory of 64 MiB has 256 of these marks, and 16,384 of pages.
+#[cfg(feature = "run")]
 pub(crate) const MARK_GROUP_BYTES: usize = 256 << 10;
 
 /// Marks of groups come first, for all that 32 bits can address: so no address, in memory or not, has the
 /// mark of its group among those of pages. These begin here.
+#[cfg(feature = "run")]
 pub(crate) const PAGE_MARKS_AT: usize = (1 << 32) / MARK_GROUP_BYTES;
 
 /// What a marked page or group has for a mark; 0 is none.

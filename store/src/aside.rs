@@ -69,9 +69,10 @@ thread_local! {
 /// system takes a processor from whoever has it after milliseconds only, be it as far behind as it may. Called
 /// between steps of some ten microseconds.
 pub(crate) fn give_way() {
+    // A thread that is ending may have nothing of its own left but a store, which it closes.
     let gives_way =
-        STANDS_BACK.with(|stands_back| stands_back.get().is_some_and(Waiting::is_nobody));
-    if gives_way {
+        STANDS_BACK.try_with(|stands_back| stands_back.get().is_some_and(Waiting::is_nobody));
+    if gives_way.unwrap_or(false) {
         thread::yield_now();
     }
 }
@@ -306,6 +307,25 @@ mod tests {
         let mut work = Work::start(Aside::AtLook(1), &mut here, || thread::current().id());
         assert!(work.is_done());
         assert_eq!(work.wait(), thread::current().id());
+    }
+
+    #[test]
+    fn a_thread_that_is_ending_closes_what_it_holds() {
+        struct Closes;
+        impl Drop for Closes {
+            fn drop(&mut self) {
+                give_way();
+            }
+        }
+        thread_local! {
+            static HELD: OnceCell<Closes> = const { OnceCell::new() };
+        }
+        let holds = thread::spawn(|| {
+            // What was touched first is dropped last, after what `give_way` touches.
+            HELD.with(|held| drop(held.set(Closes)));
+            give_way();
+        });
+        assert!(holds.join().is_ok());
     }
 
     #[test]
