@@ -156,7 +156,11 @@ pub struct Dag {
     cut: CutRef,
     frontier: BTreeSet<EntryId>,
     rights: Rights,
+    /// [`Rights::last_change`].
+    rights_since: u64,
     nodes: BTreeMap<EntryId, Node>,
+    /// All entries held are plain (`quiet`).
+    all_plain: bool,
     bytes: usize,
     pending: Pending,
     grants: Grants,
@@ -167,9 +171,9 @@ pub struct Dag {
     quarantine: Quarantine,
     changed_from: Option<Position>,
     faults: Vec<Fault>,
-    /// Cuts after which not all was judged anew.
+    /// Cuts after which not all was judged anew, and those of them after which no entry was looked at.
     #[cfg(test)]
-    quiet_cuts: usize,
+    quiet_cuts: (usize, usize),
 }
 
 /// A valid entry and what follows for it from its ancestors and the rows of the last cut.
@@ -212,8 +216,10 @@ impl Dag {
             database,
             cut,
             frontier: frontier.into_iter().collect(),
+            rights_since: rights.last_change(),
             rights,
             nodes: BTreeMap::new(),
+            all_plain: true,
             bytes: 0,
             pending: Pending::default(),
             grants: Grants::default(),
@@ -225,7 +231,7 @@ impl Dag {
             changed_from: None,
             faults: Vec::new(),
             #[cfg(test)]
-            quiet_cuts: 0,
+            quiet_cuts: (0, 0),
         };
         dag.sort_out();
         dag
@@ -369,13 +375,14 @@ impl Dag {
             self.watch_place(entry.id);
             if sort_out {
                 self.sort_out();
-                return true;
-            }
-            self.mark_new(entry.stub(), standing);
-            if !standing.lapsed && !self.clean.is_struck(&author) {
-                self.admit(entry.id);
+            } else {
+                self.mark_new(entry.stub(), standing);
+                if !standing.lapsed && !self.clean.is_struck(&author) {
+                    self.admit(entry.id);
+                }
             }
         }
+        self.all_plain &= self.is_plain(&entry.id);
         true
     }
 
@@ -383,18 +390,24 @@ impl Dag {
     /// cut, and lets in what had waited for it. `finals` must already answer for the cut.
     ///
     /// Gives back the entries that came in, each after its parents.
-    pub fn advance(&mut self, cut: &Cut, rights: Rights, finals: &dyn Finals) -> Vec<Arc<Entry>> {
-        let same_rights = self.rights == rights;
+    pub fn advance(&mut self, cut: &Cut, rights: &Rights, finals: &dyn Finals) -> Vec<Arc<Entry>> {
+        let same_rights = self.rights == *rights;
         self.cut = cut.reference();
         self.frontier = cut.frontier.iter().copied().collect();
-        self.rights = rights;
+        if !same_rights {
+            self.rights = rights.clone();
+            self.rights_since = rights.last_change();
+        }
+        #[cfg(test)]
+        let was_plain = self.all_plain;
         let covered = self.cover();
         if !same_rights || !self.advance_quietly(&covered) {
             self.judge_all_again(finals);
             self.sort_out();
+            self.look_for_plain();
         } else {
             #[cfg(test)]
-            self.check_quiet(finals);
+            self.check_quiet(was_plain, finals);
         }
         self.equivocations.after_cut(&self.rights, &self.clean);
         let mut accepted = Vec::new();

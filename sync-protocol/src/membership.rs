@@ -154,6 +154,16 @@ impl Rights {
             })
     }
 
+    /// Height of the last cut that changed somebody's role, or brought a ticket: rights at one height are those at any
+    /// later one from there on.
+    #[must_use]
+    pub fn last_change(&self) -> u64 {
+        let roles = self.roles.values().filter_map(|changes| changes.last());
+        let roles = roles.map(|change| change.from);
+        let tickets = self.tickets.values().map(|ticket| ticket.from);
+        roles.chain(tickets).max().unwrap_or_default()
+    }
+
     /// Whether rows, not the tail, know the device as a member of any role at `height`.
     #[must_use]
     pub fn is_member(&self, device: &DeviceKey, height: u64) -> bool {

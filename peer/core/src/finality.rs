@@ -327,7 +327,7 @@ impl Replica {
             false => Vec::new(),
         };
         let finals = FinalsAt::new(&self.log, cut.height);
-        let released = self.dag.advance(&cut, self.rights.clone(), &finals);
+        let released = self.dag.advance(&cut, &self.rights, &finals);
         self.final_time = self.final_time.max(latest_final(&cut, &finals));
         finals.checked()?;
         self.note_dropped(&before)?;

@@ -104,7 +104,7 @@ impl World {
         let segment = self.dag.segment(&frontier, &self.birth).unwrap();
         let cut = self.birth.next_cut_in(term, frontier, &segment);
         self.birth.cover(&cut, &segment);
-        self.dag.advance(&cut, rights, &self.birth)
+        self.dag.advance(&cut, &rights, &self.birth)
     }
 
     pub(super) fn tail(&self) -> Vec<(EntryId, bool)> {

@@ -51,7 +51,8 @@ pub enum Invalid {
 /// What follows for a valid entry from its ancestors and the rows of the last cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// The highest cut that it saw: the one it names, or one that covers an ancestor.
+    /// The highest cut that it saw: the one it names, or one that covers an ancestor. Of the latter, those after
+    /// the last that changed rights do not count.
     pub(super) saw: u64,
     /// Its author writes by a grant among its ancestors that no cut covers yet.
     pub(super) granted: bool,
@@ -107,7 +108,7 @@ impl Dag {
                     parents_base,
                 });
             }
-            saw = saw.max(parent.saw);
+            saw = saw.max(self.counting(parent.saw));
             sound &= parent.sound;
             previous_cited |= parent.is_previous;
         }

@@ -216,11 +216,11 @@ impl Replica {
             .take_while(|ran| held(&ran.entry) >= settle_us)
             .map(|ran| Arc::clone(&ran.entry))
             .collect();
-        let impatient = self
-            .executed
-            .iter()
-            .any(|ran| held(&ran.entry) >= settle_us * PATIENCE);
-        if !start.is_empty() || !impatient {
+        let is_impatient = || {
+            let mut executed = self.executed.iter();
+            executed.any(|ran| held(&ran.entry) >= settle_us * PATIENCE)
+        };
+        if !start.is_empty() || !is_impatient() {
             return start;
         }
         self.executed

@@ -262,7 +262,7 @@ impl Held {
         let rights = self.rights();
         let cut = self.history.cuts.last().expect("just pushed");
         match &mut self.dag {
-            Some(dag) => Ok(dag.advance(cut, rights, &self.history)),
+            Some(dag) => Ok(dag.advance(cut, &rights, &self.history)),
             None => {
                 let frontier = cut.frontier.clone();
                 self.dag = Some(Dag::new(cut.database, cut.reference(), frontier, rights));

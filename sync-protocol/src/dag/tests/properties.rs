@@ -111,6 +111,7 @@ struct Reached {
     held_back: usize,
     waited: usize,
     quiet: usize,
+    plain: usize,
 }
 
 impl Reached {
@@ -134,10 +135,12 @@ impl Reached {
         );
         self.anchored += usize::from(heads.into_iter().any(|e| is_struck(&e.header.author)));
         self.held_back += usize::from(tail.len() > dag.tail(NOW).count());
-        self.quiet += usize::from(dag.quiet_cuts > 0);
+        let (quiet, plain) = dag.quiet_cuts;
+        self.quiet += usize::from(quiet > plain);
+        self.plain += usize::from(plain > 0);
     }
 
-    /// Rights lapse with cuts only, and some of these are quiet.
+    /// Rights lapse with cuts only. Some of these are quiet, and some of those find a plain tail.
     fn check(&self, with_cuts: bool) {
         let Self {
             void,
@@ -150,6 +153,7 @@ impl Reached {
             held_back,
             waited,
             quiet,
+            plain,
         } = *self;
         let reached = [
             void,
@@ -162,6 +166,7 @@ impl Reached {
             waited,
             lapsed.max(usize::from(!with_cuts) * 5),
             quiet.max(usize::from(!with_cuts) * 5),
+            plain.max(usize::from(!with_cuts) * 5),
         ];
         assert!(reached.into_iter().min() >= Some(5), "{self:?}");
     }
@@ -348,7 +353,7 @@ impl Peer {
         assert_eq!(crate::cut::order_root(&ids), cut.order_root);
         self.birth.cover(cut, &segment);
         self.rights = rights_after(&self.rights, &segment, &self.bodies, cut.height);
-        self.dag.advance(cut, self.rights.clone(), &self.birth);
+        self.dag.advance(cut, &self.rights, &self.birth);
         self.order.extend(ids);
         true
     }

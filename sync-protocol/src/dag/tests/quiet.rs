@@ -36,12 +36,17 @@ fn everything(dag: &Dag) -> Everything {
 
 impl Dag {
     /// Judges all anew after a cut that was taken in the short way: nothing may change by it.
-    pub(in crate::dag) fn check_quiet(&mut self, finals: &dyn Finals) {
-        let short = everything(self);
+    pub(in crate::dag) fn check_quiet(&mut self, was_plain: bool, finals: &dyn Finals) {
+        let (short, all_plain) = (everything(self), self.all_plain);
         self.judge_all_again(finals);
         self.sort_out();
         assert_eq!(short, everything(self));
-        self.quiet_cuts += 1;
+        self.look_for_plain();
+        assert!(self.all_plain || !all_plain);
+        self.all_plain = all_plain;
+        let (all, unseen) = &mut self.quiet_cuts;
+        *all += 1;
+        *unseen += usize::from(was_plain);
     }
 }
 
@@ -55,14 +60,55 @@ fn a_cut_that_changes_no_rights_leaves_the_tail_alone() {
     let last = world.write(3, &[&second, &third]);
     world.take(&[&first, &second, &third, &last]);
     world.cut(&[&second], rights());
-    assert_eq!(world.dag.quiet_cuts, 1);
+    assert_eq!(world.dag.quiet_cuts, (1, 1));
     assert_eq!(world.tail(), running(&[&third, &last]));
     assert_eq!(world.dag.heads(), vec![last.id]);
-    let saw = |world: &World, entry: &Arc<Entry>| world.dag.nodes[&entry.id].standing.saw;
-    assert_eq!((saw(&world, &third), saw(&world, &last)), (1, 1));
     world.cut(&[&last], rights());
-    assert_eq!(world.dag.quiet_cuts, 2);
+    assert_eq!(world.dag.quiet_cuts, (2, 2));
     assert_eq!(world.dag.heads(), vec![last.id]);
+}
+
+/// Rights in which the cut at `height` has made somebody a reader.
+fn joined_at(height: u64) -> Rights {
+    let mut rights = rights();
+    let joins = RoleChange {
+        from: height,
+        role: Some(Role::Reader),
+    };
+    rights.roles.insert(key(8).public(), vec![joins]);
+    rights
+}
+
+#[test]
+fn how_far_entries_have_seen_is_worked_out_until_it_is_the_last_change_of_rights() {
+    let saw = |world: &World, entry: &Arc<Entry>| world.dag.nodes[&entry.id].standing.saw;
+    let mut world = World::new();
+    let genesis = Arc::clone(&world.birth.genesis);
+    let first = world.write(1, &[&genesis]);
+    let apart = world.write(2, &[&genesis]);
+    let second = world.write(3, &[&first]);
+    let third = world.write(1, &[&second, &apart]);
+    let late = world.write(0, &[&genesis]);
+    world.take(&[&first, &apart, &second, &third]);
+    world.cut(&[&first], joined_at(1));
+    assert_eq!(world.dag.quiet_cuts, (0, 0));
+    assert_eq!((saw(&world, &apart), saw(&world, &second)), (0, 1));
+    assert!(!world.dag.all_plain);
+    world.cut(&[&second], joined_at(1));
+    assert_eq!(world.dag.quiet_cuts, (1, 0), "one has not seen it");
+    world.cut(&[&apart], joined_at(1));
+    assert_eq!(world.dag.quiet_cuts, (2, 0), "it was there before");
+    assert_eq!(saw(&world, &third), 1, "what comes later says nothing new");
+    assert!(world.dag.all_plain);
+    world.take(&[&late]);
+    assert!(!world.dag.all_plain);
+    let fourth = world.write(3, &[&third, &late]);
+    world.take(&[&fourth]);
+    world.cut(&[&late], joined_at(1));
+    assert_eq!(world.dag.quiet_cuts, (3, 0));
+    world.cut(&[&third], joined_at(1));
+    assert_eq!(world.dag.quiet_cuts, (4, 1));
+    assert_eq!(world.dag.heads(), vec![fourth.id]);
 }
 
 #[test]
@@ -76,7 +122,7 @@ fn where_somebody_speaks_of_members_all_is_judged_anew() {
     let removal = world.write_body(0, &[&genesis], body);
     world.take(&[&plain, &removal]);
     world.cut(&[&plain], rights());
-    assert_eq!(world.dag.quiet_cuts, 0);
+    assert_eq!(world.dag.quiet_cuts, (0, 0));
 }
 
 #[test]
@@ -94,6 +140,6 @@ fn a_cut_that_changes_rights_has_all_judged_anew() {
     let known = changed.roles.get_mut(&key(2).public()).unwrap();
     known.push(gone);
     world.cut(&[&first], changed);
-    assert_eq!(world.dag.quiet_cuts, 0);
+    assert_eq!(world.dag.quiet_cuts, (0, 0));
     assert!(world.dag.nodes[&second.id].standing.lapsed);
 }

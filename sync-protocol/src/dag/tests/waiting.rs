@@ -65,7 +65,7 @@ fn an_entry_waits_for_the_cut_it_names() {
         }
     );
     world.birth = ahead;
-    let accepted = world.dag.advance(&cut, rights(), &world.birth);
+    let accepted = world.dag.advance(&cut, &rights(), &world.birth);
     assert_eq!(accepted, [Arc::clone(&b), Arc::clone(&c)]);
     assert_eq!(world.tail(), running(&[&b, &c]));
 }
@@ -152,7 +152,7 @@ fn what_waits_for_an_entry_that_became_final_elsewhere_comes_in() {
     let cut = world.birth.next_cut(vec![a.id], &segment);
     world.birth.cover(&cut, &segment);
     assert_eq!(
-        world.dag.advance(&cut, rights(), &world.birth),
+        world.dag.advance(&cut, &rights(), &world.birth),
         [Arc::clone(&b)]
     );
     assert_eq!(world.dag.heads(), [b.id]);
