@@ -32,7 +32,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cut::{Cut, CutRef, Term};
-use crate::entry::{Entry, Stub};
+use crate::entry::{Entry, Stub, VerifiedEntry};
 use crate::ids::{DatabaseId, DeviceKey, EntryId};
 use crate::limits::PENDING_ENTRIES_MAX;
 use crate::membership::{Rights, Role};
@@ -246,6 +246,26 @@ impl Dag {
         from: Option<DeviceKey>,
         finals: &dyn Finals,
     ) -> Offered {
+        self.offer_signed(entry, from, from.is_none(), finals)
+    }
+
+    /// The same, of an entry of a remote whose signature was checked before.
+    pub fn offer_verified(
+        &mut self,
+        entry: &VerifiedEntry,
+        from: DeviceKey,
+        finals: &dyn Finals,
+    ) -> Offered {
+        self.offer_signed(Arc::clone(entry.entry()), Some(from), true, finals)
+    }
+
+    fn offer_signed(
+        &mut self,
+        entry: Arc<Entry>,
+        from: Option<DeviceKey>,
+        is_verified: bool,
+        finals: &dyn Finals,
+    ) -> Offered {
         let id = entry.id;
         let is_final = finals.final_entry(&id).is_some() && !planted!(DedupForgets);
         if self.nodes.contains_key(&id) || is_final {
@@ -263,9 +283,7 @@ impl Dag {
         }
         // Before anything is kept under the id, which does not cover the signature: otherwise a
         // spoilt copy could keep the good one out.
-        if from.is_some()
-            && let Err(bad) = entry.verify()
-        {
+        if !is_verified && let Err(bad) = entry.verify() {
             return Offered::Invalid(Invalid::Signature(bad));
         }
         match self.judge(&entry, finals) {

@@ -233,6 +233,27 @@ impl Entry {
     }
 }
 
+/// An entry of which it is known that its author signed it: no other can be made.
+#[derive(Clone, Debug)]
+pub struct VerifiedEntry(Arc<Entry>);
+
+impl VerifiedEntry {
+    /// Checks the signature. Needs nothing but the entry, so many can be checked at once.
+    ///
+    /// # Errors
+    /// As [`Stub::verify`].
+    pub fn check(entry: Arc<Entry>) -> Result<Self, BadSignature> {
+        entry.verify()?;
+        Ok(Self(entry))
+    }
+
+    /// The entry.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.0
+    }
+}
+
 impl Deref for Entry {
     type Target = Stub;
 

@@ -57,7 +57,7 @@ pub use cut::{
 pub use dag::{ChainTip, Dag, Fault, FinalEntry, Finals, Invalid, Offered, Ordered, Struck};
 pub use entry::{
     Body, CallName, Caller, Draft, ENTRY_BYTES_MAX, Entry, FORMAT, Header, Invocation, SealError,
-    SignedHeader, Stub, Travelled, body_of, travelling,
+    SignedHeader, Stub, Travelled, VerifiedEntry, body_of, travelling,
 };
 pub use equivocation::{EquivocationProof, NoEquivocation};
 pub use error::Malformed;

@@ -1,10 +1,12 @@
 //! How entries of remotes get in: checked, stored durably, and queued for the sweep.
 
+mod many;
+
 use std::sync::Arc;
 
 use sync_protocol::{
     AwaitedBodies, Dag, DeviceKey, Entry, EntryId, Finals, Invalid, Malformed, Offered,
-    SignedHeader, Travelled,
+    SignedHeader, Travelled, VerifiedEntry,
 };
 
 use crate::error::Stop;
@@ -29,8 +31,8 @@ impl Replica {
         }
         let mut taken: Vec<Arc<Entry>> = Vec::new();
         let mut arrived = Vec::with_capacity(encoded.len());
-        for bytes in encoded {
-            match Travelled::open(&bytes) {
+        for opened in many::open(&encoded) {
+            match opened {
                 Ok(travelled) if !is_history && self.has_no_room_for(&travelled, &from) => {
                     ingested.refused = true;
                 }
@@ -108,21 +110,29 @@ impl Replica {
     ) -> Result<(), Stop> {
         let finals = FinalsAt::new(&self.log, self.cut.height);
         let mut invalid = Vec::new();
-        for arrived in arrived {
+        let is_new = |entry: &Entry| !self.dag.contains(&entry.id);
+        for arrived in many::verify(arrived, is_new) {
             match arrived {
                 Arrived::Whole(entry) => {
-                    let id = entry.id;
                     let latest = ctx.own_wall.saturating_add(5_000_000);
                     if planted!(LocalClockValidity) && entry.header.hlc.0 > latest {
                         ingested.fault = Some("sent an entry of the future".to_owned());
                         continue;
                     }
+                    let id = entry.id;
                     let offered = self.dag.offer(entry, Some(from), &finals);
                     // A spoilt signature says nothing of the entry.
                     if let Offered::Invalid(why) = &offered
                         && !matches!(why, Invalid::Signature(_))
                     {
                         invalid.push(id);
+                    }
+                    ingested.note(offered, taken);
+                }
+                Arrived::Verified(entry) => {
+                    let offered = self.dag.offer_verified(&entry, from, &finals);
+                    if let Offered::Invalid(_) = &offered {
+                        invalid.push(entry.entry().id);
                     }
                     ingested.note(offered, taken);
                 }
@@ -163,7 +173,9 @@ impl Replica {
 
 /// An entry as it arrived.
 enum Arrived {
+    /// Nobody has looked at its signature.
     Whole(Arc<Entry>),
+    Verified(VerifiedEntry),
     Stub(Box<SignedHeader>),
 }
 
