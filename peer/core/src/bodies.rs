@@ -72,52 +72,15 @@ impl Bodies {
 
 #[cfg(test)]
 mod tests {
-    use std::iter::repeat_n;
-
     use store::limits::LOG_CACHE_BYTES;
     use store::{Disk, MemoryDisk};
-    use sync_protocol::{
-        Body, CallName, Caller, ConnectionId, CutId, CutRef, Draft, Hlc, Invocation, SecretKey,
-    };
 
     use super::*;
-
-    const DATABASE: DatabaseId = DatabaseId([4; 32]);
+    use crate::tests::lone::{self, DATABASE};
 
     /// An entry of about a megabyte.
     fn entry(seq: u64) -> Arc<Entry> {
-        let draft = Draft {
-            database: DATABASE,
-            epoch: 1,
-            seq,
-            parents: vec![EntryId([1; 32])],
-            hlc: Hlc(1_000_000 + seq),
-            stride: 0,
-            base: CutRef {
-                term: sync_protocol::Term::FIRST,
-                height: 0,
-                id: CutId([2; 32]),
-            },
-        };
-        let body = Body {
-            names: vec![CallName {
-                name: "write".to_owned(),
-                arguments_type: [3; 8],
-            }],
-            callers: vec![Caller {
-                issuer: "me".to_owned(),
-                subject: "me".to_owned(),
-                claims: String::new(),
-            }],
-            invocations: vec![Invocation {
-                name: 0,
-                caller: 0,
-                connection: ConnectionId([1; 16]),
-                args: repeat_n(7, 1_000_000).collect(),
-            }],
-        };
-        let key = SecretKey::from_bytes(&[5; 32]);
-        Arc::new(Entry::seal(draft, body, &key).expect("it fits"))
+        Arc::new(lone::entry(seq, 1_000_000))
     }
 
     #[test]

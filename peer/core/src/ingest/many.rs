@@ -47,49 +47,14 @@ pub(super) fn verify(
 
 #[cfg(test)]
 mod tests {
-    use sync_protocol::{
-        Body, CallName, Caller, ConnectionId, CutId, CutRef, DatabaseId, Draft, EntryId, Hlc,
-        Invocation, SecretKey, Term,
-    };
+    use sync_protocol::EntryId;
 
     use super::*;
+    use crate::tests::lone;
 
     /// Encoded entries, the `spoilt` one with another signature.
     fn entries(count: usize, spoilt: Option<usize>) -> Vec<Vec<u8>> {
-        let key = SecretKey::from_bytes(&[5; 32]);
-        let sealed = (0..count as u64).map(|number| {
-            let draft = Draft {
-                database: DatabaseId([1; 32]),
-                epoch: 0,
-                seq: number,
-                parents: Vec::new(),
-                hlc: Hlc(1_800_000_000_000_000 + number),
-                stride: 0,
-                base: CutRef {
-                    term: Term::FIRST,
-                    height: 0,
-                    id: CutId([2; 32]),
-                },
-            };
-            let body = Body {
-                names: vec![CallName {
-                    name: "write".to_owned(),
-                    arguments_type: [3; 8],
-                }],
-                callers: vec![Caller {
-                    issuer: "me".to_owned(),
-                    subject: "me".to_owned(),
-                    claims: String::new(),
-                }],
-                invocations: vec![Invocation {
-                    name: 0,
-                    caller: 0,
-                    connection: ConnectionId([1; 16]),
-                    args: vec![7],
-                }],
-            };
-            Entry::seal(draft, body, &key).expect("it fits")
-        });
+        let sealed = (0..count as u64).map(|seq| lone::entry(seq, 1));
         let mut encoded: Vec<Vec<u8>> = sealed.map(|entry| entry.encoded().to_vec()).collect();
         if let Some(spoilt) = spoilt {
             let bytes = &mut encoded[spoilt];

@@ -18,6 +18,7 @@ pub(crate) mod harness;
 mod identities;
 mod large;
 mod lies;
+pub(crate) mod lone;
 pub(crate) mod made;
 mod members;
 mod mesh;
