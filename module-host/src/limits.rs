@@ -31,7 +31,6 @@ pub const MARK_PAGE_BYTES: usize = 4 << 10;
 
 /// Bytes of memory whose pages have one more mark in common, so that only the marks of groups that were
 /// written to are looked through: a power of two. Memory of 64 MiB has 256 of these marks, and 16,384 of pages.
-#[cfg(feature = "run")]
 pub(crate) const MARK_GROUP_BYTES: usize = 256 << 10;
 
 /// Marks of groups come first, for all that 32 bits can address: so no address, in memory or not, has the

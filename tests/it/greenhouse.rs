@@ -328,6 +328,13 @@ fn alarms_are_seen_to_once_and_the_job_of_one_that_vanished_is_free_again() {
     let another = json!([which[0], [0]]);
     fails(a, "acknowledge", another, "there is no such alarm any more");
     ok(a, "acknowledge", which.clone());
+    wait_for("the other to hear of it", PATIENCE, || {
+        let alarm = watched(b)["alarms"][0].take();
+        match alarm["acknowledged_by"].is_null() {
+            true => Err(alarm.to_string()),
+            false => Ok(()),
+        }
+    });
     fails(b, "acknowledge", which, "has acknowledged it already");
     let text = run(&mut command(&["watch", "--once"], b), PATIENCE).ok();
     assert!(
