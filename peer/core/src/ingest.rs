@@ -112,13 +112,13 @@ impl Replica {
         let mut invalid = Vec::new();
         let is_new = |entry: &Entry| !self.dag.contains(&entry.id);
         for arrived in many::verify(arrived, is_new) {
+            let latest = ctx.own_wall.saturating_add(5_000_000);
+            if planted!(LocalClockValidity) && arrived.time() > Some(latest) {
+                ingested.fault = Some("sent an entry of the future".to_owned());
+                continue;
+            }
             match arrived {
                 Arrived::Whole(entry) => {
-                    let latest = ctx.own_wall.saturating_add(5_000_000);
-                    if planted!(LocalClockValidity) && entry.header.hlc.0 > latest {
-                        ingested.fault = Some("sent an entry of the future".to_owned());
-                        continue;
-                    }
                     let id = entry.id;
                     let offered = self.dag.offer(entry, Some(from), &finals);
                     // A spoilt signature says nothing of the entry.
@@ -177,6 +177,17 @@ enum Arrived {
     Whole(Arc<Entry>),
     Verified(VerifiedEntry),
     Stub(Box<SignedHeader>),
+}
+
+impl Arrived {
+    /// When a whole entry says that it was written.
+    fn time(&self) -> Option<u64> {
+        match self {
+            Self::Whole(entry) => Some(entry.header.hlc.0),
+            Self::Verified(entry) => Some(entry.entry().header.hlc.0),
+            Self::Stub(_) => None,
+        }
+    }
 }
 
 /// A stub that a remote sent.
